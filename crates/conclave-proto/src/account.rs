@@ -1,0 +1,534 @@
+//! Identity keys, device certificates and account states: encodings and the checks both sides make.
+//!
+//! Private keys live in `conclave-core`; this file only verifies. Every signed object is
+//! `{content, signatures}` in TLS presentation language, parsed strictly (C-003), and every
+//! signature is over `label<V> ‖ content<V>` ([`label::signing_input`], C-005).
+
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
+
+use crate::codec::{self, CodecError};
+use crate::id::{AccountId, DeviceId, Hash32, IdentityFingerprint, ServerId};
+use crate::label;
+use crate::limits::{ACCOUNT_STATE_BYTES_MAX, DEVICE_CERT_BYTES_MAX, DEVICES_MAX, STATE_CHAIN_MAX};
+
+/// The only identity suite: Ed25519 and ML-DSA-65 over the same bytes, both must verify.
+pub const SUITE_ED25519_MLDSA65: u16 = 2;
+/// Bytes of an ML-DSA-65 public key.
+pub const MLDSA65_KEY_BYTES: usize = 1952;
+/// Bytes of an X-Wing public key.
+pub const XWING_KEY_BYTES: usize = 1216;
+
+/// An account object that does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccountError {
+    /// Not the encoding it should be, or over its limit.
+    #[error("malformed account object: {0}")]
+    Codec(#[from] CodecError),
+    /// A signature does not verify (C-013).
+    #[error("a signature of the account object does not verify")]
+    Signature,
+    /// A field contradicts another: other server, fingerprint, order or count (C-014).
+    #[error("the account object contradicts itself: {0}")]
+    Contradiction(&'static str),
+    /// The states are not one unbroken chain (C-015).
+    #[error("the account states are not one unbroken chain")]
+    Chain,
+}
+
+/// A person's public identity key: both halves are needed for everything.
+#[derive(Debug, Clone, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserializeBytes)]
+pub struct IdentityKey {
+    /// [`SUITE_ED25519_MLDSA65`].
+    pub suite: u16,
+    /// Ed25519 public key.
+    pub ed25519: [u8; 32],
+    /// ML-DSA-65 public key, 1,952 bytes.
+    pub mldsa65: VLBytes,
+}
+
+/// Both signatures of an identity key over the same bytes.
+#[derive(Debug, Clone, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserializeBytes)]
+pub struct HybridSignature {
+    /// Ed25519 signature, 64 bytes.
+    pub ed25519: VLBytes,
+    /// ML-DSA-65 signature, 3,309 bytes, empty context.
+    pub mldsa65: VLBytes,
+}
+
+impl IdentityKey {
+    /// The fingerprint that certificates, credentials and pins name.
+    pub fn fingerprint(&self) -> IdentityFingerprint {
+        IdentityFingerprint::new(
+            *label::hash(label::IDENTITY_FINGERPRINT, &codec::encode(self)).as_bytes(),
+        )
+    }
+
+    /// Checks suite and lengths.
+    pub fn check(&self) -> Result<(), AccountError> {
+        if self.suite != SUITE_ED25519_MLDSA65 || self.mldsa65.as_slice().len() != MLDSA65_KEY_BYTES
+        {
+            return Err(CodecError::UnknownVersion.into());
+        }
+        Ok(())
+    }
+
+    /// Verifies both signatures over `label ‖ content` (C-013: one alone is no signature).
+    pub fn verify(
+        &self,
+        label: &str,
+        content: &[u8],
+        signature: &HybridSignature,
+    ) -> Result<(), AccountError> {
+        self.verify_input(&label::signing_input(label, content), signature)
+    }
+
+    /// Verifies both signatures over bytes that already are a signing input, such as a connection proof.
+    pub fn verify_input(
+        &self,
+        input: &[u8],
+        signature: &HybridSignature,
+    ) -> Result<(), AccountError> {
+        self.check()?;
+        let classical = verify_ed25519(&self.ed25519, input, signature.ed25519.as_slice());
+        let quantum =
+            UnparsedPublicKey::new(&aws_lc_rs::signature::ML_DSA_65, self.mldsa65.as_slice())
+                .verify(input, signature.mldsa65.as_slice())
+                .is_ok();
+        if classical && quantum {
+            Ok(())
+        } else {
+            Err(AccountError::Signature)
+        }
+    }
+}
+
+/// Whether `signature` is the Ed25519 key's over exactly `input`.
+pub fn verify_ed25519(public_key: &[u8], input: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(&ED25519, public_key)
+        .verify(input, signature)
+        .is_ok()
+}
+
+/// May this device add and remove devices?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserializeBytes)]
+#[repr(u8)]
+pub enum DeviceRole {
+    /// Holds the identity key.
+    Certifier = 1,
+    /// Does not.
+    Ordinary = 2,
+}
+
+/// What a device certificate says.
+#[derive(Debug, Clone, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserializeBytes)]
+pub struct DeviceCertContent {
+    /// [`SUITE_ED25519_MLDSA65`].
+    pub suite: u16,
+    /// The identity key that signs.
+    pub identity_fingerprint: IdentityFingerprint,
+    /// The server this account lives on.
+    pub server_id: ServerId,
+    /// The account.
+    pub account_id: AccountId,
+    /// Generation of the account's identity.
+    pub generation: u32,
+    /// The device; random, never reused.
+    pub device_id: DeviceId,
+    /// MLS leaf signature key, Ed25519.
+    pub leaf_key: [u8; 32],
+    /// X-Wing HPKE key for inbox items, 1,216 bytes.
+    pub inbox_key: VLBytes,
+    /// May it certify others?
+    pub role: DeviceRole,
+    /// First ms (Unix, UTC) of validity; checked when a device is added, never to freeze a member.
+    pub not_before_ms: u64,
+    /// Last ms of validity.
+    pub not_after_ms: u64,
+}
+
+/// A device certificate: signed by the identity key, with the device key's proof of possession.
+#[derive(Debug, Clone, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserializeBytes)]
+pub struct DeviceCert {
+    /// What it says.
+    pub content: DeviceCertContent,
+    /// By the identity key, under [`label::DEVICE_CERT`].
+    pub identity_signature: HybridSignature,
+    /// By the device key, under [`label::DEVICE_CERT_POSSESSION`].
+    pub possession_signature: VLBytes,
+}
+
+impl DeviceCert {
+    /// Parses strictly; signatures are not checked yet.
+    pub fn parse(bytes: &[u8]) -> Result<Self, AccountError> {
+        let cert: Self = parse_bounded(bytes, DEVICE_CERT_BYTES_MAX)?;
+        if cert.content.suite != SUITE_ED25519_MLDSA65
+            || cert.content.inbox_key.as_slice().len() != XWING_KEY_BYTES
+        {
+            return Err(CodecError::UnknownVersion.into());
+        }
+        Ok(cert)
+    }
+
+    /// The one encoding.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// What an account state lists.
+    pub fn hash(&self) -> Hash32 {
+        label::hash(label::DEVICE_CERT_HASH, &self.to_bytes())
+    }
+
+    /// Verifies identity signature, proof of possession and that `identity` is the key named (C-013, C-014).
+    pub fn verify(&self, identity: &IdentityKey) -> Result<(), AccountError> {
+        if self.content.identity_fingerprint != identity.fingerprint() {
+            return Err(AccountError::Contradiction(
+                "certificate names another identity key",
+            ));
+        }
+        let content = codec::encode(&self.content);
+        identity.verify(label::DEVICE_CERT, &content, &self.identity_signature)?;
+        let possession = label::signing_input(label::DEVICE_CERT_POSSESSION, &content);
+        if verify_ed25519(
+            &self.content.leaf_key,
+            &possession,
+            self.possession_signature.as_slice(),
+        ) {
+            Ok(())
+        } else {
+            Err(AccountError::Signature)
+        }
+    }
+}
+
+/// One device in an account state.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, TlsSize, TlsSerialize, TlsDeserializeBytes,
+)]
+pub struct DeviceEntry {
+    /// The device.
+    pub device_id: DeviceId,
+    /// [`DeviceCert::hash`].
+    pub cert_hash: Hash32,
+}
+
+/// What an account state says.
+#[derive(Debug, Clone, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserializeBytes)]
+pub struct AccountStateContent {
+    /// [`SUITE_ED25519_MLDSA65`].
+    pub suite: u16,
+    /// The server this account lives on.
+    pub server_id: ServerId,
+    /// The account.
+    pub account_id: AccountId,
+    /// Grows when the identity key was lost and replaced without its signature.
+    pub generation: u32,
+    /// Position in the chain; the first state is 1.
+    pub seq: u64,
+    /// [`AccountState::hash`] of the state before; all zero in the first.
+    pub prev_hash: Hash32,
+    /// When it was made, ms since 1970-01-01 UTC; shown, never trusted.
+    pub issued_ms: u64,
+    /// The identity key that signs this and the next state.
+    pub identity: IdentityKey,
+    /// Devices, sorted by id, at most 10.
+    pub devices: Vec<DeviceEntry>,
+    /// Hash of the recovery key; all zero while there is none.
+    pub recovery_key_hash: Hash32,
+    /// Bit 0: discoverable by identifier. Others zero.
+    pub flags: u32,
+}
+
+/// The account can be found by its identifier.
+pub const FLAG_DISCOVERABLE: u32 = 1;
+
+/// A signed account state. Its hash is what key transparency will publish.
+#[derive(Debug, Clone, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserializeBytes)]
+pub struct AccountState {
+    /// What it says.
+    pub content: AccountStateContent,
+    /// By `content.identity`, under [`label::ACCOUNT_STATE`].
+    pub signature: HybridSignature,
+}
+
+impl AccountState {
+    /// Parses strictly; the signature is not checked yet.
+    pub fn parse(bytes: &[u8]) -> Result<Self, AccountError> {
+        let state: Self = parse_bounded(bytes, ACCOUNT_STATE_BYTES_MAX)?;
+        if state.content.suite != SUITE_ED25519_MLDSA65 {
+            return Err(CodecError::UnknownVersion.into());
+        }
+        Ok(state)
+    }
+
+    /// The one encoding.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// What the next state's `prev_hash` holds, and pins remember.
+    pub fn hash(&self) -> Hash32 {
+        label::hash(label::ACCOUNT_STATE_HASH, &self.to_bytes())
+    }
+
+    /// Verifies the signature by the state's own key, its server and its inner order (C-013, C-014).
+    pub fn verify(&self, server_id: ServerId) -> Result<(), AccountError> {
+        let content = &self.content;
+        if content.server_id != server_id {
+            return Err(AccountError::Contradiction(
+                "account state is for another server",
+            ));
+        }
+        if content.devices.len() > DEVICES_MAX {
+            return Err(AccountError::Contradiction("more than 10 devices"));
+        }
+        let sorted = content
+            .devices
+            .windows(2)
+            .all(|pair| matches!(pair, [a, b] if a.device_id < b.device_id));
+        if !sorted {
+            return Err(AccountError::Contradiction(
+                "devices are not sorted or repeat",
+            ));
+        }
+        if content.seq == 0 || (content.seq == 1) != (content.prev_hash == Hash32::new([0; 32])) {
+            return Err(AccountError::Contradiction(
+                "the first state alone has no predecessor",
+            ));
+        }
+        if content.flags & !FLAG_DISCOVERABLE != 0 {
+            return Err(AccountError::Contradiction("unknown flags"));
+        }
+        content.identity.verify(
+            label::ACCOUNT_STATE,
+            &codec::encode(content),
+            &self.signature,
+        )
+    }
+
+    /// Verifies that `certs` are exactly the listed devices' certificates, all signed by this identity (C-014).
+    pub fn verify_certs(&self, certs: &[DeviceCert]) -> Result<(), AccountError> {
+        if certs.len() != self.content.devices.len() {
+            return Err(AccountError::Contradiction(
+                "certificates and listed devices differ",
+            ));
+        }
+        for cert in certs {
+            let entry = DeviceEntry {
+                device_id: cert.content.device_id,
+                cert_hash: cert.hash(),
+            };
+            if !self.content.devices.contains(&entry) {
+                return Err(AccountError::Contradiction("certificate is not listed"));
+            }
+            let content = &cert.content;
+            if content.account_id != self.content.account_id
+                || content.server_id != self.content.server_id
+                || content.generation != self.content.generation
+            {
+                return Err(AccountError::Contradiction(
+                    "certificate is for another account",
+                ));
+            }
+            cert.verify(&self.content.identity)?;
+        }
+        Ok(())
+    }
+
+    /// Whether `next` follows this state directly: same account, generation and key, seq + 1, right `prev_hash` (C-015).
+    pub fn is_followed_by(&self, next: &Self) -> bool {
+        let (a, b) = (&self.content, &next.content);
+        a.server_id == b.server_id
+            && a.account_id == b.account_id
+            && a.generation == b.generation
+            && a.identity == b.identity
+            && a.seq.checked_add(1) == Some(b.seq)
+            && b.prev_hash == self.hash()
+    }
+}
+
+/// Verifies that `states` is one unbroken, signed chain in order, at most 256 long (C-015).
+pub fn verify_chain(server_id: ServerId, states: &[AccountState]) -> Result<(), AccountError> {
+    if states.is_empty() || states.len() > STATE_CHAIN_MAX {
+        return Err(AccountError::Chain);
+    }
+    for state in states {
+        state.verify(server_id)?;
+    }
+    let unbroken = states
+        .windows(2)
+        .all(|pair| matches!(pair, [a, b] if a.is_followed_by(b)));
+    if unbroken {
+        Ok(())
+    } else {
+        Err(AccountError::Chain)
+    }
+}
+
+fn parse_bounded<T>(bytes: &[u8], max: usize) -> Result<T, AccountError>
+where
+    T: tls_codec::DeserializeBytes + tls_codec::Serialize,
+{
+    if bytes.len() > max {
+        return Err(CodecError::FrameTooLarge {
+            bytes: bytes.len(),
+            max,
+        }
+        .into());
+    }
+    Ok(codec::parse_exact(bytes)?)
+}
+
+// --- requests of the account connection -------------------------------------------------------
+
+/// Asks for a one-time code. Answered by [`OtpStarted`] whether or not the identifier is registered.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OtpStart {
+    /// Normalised identifier.
+    #[prost(string, tag = "1")]
+    pub identifier: String,
+    /// Fingerprint of the identity key that will register, 32 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub identity_fingerprint: Vec<u8>,
+    /// Invite token, or empty.
+    #[prost(string, tag = "3")]
+    pub invite: String,
+}
+
+/// A challenge is open and a code was sent, or sent before.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct OtpStarted {
+    /// The challenge, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub challenge_id: Vec<u8>,
+    /// The code is valid for this long, in ms.
+    #[prost(uint64, tag = "2")]
+    pub valid_ms: u64,
+    /// The next code may be asked for in this time, in ms.
+    #[prost(uint64, tag = "3")]
+    pub resend_after_ms: u64,
+}
+
+/// Finishes a registration. The same bytes again get the same answer.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Register {
+    /// From [`OtpStarted`].
+    #[prost(bytes = "vec", tag = "1")]
+    pub challenge_id: Vec<u8>,
+    /// The code as typed, upper-cased, without spaces and dashes.
+    #[prost(string, tag = "2")]
+    pub code: String,
+    /// Encoded [`AccountState`] with seq 1.
+    #[prost(bytes = "vec", tag = "3")]
+    pub state: Vec<u8>,
+    /// Encoded [`DeviceCert`]s of all listed devices.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub certs: Vec<Vec<u8>>,
+    /// Encoded [`HybridSignature`]: [`crate::hello::Purpose::Register`] by the identity key.
+    #[prost(bytes = "vec", tag = "5")]
+    pub proof: Vec<u8>,
+    /// `label::hash(CAPABILITY_HASH, capability)`, 32 bytes.
+    #[prost(bytes = "vec", tag = "6")]
+    pub capability_hash: Vec<u8>,
+}
+
+/// Says which device this connection acts for.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Authenticate {
+    /// The account, 16 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub account_id: Vec<u8>,
+    /// The device, 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub device_id: Vec<u8>,
+    /// Ed25519 signature by the device key: [`crate::hello::Purpose::Account`].
+    #[prost(bytes = "vec", tag = "3")]
+    pub proof: Vec<u8>,
+}
+
+/// Asks for the member pass and what concerns this device.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FetchStatus {}
+
+/// The member pass and what concerns this device.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AccountStatus {
+    /// Today's member pass, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub pass: Vec<u8>,
+    /// One-time key packages left in this device's pool.
+    #[prost(uint32, tag = "2")]
+    pub pool_left: u32,
+    /// Whether a last-resort key package is published.
+    #[prost(bool, tag = "3")]
+    pub has_last_resort: bool,
+    /// The account's newest state seq.
+    #[prost(uint64, tag = "4")]
+    pub state_seq: u64,
+    /// Somebody with the right code asked for this identifier: it moves in this time, in ms, unless vetoed. 0 = nobody.
+    #[prost(uint64, tag = "5")]
+    pub hold_ms: u64,
+}
+
+/// Stops a pending move of this account's identifier to somebody else.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct VetoHold {}
+
+/// Appends the next account state to the chain.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PutState {
+    /// Encoded [`AccountState`].
+    #[prost(bytes = "vec", tag = "1")]
+    pub state: Vec<u8>,
+    /// Encoded [`DeviceCert`]s of all listed devices.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub certs: Vec<Vec<u8>>,
+}
+
+/// Replaces the account's capability hash: blocks everybody who holds the old one.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct PutCapability {
+    /// `label::hash(CAPABILITY_HASH, capability)`, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub capability_hash: Vec<u8>,
+}
+
+// --- requests of the directory connection -----------------------------------------------------
+
+/// Looks one identifier up. Not registered and not discoverable get the same answer.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Lookup {
+    /// Member pass, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub pass: Vec<u8>,
+    /// Normalised identifier.
+    #[prost(string, tag = "2")]
+    pub identifier: String,
+}
+
+/// Fetches an account's states from `from_seq` to the newest, at most 256.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct FetchStates {
+    /// Member pass, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub pass: Vec<u8>,
+    /// The account, 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub account_id: Vec<u8>,
+    /// First seq wanted, at least 1.
+    #[prost(uint64, tag = "3")]
+    pub from_seq: u64,
+}
+
+/// An account's states in order, and the newest one's certificates.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct AccountStates {
+    /// Encoded [`AccountState`]s, oldest first. A lookup gives the newest alone.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub states: Vec<Vec<u8>>,
+    /// Encoded [`DeviceCert`]s of the newest state.
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub certs: Vec<Vec<u8>>,
+}

@@ -1,0 +1,122 @@
+//! Every bound in Conclave, with its unit and its reason. Changed by decision record only.
+
+/// Text of one message, in UTF-8 bytes: a long letter, and the padding buckets end above it.
+pub const TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Payload of one message entry, in bytes: the 256 KiB bucket and its MLS envelope.
+pub const MESSAGE_ENTRY_BYTES_MAX: usize = 257 * 1024;
+/// Payload of one commit entry, in bytes: a cold tree of 1,024 leaves costs 1.23 MB.
+pub const COMMIT_ENTRY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// One blob that travels inside a create or bundle request, in bytes: a Welcome or a tree.
+pub const WELCOME_BLOB_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Blobs in one create or bundle request: one Welcome per added device and the tree.
+pub const WELCOME_BLOBS_MAX: usize = 65;
+/// One frame, length prefix not counted, in bytes.
+pub const FRAME_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// The first frame of a connection, in bytes: nobody is known yet.
+pub const HELLO_BYTES_MAX: usize = 1024;
+/// One sealed inbox item, in bytes: every item is padded to exactly this.
+pub const INBOX_ITEM_BYTES: usize = 16 * 1024;
+/// Items that one inbox holds from senders without the account's capability.
+pub const INBOX_STRANGER_ITEMS_MAX: u32 = 32;
+/// Items that one inbox holds in all.
+pub const INBOX_ITEMS_MAX: u32 = 1024;
+/// Inbox items in one reply: 16 KiB each, so this stays far below a frame.
+pub const INBOX_PAGE_ITEMS: u32 = 32;
+/// Entries in one page of a log.
+pub const READ_PAGE_ENTRIES: u32 = 100;
+/// Payload bytes in one page of a log; the first entry always fits.
+pub const READ_PAGE_BYTES: usize = 1024 * 1024;
+/// Handles open at once on one logs connection.
+pub const HANDLES_MAX: usize = 1024;
+/// Logs opened by one request.
+pub const OPEN_LOGS_MAX: usize = 100;
+/// Devices of one account.
+pub const DEVICES_MAX: usize = 10;
+/// One-time key packages in a device's pool.
+pub const KEY_PACKAGE_POOL: usize = 20;
+/// One key package, in bytes: ours are 2.7 kB.
+pub const KEY_PACKAGE_BYTES_MAX: usize = 16 * 1024;
+/// One AccountState with its signature, in bytes: 2 kB key, 3.4 kB signature, 10 devices.
+pub const ACCOUNT_STATE_BYTES_MAX: usize = 16 * 1024;
+/// One device certificate with its signatures, in bytes.
+pub const DEVICE_CERT_BYTES_MAX: usize = 16 * 1024;
+/// States walked from a pin to the newest; a longer chain is refused.
+pub const STATE_CHAIN_MAX: usize = 256;
+/// Text of a first message that rides in a request's intro, in bytes.
+pub const INTRO_TEXT_BYTES_MAX: usize = 1024;
+/// A display name, in bytes.
+pub const NAME_BYTES_MAX: usize = 128;
+/// A signal (typing, presence), sealed, in bytes.
+pub const SIGNAL_BYTES_MAX: usize = 64;
+/// A phone number or e-mail address, in bytes (RFC 5321 §4.5.3.1).
+pub const IDENTIFIER_BYTES_MAX: usize = 254;
+/// An invite token as people type it, in bytes.
+pub const INVITE_BYTES_MAX: usize = 64;
+/// An OTP code as people type it, in bytes.
+pub const OTP_CODE_BYTES_MAX: usize = 32;
+
+/// Padding buckets of the MLS ciphertext field, in bytes.
+pub const PADDING_BUCKETS: [usize; 11] = [
+    256,
+    512,
+    1 << 10,
+    2 << 10,
+    4 << 10,
+    8 << 10,
+    16 << 10,
+    32 << 10,
+    64 << 10,
+    128 << 10,
+    256 << 10,
+];
+
+/// How long a code is valid, in ms.
+pub const OTP_VALID_MS: u64 = 10 * 60 * 1000;
+/// Checks of one challenge before it dies.
+pub const OTP_CHECKS_MAX: u32 = 5;
+/// Codes sent to one identifier per hour.
+pub const OTP_SENDS_PER_HOUR: u32 = 3;
+/// Codes sent to one identifier per day.
+pub const OTP_SENDS_PER_DAY: u32 = 5;
+/// How long a taken identifier is held before it moves to a new account, in ms.
+pub const HOLD_MS: u64 = 7 * 86_400_000;
+
+/// Retention of message entries, in days, unless the log chose less.
+pub const RETENTION_DAYS: u32 = 30;
+/// What a log may choose, in days.
+pub const RETENTION_DAYS_CHOICES: [u32; 3] = [1, 7, 30];
+/// Retention of commit entries, in days.
+pub const COMMIT_RETENTION_DAYS: u32 = 400;
+/// Retention of welcome blobs and of inbox items, in days: an invitation not taken by then has failed.
+pub const WELCOME_RETENTION_DAYS: u32 = 30;
+
+/// After a lost race: how long until a log takes its next commit, in ms; doubles up to [`COMMIT_SPACING_MAX_MS`].
+pub const COMMIT_SPACING_MS: u64 = 2_000;
+/// Ceiling of the commit spacing, in ms.
+pub const COMMIT_SPACING_MAX_MS: u64 = 60_000;
+
+/// Life of a key package, in ms: a signed date in its extension, checked by the adder only.
+pub const KEY_PACKAGE_VALID_MS: u64 = 90 * 86_400_000;
+/// How often the last-resort key package is replaced, in ms.
+pub const LAST_RESORT_REPLACE_MS: u64 = 7 * 86_400_000;
+/// How long a replaced last-resort package can still be joined with, in ms.
+pub const LAST_RESORT_KEEP_MS: u64 = 30 * 86_400_000;
+/// Self-update before the next own send after this time, in ms.
+pub const SELF_UPDATE_MS: u64 = 7 * 86_400_000;
+/// Self-update before the next own send after this many own messages.
+pub const SELF_UPDATE_SENDS: u32 = 500;
+/// At most one receipt per conversation in this time, in ms.
+pub const RECEIPT_SPACING_MS: u64 = 2_000;
+/// Largest random delay before an invitation's pointer is posted, in ms.
+pub const POINTER_DELAY_MAX_MS: u64 = 5_000;
+/// At most one automatic successor per conversation in this time, in ms.
+pub const SUCCESSOR_SPACING_MS: u64 = 3_600_000;
+/// Clock skew against the server that people are told about, in ms.
+pub const CLOCK_SKEW_TOLD_MS: u64 = 5 * 60 * 1000;
+
+/// Idle ping from either side, in ms.
+pub const PING_MS: u64 = 30_000;
+/// Silence after which a connection is dead, in ms.
+pub const IDLE_DEAD_MS: u64 = 90_000;
+/// How long a connection may take for TLS and hello, in ms.
+pub const HANDSHAKE_MS: u64 = 10_000;
