@@ -1,0 +1,201 @@
+//! The MLS credential of a leaf, and the one check that a leaf is a device of its account.
+
+use conclave_proto::account::{AccountError, AccountState, DeviceCert};
+use conclave_proto::codec;
+use conclave_proto::id::{AccountId, DeviceId, IdentityFingerprint, ServerId};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+
+/// Version of [`Credential`].
+pub const CREDENTIAL_VERSION: u8 = 1;
+
+/// What an MLS leaf says about itself: the identity of its BasicCredential, 73 bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserializeBytes)]
+pub struct Credential {
+    /// [`CREDENTIAL_VERSION`].
+    pub version: u8,
+    /// The account.
+    pub account_id: AccountId,
+    /// The device of that account.
+    pub device_id: DeviceId,
+    /// Seq of the account state in force when the leaf was made.
+    pub account_seq: u64,
+    /// Fingerprint of the account's identity key.
+    pub identity_fingerprint: IdentityFingerprint,
+}
+
+impl Credential {
+    /// Parses strictly (C-003); another version is refused (C-002).
+    pub fn parse(bytes: &[u8]) -> Result<Self, LeafError> {
+        let credential: Self = codec::parse_exact(bytes).map_err(|_| LeafError::Malformed)?;
+        if credential.version == CREDENTIAL_VERSION {
+            Ok(credential)
+        } else {
+            Err(LeafError::Malformed)
+        }
+    }
+
+    /// The one encoding.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+}
+
+/// A leaf as its check sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeafClaim {
+    /// What it says about itself.
+    pub credential: Credential,
+    /// The Ed25519 key its signatures verify with.
+    pub signature_key: [u8; 32],
+}
+
+impl LeafClaim {
+    /// The claim of a leaf with this credential identity and signature key.
+    pub fn parse(credential: &[u8], signature_key: &[u8]) -> Result<Self, LeafError> {
+        Ok(Self {
+            credential: Credential::parse(credential)?,
+            signature_key: signature_key.try_into().map_err(|_| LeafError::Malformed)?,
+        })
+    }
+}
+
+/// Why a leaf is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LeafError {
+    /// The credential or key is not what it should be: the peer's client is broken or hostile.
+    #[error("a member's credential is malformed")]
+    Malformed,
+    /// No state of that account is accepted here. The caller must fetch and accept one first.
+    #[error("a member's account is not known here")]
+    UnknownAccount,
+    /// The leaf was made under a newer state than the one accepted. Fetch the account's states, then try again.
+    #[error("a member's account state {claimed} is newer than the accepted {accepted}")]
+    NewerState {
+        /// Seq in the credential.
+        claimed: u64,
+        /// Seq accepted here.
+        accepted: u64,
+    },
+    /// The accepted state belongs to another identity key: a swapped key, or a changed one.
+    #[error("a member's identity key is not the accepted one")]
+    OtherIdentity,
+    /// The accepted state does not list the device: removed, or never certified.
+    #[error("a member's device is not in its account's accepted state")]
+    NotListed,
+    /// The device's certificate names another key than the leaf signs with.
+    #[error("a member's leaf key is not the certified one")]
+    OtherKey,
+    /// A leaf changed its account or device, or went back to an older state (C-018).
+    #[error("a member's leaf changed what may never change")]
+    Changed,
+}
+
+/// An account's newest accepted state with its certificates, all signatures verified.
+///
+/// Made only from a state that the pin accepts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownAccount {
+    state: AccountState,
+    certs: Vec<DeviceCert>,
+}
+
+impl KnownAccount {
+    /// Verifies `state` and that `certs` are exactly its devices' certificates (C-013, C-014).
+    pub fn new(
+        server_id: ServerId,
+        state: AccountState,
+        certs: Vec<DeviceCert>,
+    ) -> Result<Self, AccountError> {
+        state.verify(server_id)?;
+        state.verify_certs(&certs)?;
+        // C-014: one certificate twice must not stand in for another device's
+        let all_there = state.content.devices.iter().all(|entry| {
+            certs
+                .iter()
+                .any(|cert| cert.content.device_id == entry.device_id)
+        });
+        if !all_there {
+            return Err(AccountError::Contradiction("a certificate is repeated"));
+        }
+        Ok(Self { state, certs })
+    }
+
+    /// The accepted state.
+    pub fn state(&self) -> &AccountState {
+        &self.state
+    }
+
+    /// The certificates of its devices.
+    pub fn certs(&self) -> &[DeviceCert] {
+        &self.certs
+    }
+
+    /// The certificate of one device.
+    pub fn cert(&self, device_id: DeviceId) -> Option<&DeviceCert> {
+        self.certs
+            .iter()
+            .find(|cert| cert.content.device_id == device_id)
+    }
+}
+
+/// Where accepted account states come from: the client's store, inside the transaction that needs them.
+pub trait Accounts {
+    /// The newest accepted state of `account`, own account included; `None` when none was ever accepted.
+    fn known(&self, account: AccountId) -> Option<KnownAccount>;
+}
+
+/// The one check of a leaf, made at every leaf on every path: key package, welcome tree, add, update, commit.
+///
+/// `previous` is the leaf that stood at the same place before, if there was one. Needs no lookup and no clock.
+pub fn check_leaf(
+    leaf: &LeafClaim,
+    accounts: &dyn Accounts,
+    previous: Option<&LeafClaim>,
+) -> Result<(), LeafError> {
+    let claim = &leaf.credential;
+    if let Some(previous) = previous {
+        check_unchanged(claim, &previous.credential)?;
+    }
+    let known = accounts
+        .known(claim.account_id)
+        .ok_or(LeafError::UnknownAccount)?;
+    let state = &known.state.content;
+    // C-017: account and identity key are those of the state accepted here.
+    if state.account_id != claim.account_id
+        || state.identity.fingerprint() != claim.identity_fingerprint
+    {
+        return Err(LeafError::OtherIdentity);
+    }
+    if claim.account_seq == 0 {
+        return Err(LeafError::Malformed);
+    }
+    if claim.account_seq > state.seq {
+        return Err(LeafError::NewerState {
+            claimed: claim.account_seq,
+            accepted: state.seq,
+        });
+    }
+    // C-017: the device is listed there, and its certificate names this very key.
+    let cert = known.cert(claim.device_id).ok_or(LeafError::NotListed)?;
+    if cert.content.leaf_key != leaf.signature_key {
+        return Err(LeafError::OtherKey);
+    }
+    Ok(())
+}
+
+/// C-018: account and device stay, the account seq only grows.
+fn check_unchanged(claim: &Credential, previous: &Credential) -> Result<(), LeafError> {
+    let same = claim.account_id == previous.account_id
+        && claim.device_id == previous.device_id
+        && claim.identity_fingerprint == previous.identity_fingerprint
+        && claim.account_seq >= previous.account_seq;
+    if same {
+        Ok(())
+    } else {
+        Err(LeafError::Changed)
+    }
+}
+
+#[cfg(test)]
+mod tests;

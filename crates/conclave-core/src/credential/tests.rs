@@ -1,0 +1,134 @@
+//! A leaf is its account's device or it is refused.
+
+use super::*;
+use crate::fixture::{Book, NOW_MS, Person, SERVER};
+use crate::identity::DeviceSecret;
+
+fn check(claim: &LeafClaim, book: &Book) -> Result<(), LeafError> {
+    check_leaf(claim, book, None)
+}
+
+/// The encoding is 73 bytes, exact, and of one version.
+#[test]
+fn c003_credentials_parse_exactly() {
+    let credential = Person::new(1).own.credential();
+    let mut bytes = credential.to_bytes();
+    assert_eq!(bytes.len(), 73);
+    assert_eq!(Credential::parse(&bytes), Ok(credential));
+    bytes.push(0);
+    assert_eq!(Credential::parse(&bytes), Err(LeafError::Malformed));
+    bytes.truncate(72);
+    assert_eq!(Credential::parse(&bytes), Err(LeafError::Malformed));
+    let mut other = credential.to_bytes();
+    other[0] = 2;
+    assert_eq!(Credential::parse(&other), Err(LeafError::Malformed));
+}
+
+/// A listed device with its certified key passes; a stranger's account does not.
+#[test]
+fn c017_accepts_a_listed_device_only() {
+    let (one, other) = (Person::new(1), Person::new(2));
+    let book = Book::of(&[&one]);
+    assert_eq!(check(&one.claim(), &book), Ok(()));
+    assert_eq!(check(&other.claim(), &book), Err(LeafError::UnknownAccount));
+}
+
+/// Somebody's credential on one's own key, or another device of the account, is refused.
+#[test]
+fn c017_rejects_borrowed_credentials() {
+    let (one, other) = (Person::new(1), Person::new(2));
+    let book = Book::of(&[&one, &other]);
+    let borrowed = LeafClaim {
+        credential: one.own.credential(),
+        ..other.claim()
+    };
+    assert_eq!(check(&borrowed, &book), Err(LeafError::OtherKey));
+    let mut foreign_device = one.claim();
+    foreign_device.credential.device_id = other.own.device_id;
+    assert_eq!(check(&foreign_device, &book), Err(LeafError::NotListed));
+    let mut foreign_identity = one.claim();
+    foreign_identity.credential.identity_fingerprint = other.own.identity_fingerprint;
+    assert_eq!(
+        check(&foreign_identity, &book),
+        Err(LeafError::OtherIdentity)
+    );
+}
+
+/// A state that is not accepted yet cannot vouch for a leaf, and seq 0 does not exist.
+#[test]
+fn c017_rejects_states_not_accepted() {
+    let one = Person::new(1);
+    let book = Book::of(&[&one]);
+    let mut newer = one.claim();
+    newer.credential.account_seq = 2;
+    let wanted = LeafError::NewerState {
+        claimed: 2,
+        accepted: 1,
+    };
+    assert_eq!(check(&newer, &book), Err(wanted));
+    newer.credential.account_seq = 0;
+    assert_eq!(check(&newer, &book), Err(LeafError::Malformed));
+}
+
+/// A device that the newest accepted state no longer lists is refused, its old state notwithstanding.
+#[test]
+fn c017_rejects_a_removed_device() {
+    let one = Person::new(1);
+    let mut book = Book::of(&[&one]);
+    let state = one.identity.next_state(&one.state, &[], NOW_MS);
+    book.accept(KnownAccount::new(SERVER, state, vec![]).unwrap());
+    assert_eq!(check(&one.claim(), &book), Err(LeafError::NotListed));
+}
+
+/// An account is known only with exactly the certificates its state lists.
+#[test]
+fn c014_known_accounts_are_verified() {
+    let (one, other) = (Person::new(1), Person::new(2));
+    let state = one.state.clone();
+    assert!(KnownAccount::new(SERVER, state.clone(), vec![]).is_err());
+    assert!(KnownAccount::new(SERVER, state.clone(), vec![other.cert.clone()]).is_err());
+    let mut forged = state;
+    forged.content.issued_ms += 1;
+    assert!(KnownAccount::new(SERVER, forged, vec![one.cert.clone()]).is_err());
+}
+
+/// Listing two devices and bringing one certificate twice leaves no device without certificate.
+#[test]
+fn c014_repeated_certificates_do_not_count_twice() {
+    let one = Person::new(1);
+    let mut second = crate::fixture::device_facts(one.own.account_id, one.own.device_id);
+    second.device_id = DeviceId::new([7; 16]);
+    let env = crate::fixture::FixedEnv::new(77);
+    let cert = one.identity.certify(&DeviceSecret::generate(&env), &second);
+    let both = [one.cert.clone(), cert];
+    let state = one.identity.next_state(&one.state, &both, NOW_MS);
+    assert!(KnownAccount::new(SERVER, state.clone(), both.to_vec()).is_ok());
+    let twice = vec![one.cert.clone(), one.cert.clone()];
+    assert!(KnownAccount::new(SERVER, state, twice).is_err());
+}
+
+/// A leaf keeps its account and device, and its seq never falls.
+#[test]
+fn c018_leaves_never_change_identity_or_go_back() {
+    let (one, other) = (Person::new(1), Person::new(2));
+    let mut book = Book::of(&[&one, &other]);
+    let chain = one.chain(2);
+    book.accept(KnownAccount::new(SERVER, chain[2].clone(), vec![one.cert.clone()]).unwrap());
+    let mut newest = one.claim();
+    newest.credential.account_seq = 3;
+    assert_eq!(check_leaf(&newest, &book, Some(&one.claim())), Ok(()));
+    assert_eq!(
+        check_leaf(&one.claim(), &book, Some(&newest)),
+        Err(LeafError::Changed)
+    );
+    assert_eq!(
+        check_leaf(&other.claim(), &book, Some(&one.claim())),
+        Err(LeafError::Changed)
+    );
+    let mut other_device = one.claim();
+    other_device.credential.device_id = DeviceId::new([9; 16]);
+    assert_eq!(
+        check_leaf(&one.claim(), &book, Some(&other_device)),
+        Err(LeafError::Changed)
+    );
+}

@@ -1,0 +1,155 @@
+//! People, devices and a repeatable environment for the tests of this crate.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use conclave_proto::account::{AccountState, DeviceCert, DeviceRole, FLAG_DISCOVERABLE};
+use conclave_proto::env::Env;
+use conclave_proto::id::{AccountId, DeviceId, ServerId};
+use conclave_proto::label;
+
+use crate::credential::{Accounts, KnownAccount, LeafClaim};
+use crate::identity::{DeviceFacts, DeviceSecret, IdentitySecret, OwnDevice, StateFacts};
+
+/// The server that everybody in tests lives on.
+pub(crate) const SERVER: ServerId = ServerId::new([0x5e; 32]);
+/// The moment at which tests happen: 2026-11-22, noon UTC.
+pub(crate) const NOW_MS: u64 = 1_795_348_800_000;
+
+/// Random bytes that are the same in every run, and a clock that stands still.
+#[derive(Debug, Default)]
+pub(crate) struct FixedEnv(AtomicU64);
+
+impl FixedEnv {
+    /// Bytes of another stream for each `seed`.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(AtomicU64::new(seed << 32))
+    }
+}
+
+impl Env for FixedEnv {
+    fn now_ms(&self) -> u64 {
+        NOW_MS
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        for chunk in bytes.chunks_mut(32) {
+            let count = self.0.fetch_add(1, Ordering::Relaxed);
+            let block = label::hash("test stream", &count.to_be_bytes());
+            chunk.copy_from_slice(&block.as_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// A person with one device and a first state.
+#[derive(Debug)]
+pub(crate) struct Person {
+    pub(crate) identity: IdentitySecret,
+    pub(crate) own: OwnDevice,
+    pub(crate) state: AccountState,
+    pub(crate) cert: DeviceCert,
+}
+
+impl Person {
+    /// Somebody else for each `seed`, the same in every run.
+    pub(crate) fn new(seed: u64) -> Self {
+        let env = FixedEnv::new(seed);
+        let identity = IdentitySecret::generate(&env);
+        let secret = DeviceSecret::generate(&env);
+        let account_id = AccountId::random(&env);
+        let device_id = DeviceId::random(&env);
+        let cert = identity.certify(&secret, &device_facts(account_id, device_id));
+        let state = identity.first_state(&state_facts(account_id), std::slice::from_ref(&cert));
+        let own = OwnDevice {
+            server_id: SERVER,
+            account_id,
+            device_id,
+            identity_fingerprint: identity.public().fingerprint(),
+            account_seq: 1,
+            secret,
+        };
+        Self {
+            identity,
+            own,
+            state,
+            cert,
+        }
+    }
+
+    /// What this person's leaf claims.
+    pub(crate) fn claim(&self) -> LeafClaim {
+        LeafClaim {
+            credential: self.own.credential(),
+            signature_key: self.own.secret.leaf_key(),
+        }
+    }
+
+    /// This account as everybody accepts it.
+    pub(crate) fn known(&self) -> KnownAccount {
+        KnownAccount::new(SERVER, self.state.clone(), vec![self.cert.clone()]).unwrap()
+    }
+
+    /// Chain of states: the first one and `more` after it, same device.
+    pub(crate) fn chain(&self, more: usize) -> Vec<AccountState> {
+        let mut states = vec![self.state.clone()];
+        for _ in 0..more {
+            let last = states.last().unwrap();
+            states.push(
+                self.identity
+                    .next_state(last, std::slice::from_ref(&self.cert), NOW_MS),
+            );
+        }
+        states
+    }
+}
+
+/// Facts of a certifier device that is valid now.
+pub(crate) fn device_facts(account_id: AccountId, device_id: DeviceId) -> DeviceFacts {
+    DeviceFacts {
+        server_id: SERVER,
+        account_id,
+        generation: 1,
+        device_id,
+        role: DeviceRole::Certifier,
+        not_before_ms: NOW_MS - 1000,
+        not_after_ms: NOW_MS + 1000,
+    }
+}
+
+/// Facts of a first state.
+pub(crate) fn state_facts(account_id: AccountId) -> StateFacts {
+    StateFacts {
+        server_id: SERVER,
+        account_id,
+        generation: 1,
+        issued_ms: NOW_MS,
+        flags: FLAG_DISCOVERABLE,
+    }
+}
+
+/// Accepted states held in memory.
+#[derive(Debug, Default)]
+pub(crate) struct Book(BTreeMap<AccountId, KnownAccount>);
+
+impl Book {
+    /// A book in which exactly these people are accepted.
+    pub(crate) fn of(people: &[&Person]) -> Self {
+        Self(
+            people
+                .iter()
+                .map(|person| (person.own.account_id, person.known()))
+                .collect(),
+        )
+    }
+
+    /// Accepts one more state.
+    pub(crate) fn accept(&mut self, known: KnownAccount) {
+        self.0.insert(known.state().content.account_id, known);
+    }
+}
+
+impl Accounts for Book {
+    fn known(&self, account: AccountId) -> Option<KnownAccount> {
+        self.0.get(&account).cloned()
+    }
+}

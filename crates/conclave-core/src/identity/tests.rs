@@ -1,0 +1,164 @@
+//! What identities sign holds, and what is stripped, mixed or changed does not.
+
+use conclave_proto::account::{AccountError, verify_chain};
+use tls_codec::VLBytes;
+
+use super::*;
+use crate::fixture::{FixedEnv, NOW_MS, Person, SERVER, device_facts};
+
+/// Seeds survive storage, and the public key is the same again.
+#[test]
+fn secrets_survive_storage() {
+    let person = Person::new(1);
+    let again = IdentitySecret::from_stored(&person.identity.to_stored()).unwrap();
+    assert_eq!(again.public(), person.identity.public());
+    let device = DeviceSecret::from_stored(&person.own.secret.to_stored()).unwrap();
+    assert_eq!(device.leaf_key(), person.own.secret.leaf_key());
+    assert_eq!(device.inbox_key(), person.own.secret.inbox_key());
+    assert!(IdentitySecret::from_stored(&[0; 63]).is_none());
+    assert!(DeviceSecret::from_stored(&[0; 65]).is_none());
+}
+
+/// Printing a secret shows its type only.
+#[test]
+fn secrets_do_not_print() {
+    let person = Person::new(1);
+    assert_eq!(format!("{:?}", person.identity), "IdentitySecret");
+    assert_eq!(format!("{:?}", person.own.secret), "DeviceSecret");
+}
+
+/// Either half of an identity signature alone, empty, or from another key is no signature.
+#[test]
+fn c013_one_half_signature_is_none() {
+    let (one, other) = (Person::new(1).identity, Person::new(2).identity);
+    let key = one.public();
+    let good = one.sign("label", b"content");
+    assert_eq!(key.verify("label", b"content", &good), Ok(()));
+    let foreign = other.sign("label", b"content");
+    let empty: VLBytes = vec![].into();
+    for bad in [
+        HybridSignature {
+            mldsa65: empty.clone(),
+            ..good.clone()
+        },
+        HybridSignature {
+            ed25519: empty,
+            ..good.clone()
+        },
+        HybridSignature {
+            mldsa65: foreign.mldsa65,
+            ..good.clone()
+        },
+        HybridSignature {
+            ed25519: foreign.ed25519,
+            ..good.clone()
+        },
+        HybridSignature {
+            ed25519: good.mldsa65.clone(),
+            mldsa65: good.ed25519.clone(),
+        },
+    ] {
+        assert_eq!(
+            key.verify("label", b"content", &bad),
+            Err(AccountError::Signature)
+        );
+    }
+    assert!(key.verify("other label", b"content", &good).is_err());
+    assert!(key.verify("label", b"contents", &good).is_err());
+}
+
+/// A key without its post-quantum half, or of another suite, verifies nothing.
+#[test]
+fn c013_half_a_key_is_none() {
+    let one = Person::new(1).identity;
+    let good = one.sign("label", b"content");
+    let mut classical = one.public();
+    classical.mldsa65 = vec![].into();
+    assert!(classical.verify("label", b"content", &good).is_err());
+    let mut other_suite = one.public();
+    other_suite.suite = 1;
+    assert!(other_suite.verify("label", b"content", &good).is_err());
+}
+
+/// A certificate holds for its identity only, and not without the device's own signature.
+#[test]
+fn c014_certificates_bind_identity_and_device() {
+    let (one, other) = (Person::new(1), Person::new(2));
+    assert_eq!(one.cert.verify(&one.identity.public()), Ok(()));
+    assert!(one.cert.verify(&other.identity.public()).is_err());
+
+    // a certifier cannot take over somebody else's leaf key without its signature
+    let mut stolen = one.cert.clone();
+    stolen.content.leaf_key = other.own.secret.leaf_key();
+    let bytes = codec::encode(&stolen.content);
+    stolen.identity_signature = one.identity.sign(label::DEVICE_CERT, &bytes);
+    stolen.possession_signature = one
+        .own
+        .secret
+        .sign(label::DEVICE_CERT_POSSESSION, &bytes)
+        .into();
+    assert_eq!(
+        stolen.verify(&one.identity.public()),
+        Err(AccountError::Signature)
+    );
+
+    let mut changed = one.cert.clone();
+    changed.content.not_after_ms += 1;
+    assert_eq!(
+        changed.verify(&one.identity.public()),
+        Err(AccountError::Signature)
+    );
+    assert_eq!(
+        DeviceCert::parse(&one.cert.to_bytes()),
+        Ok(one.cert.clone())
+    );
+}
+
+/// A state for another server, or certificates of another account or generation, contradict.
+#[test]
+fn c014_states_and_certificates_agree() {
+    let one = Person::new(1);
+    assert_eq!(one.state.verify(SERVER), Ok(()));
+    assert!(one.state.verify(ServerId::new([9; 32])).is_err());
+    let certs = std::slice::from_ref(&one.cert);
+    assert_eq!(one.state.verify_certs(certs), Ok(()));
+    assert!(one.state.verify_certs(&[]).is_err());
+
+    let facts = DeviceFacts {
+        generation: 2,
+        ..device_facts(one.own.account_id, one.own.device_id)
+    };
+    let newer = one.identity.certify(&one.own.secret, &facts);
+    let facts = StateFacts {
+        server_id: SERVER,
+        account_id: one.own.account_id,
+        generation: 1,
+        issued_ms: NOW_MS,
+        flags: 0,
+    };
+    let state = one
+        .identity
+        .first_state(&facts, std::slice::from_ref(&newer));
+    assert!(state.verify_certs(&[newer]).is_err());
+}
+
+/// Only the direct successor by the same key continues a chain; gaps, swaps and other keys break it.
+#[test]
+fn c015_chains_are_unbroken() {
+    let one = Person::new(1);
+    let chain = one.chain(3);
+    assert_eq!(verify_chain(SERVER, &chain), Ok(()));
+    assert!(verify_chain(SERVER, &[]).is_err());
+    let gap = [chain[0].clone(), chain[2].clone()];
+    assert_eq!(verify_chain(SERVER, &gap), Err(AccountError::Chain));
+    let swapped = [chain[1].clone(), chain[0].clone()];
+    assert_eq!(verify_chain(SERVER, &swapped), Err(AccountError::Chain));
+
+    let other = IdentitySecret::generate(&FixedEnv::new(9));
+    let mut foreign = other.next_state(&chain[0], std::slice::from_ref(&one.cert), NOW_MS);
+    foreign.content.identity = other.public();
+    foreign.signature = other.sign(label::ACCOUNT_STATE, &codec::encode(&foreign.content));
+    assert_eq!(foreign.verify(SERVER), Ok(()));
+    let rekeyed = [chain[0].clone(), foreign];
+    assert_eq!(verify_chain(SERVER, &rekeyed), Err(AccountError::Chain));
+}
