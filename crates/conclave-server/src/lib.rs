@@ -1,1 +1,4 @@
 //! x
+
+pub mod log;
+pub mod store;
