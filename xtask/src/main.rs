@@ -1,2 +1,60 @@
-//! x
-fn main() {}
+//! The project's chores: `cargo xtask demo | test | ci | tidy`. Links no Conclave crate.
+#![expect(
+    clippy::print_stdout,
+    reason = "a chore's output is for the person who runs it"
+)]
+
+mod ci;
+mod demo;
+mod step;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask CHORE
+
+  demo [--keep]  build both programs and watch two people talk through a server
+                 (--keep leaves the server running and prints how to go on by hand)
+  test           every test of the workspace, documentation examples included
+  ci             what must pass before a change lands: format, tidy, lints, docs, tests, demo
+  tidy           the rules a compiler does not know: edges, files, rule ids, dependencies";
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let root = root()?;
+    match words.as_slice() {
+        ["demo"] => demo::run(&root, false),
+        ["demo", "--keep"] => demo::run(&root, true),
+        ["test"] => ci::test(&root),
+        ["ci"] => ci::run(&root),
+        ["tidy"] => tidy::run(&root),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("no such chore\n\n{USAGE}"),
+    }
+}
+
+/// The repository's top folder: where this crate's folder lies.
+fn root() -> anyhow::Result<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .map(Path::to_path_buf)
+        .context("xtask has to lie inside the repository")
+}

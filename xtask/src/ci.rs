@@ -1,0 +1,79 @@
+//! `cargo xtask ci` and `cargo xtask test`: what must pass, step by step.
+
+use std::path::Path;
+use std::time::Instant;
+
+use crate::step::{OpenSsl, answers, cargo, step, succeed};
+use crate::{demo, tidy};
+
+/// Everything that must pass before a change lands; cheap steps first.
+pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let openssl = OpenSsl::find()?;
+    step("format", || {
+        succeed(cargo(root, openssl).args(["fmt", "--all", "--check"]))
+    })?;
+    step("tidy", || tidy::run(root))?;
+    step("dependencies", || deny(root, openssl))?;
+    step("lints", || {
+        succeed(
+            cargo(root, openssl)
+                .args(["clippy", "--workspace", "--all-targets", "--locked"])
+                .args(["--", "--deny", "warnings"]),
+        )
+    })?;
+    step("documentation", || {
+        succeed(
+            cargo(root, openssl)
+                .env("RUSTDOCFLAGS", "--deny warnings")
+                .args(["doc", "--workspace", "--no-deps", "--locked"]),
+        )
+    })?;
+    step("tests", || test_with(root, openssl))?;
+    step("demo", || demo::run(root, false))?;
+    println!(
+        "everything passed after {} min",
+        start.elapsed().as_secs().div_ceil(60)
+    );
+    Ok(())
+}
+
+/// Every test of the workspace.
+pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
+    test_with(root, OpenSsl::find()?)
+}
+
+/// nextest runs the tests in parallel and bounds their time; plain cargo does without.
+fn test_with(root: &Path, openssl: OpenSsl) -> anyhow::Result<()> {
+    if answers("cargo", &["nextest", "--version"]) {
+        let words = [
+            "nextest",
+            "run",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--profile",
+            "ci",
+        ];
+        succeed(cargo(root, openssl).args(words))?;
+    } else {
+        let words = [
+            "test",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--no-fail-fast",
+        ];
+        succeed(cargo(root, openssl).args(words))?;
+    }
+    succeed(cargo(root, openssl).args(["test", "--workspace", "--doc", "--locked"]))
+}
+
+/// cargo-deny where it is installed; tidy makes the checks that matter in any case.
+fn deny(root: &Path, openssl: OpenSsl) -> anyhow::Result<()> {
+    if !answers("cargo", &["deny", "--version"]) {
+        println!("    cargo-deny is not installed; tidy has checked licences, sources and bans");
+        return Ok(());
+    }
+    succeed(cargo(root, openssl).args(["deny", "check", "bans", "licenses", "sources"]))
+}
