@@ -1,1 +1,3 @@
-//! x
+//! Disk and network of a person's device.
+
+pub mod transport;
