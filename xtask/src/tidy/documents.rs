@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use anyhow::Context;
+
 use super::{Findings, tree};
 
 /// Chores that a document may name.
@@ -41,7 +43,9 @@ pub(crate) fn check(root: &Path, findings: &mut Findings) -> anyhow::Result<()> 
 
 /// What `docs/ARCHITECTURE.md` names and the repository does not have.
 fn missing_files(root: &Path) -> anyhow::Result<Vec<String>> {
-    let text = std::fs::read_to_string(root.join("docs/ARCHITECTURE.md"))?;
+    let path = root.join("docs/ARCHITECTURE.md");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("{} cannot be read", path.display()))?;
     let named = named_files(&text);
     Ok(named
         .into_iter()
