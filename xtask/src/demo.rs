@@ -77,6 +77,7 @@ fn tell(programs: &Path, folder: &Path, keep: bool) -> anyhow::Result<()> {
 
     ben.run(&["read", ANNA])?;
     anna.wait_for_state(&second, "read")?;
+    anna.expect_state(&first, "read")?;
     say("read: Ben has marked the chat as read, and wants Anna to know.");
     let answer = ben.send(ANNA, ANSWER)?;
     anna.run(&["listen", "--once"])?;
@@ -172,8 +173,7 @@ fn leave_running(programs: &Path, folder: &Path, server: &Server, address: &str)
     let (programs, folder) = (programs.display(), folder.display());
     headline("The server keeps running; go on by hand");
     println!(
-        "\
-  export PATH={programs}:$PATH
+        "  export PATH={programs}:$PATH
   conclave --data-dir {folder}/anna send {BEN} 'Still there?'
   conclave --data-dir {folder}/ben chat {ANNA}
 
