@@ -8,6 +8,16 @@
 //! - [`hpke`]: X-Wing HPKE, lengths checked first
 //! - [`identity`]: private keys of a person and a device, certificates, account states
 //! - [`credential`]: the MLS credential and the one check of a leaf
+//! - [`pin`]: trust on first use
+//! - [`safety_number`]: the digits that people compare
+//! - [`key_export`]: the identity key as PEM
+//! - [`at_rest`]: the store key under a passphrase
+//! - [`key_package`]: what a device publishes to be added, and what the adder checks
+//! - [`leaf`]: one MLS leaf put before that check
+//! - [`access`]: from an epoch to the keys that fall out of it
+//! - [`conversation`]: one MLS group whose entries travel through one log
+//! - [`mls_store`]: where MLS state is kept: rows that the caller lends
+//! - [`provider`]: OpenMLS's door to cryptography, chance and storage
 //!
 //! ```
 //! use conclave_core::identity::IdentitySecret;
@@ -19,9 +29,20 @@
 //! assert!(identity.public().verify("example", b"other", &signature).is_err());
 //! ```
 
+pub mod access;
+mod aead;
+pub mod at_rest;
+pub mod conversation;
 pub mod credential;
 pub mod hpke;
 pub mod identity;
+pub mod key_export;
+pub mod key_package;
+pub mod leaf;
+pub mod mls_store;
+pub mod pin;
+pub mod provider;
+pub mod safety_number;
 pub mod secret;
 
 #[cfg(test)]

@@ -1,0 +1,252 @@
+//! From a welcome and a tree to a conversation: every leaf and the context are checked before it exists.
+
+use conclave_proto::id::LogId;
+use conclave_proto::limits::WELCOME_BLOB_BYTES_MAX;
+use openmls::credentials::Credential;
+use openmls::group::{GroupContext, JoinBuilder, ProcessedWelcome, StagedWelcome, WelcomeError};
+use openmls::messages::Welcome;
+use openmls::schedule::errors::PskError;
+use openmls::treesync::RatchetTreeIn;
+use openmls_traits::OpenMlsProvider;
+use tls_codec::Deserialize;
+
+use super::{
+    ContextError, Conversation, ConversationContext, LEAVES_MAX, Member, Outside, PEOPLE,
+    RebootPsk, group_id, join_config, people, read_member, successor,
+};
+use crate::access::AccessKey;
+use crate::credential::Accounts;
+use crate::leaf::{self, LeafNodeError};
+use crate::mls_store::RowsError;
+use crate::provider::{MlsFailure, Provider, SUITE};
+
+/// What was joined.
+#[derive(Debug)]
+pub struct Joined {
+    /// In the epoch that the welcome is for.
+    pub conversation: Conversation,
+    /// A_e of that epoch: opens the log.
+    pub access: AccessKey,
+    /// The device that invited us.
+    pub inviter: Member,
+    /// KeyPackageRef of the package that was used, 48 bytes.
+    pub key_package_ref: Vec<u8>,
+    /// Whether that was a last resort: then a self-update goes with the first send.
+    pub last_resort: bool,
+    /// Whether the conversation is bound to its predecessor by a secret of it.
+    pub bound_to_predecessor: bool,
+}
+
+/// Why a welcome is refused. **The caller rolls back**: MLS may have deleted the one-time package already.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The welcome is for a key package this device no longer has: used, replaced, or of a restored profile.
+    /// The inviter must invite again.
+    #[error("the invitation is for a key package that this device no longer has")]
+    UnknownKeyPackage,
+    /// This conversation is here already.
+    #[error("the conversation was joined already")]
+    AlreadyJoined,
+    /// Over a limit, before any work was done.
+    #[error("the welcome or its tree is over the limit")]
+    TooLarge,
+    /// Not a welcome of ours. The inviter is broken or hostile.
+    #[error("the welcome is malformed: {0}")]
+    Malformed(&'static str),
+    /// It is bound to a conversation whose secret this device does not have.
+    #[error("the new conversation is bound to an old one that this device does not know")]
+    MissingPredecessor,
+    /// The conversation's context is not what it must be (C-034).
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// A member is not accepted here. When the error says so, fetch the account's states and try again.
+    #[error(transparent)]
+    Leaf(#[from] LeafNodeError),
+    /// More or fewer than two people are in it.
+    #[error("the conversation is not between two people")]
+    NotTwoPeople,
+    /// The store failed, or we are broken. Roll back.
+    #[error(transparent)]
+    Failed(#[from] MlsFailure),
+}
+
+impl From<RowsError> for JoinError {
+    fn from(error: RowsError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Joins the conversation of log `expected` with an opened welcome and tree.
+///
+/// `psks` are what old conversations with these people left ([`Conversation::reboot_psks`]); empty when
+/// nothing is continued.
+pub fn join(
+    outside: Outside<'_>,
+    accounts: &dyn Accounts,
+    expected: LogId,
+    welcome: &[u8],
+    tree: &[u8],
+    psks: &[RebootPsk],
+) -> Result<Joined, JoinError> {
+    let (welcome, tree) = parse(welcome, tree)?;
+    let provider = outside.provider();
+    for psk in psks {
+        successor::lend(&provider, psk)?;
+    }
+    let processed = process(&provider, welcome)?;
+    let context = check_context(
+        outside,
+        processed.unverified_group_info().group_context(),
+        expected,
+    )?;
+    let bound_to_predecessor = check_psks(&processed, &context)?;
+    let (key_package_ref, last_resort) = package_used(&provider, &processed)?;
+    let built = JoinBuilder::new(&provider, processed)
+        .skip_lifetime_validation()
+        .with_ratchet_tree(tree)
+        .build();
+    let staged = provider.settle(built)?.map_err(|error| refusal(&error))?;
+    let inviter = check_members(outside, accounts, &staged)?;
+    let group = staged.into_group(&provider);
+    let conversation = Conversation::of(provider.must("enter a group", group)?)?;
+    for psk in psks {
+        successor::take_back(&provider, psk)?;
+    }
+    Ok(Joined {
+        access: conversation.access_key()?,
+        conversation,
+        inviter,
+        key_package_ref,
+        last_resort,
+        bound_to_predecessor,
+    })
+}
+
+/// Shapes and limits, before any key is touched.
+fn parse(welcome: &[u8], tree: &[u8]) -> Result<(Welcome, RatchetTreeIn), JoinError> {
+    if welcome.len() > WELCOME_BLOB_BYTES_MAX || tree.len() > WELCOME_BLOB_BYTES_MAX {
+        return Err(JoinError::TooLarge);
+    }
+    let welcome = Welcome::tls_deserialize_exact(welcome)
+        .map_err(|_| JoinError::Malformed("not a welcome"))?;
+    if welcome.ciphersuite() != SUITE {
+        return Err(JoinError::Malformed("another suite"));
+    }
+    if welcome.secrets().len() != 1 {
+        return Err(JoinError::Malformed("not for one device"));
+    }
+    let tree = RatchetTreeIn::tls_deserialize_exact(tree)
+        .map_err(|_| JoinError::Malformed("not a tree"))?;
+    if tree.leaves().count() > LEAVES_MAX {
+        return Err(JoinError::TooLarge);
+    }
+    Ok((welcome, tree))
+}
+
+fn process(provider: &Provider<'_>, welcome: Welcome) -> Result<ProcessedWelcome, JoinError> {
+    let processed = ProcessedWelcome::new_from_welcome(provider, &join_config(), welcome);
+    provider.settle(processed)?.map_err(|error| refusal(&error))
+}
+
+fn refusal<E>(error: &WelcomeError<E>) -> JoinError {
+    match error {
+        WelcomeError::NoMatchingKeyPackage => JoinError::UnknownKeyPackage,
+        WelcomeError::GroupAlreadyExists => JoinError::AlreadyJoined,
+        WelcomeError::Psk(PskError::KeyNotFound) => JoinError::MissingPredecessor,
+        _ => JoinError::Malformed("mls refuses it"),
+    }
+}
+
+/// The group is the expected log's, under our suite, on our server.
+fn check_context(
+    outside: Outside<'_>,
+    group: &GroupContext,
+    expected: LogId,
+) -> Result<ConversationContext, JoinError> {
+    if group.ciphersuite() != SUITE {
+        return Err(JoinError::Malformed("another suite"));
+    }
+    if group.group_id() != &group_id(expected) {
+        return Err(JoinError::Malformed("another group"));
+    }
+    if group.epoch().as_u64() == 0 {
+        return Err(JoinError::Malformed("epoch 0"));
+    }
+    // C-034: the context is there and names this server and log
+    let context = ConversationContext::read(group.extensions())?;
+    if context.server_id != outside.own.server_id || context.log_id != expected {
+        return Err(ContextError::Malformed.into());
+    }
+    Ok(context)
+}
+
+/// C-035: only a creating commit carries PSKs, and only those of the predecessor it names.
+fn check_psks(
+    processed: &ProcessedWelcome,
+    context: &ConversationContext,
+) -> Result<bool, JoinError> {
+    let ours = |predecessor| {
+        processed
+            .psks()
+            .iter()
+            .all(|id| successor::is_reboot(id, predecessor))
+    };
+    match (processed.psks().is_empty(), context.successor_of) {
+        (true, _) => Ok(false),
+        (false, Some(predecessor)) if ours(predecessor) => Ok(true),
+        _ => Err(JoinError::Malformed("a shared key that is not ours")),
+    }
+}
+
+fn package_used(
+    provider: &Provider<'_>,
+    processed: &ProcessedWelcome,
+) -> Result<(Vec<u8>, bool), MlsFailure> {
+    let package = processed.own_key_package().ok_or("there is none");
+    let package = provider.must("find the key package used", package)?;
+    let hash_ref = provider.must("hash a key package", package.hash_ref(provider.crypto()))?;
+    Ok((hash_ref.as_slice().to_vec(), package.last_resort()))
+}
+
+/// Every leaf, ours included, is a device of its account; two people; the inviter is one of them.
+fn check_members(
+    outside: Outside<'_>,
+    accounts: &dyn Accounts,
+    staged: &StagedWelcome,
+) -> Result<Member, JoinError> {
+    let malformed = JoinError::Malformed("a leaf is not as ours");
+    let mut members = Vec::new();
+    for member in staged.members() {
+        // C-017: on this path too, every leaf; C-030: its key can be sealed to
+        let credential: &Credential = &member.credential;
+        leaf::check(
+            credential,
+            &member.signature_key,
+            &member.encryption_key,
+            accounts,
+            None,
+        )?;
+        members.extend(read_member(&member));
+    }
+    let own = members
+        .iter()
+        .find(|member| member.leaf == staged.own_leaf_index().u32());
+    if own.is_none_or(|own| own.device_id != outside.own.device_id) {
+        return Err(malformed);
+    }
+    if people(&members).len() != PEOPLE {
+        return Err(JoinError::NotTwoPeople);
+    }
+    let mut devices: Vec<_> = members.iter().map(|member| member.device_id).collect();
+    devices.sort();
+    devices.dedup();
+    if devices.len() != members.len() {
+        return Err(JoinError::Malformed("a device twice"));
+    }
+    let inviter = staged.welcome_sender_index().u32();
+    members
+        .into_iter()
+        .find(|member| member.leaf == inviter)
+        .ok_or(malformed)
+}

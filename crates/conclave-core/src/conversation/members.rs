@@ -1,0 +1,228 @@
+//! Commits of our own: made as a bundle, kept with the pending commit until the log says who won.
+
+use conclave_proto::codec;
+use conclave_proto::id::{Epoch, LogId};
+use conclave_proto::label;
+use conclave_proto::limits::{COMMIT_ENTRY_BYTES_MAX, RETENTION_DAYS_CHOICES};
+use conclave_proto::log::{BUNDLE_VERSION, BundleHead, CommitEntry, Head};
+use openmls::prelude::LeafNodeParameters;
+use tls_codec::{Serialize, TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
+use zeroize::Zeroizing;
+
+use super::{Conversation, Outside, binding};
+use crate::access::{AccessKey, Exporter, Use};
+use crate::key_package::credential_with_key;
+use crate::mls_store::{MlsRows, RowsError};
+use crate::provider::{LeafSigner, MlsFailure, Provider};
+use crate::secret::Secret;
+
+const PENDING: &str = "pending-bundle";
+
+/// A commit of ours that the log has not decided on yet. Post `entry` and nothing else (C-061).
+#[derive(Debug)]
+pub struct Pending {
+    /// The epoch it ends if it wins.
+    pub base_epoch: Epoch,
+    /// Encoded [`CommitEntry`]: the bundle's payload.
+    pub entry: Vec<u8>,
+    /// A_{e+1}, which opens the log if it wins.
+    pub next_access: AccessKey,
+}
+
+/// Why a commit cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// This device was removed.
+    #[error("this device is no longer in the conversation")]
+    NotMember,
+    /// One of our commits is still undecided: post that one, or read on until the log decides (C-061).
+    #[error("a commit of this device is still pending")]
+    PendingExists,
+    /// The head given is not of the conversation's epoch: read to the head first.
+    #[error("the log's head is not of the conversation's epoch")]
+    WrongHead,
+    /// Retention is not 1, 7 or 30 days.
+    #[error("retention must be 1, 7 or 30 days")]
+    Retention,
+    /// The commit is over 2 MiB: the conversation has too many devices.
+    #[error("the commit is over the limit of 2 mib")]
+    TooLarge,
+    /// The store failed, or we are broken. Roll back and drop the conversation.
+    #[error(transparent)]
+    Failed(#[from] MlsFailure),
+}
+
+impl From<RowsError> for CommitError {
+    fn from(error: RowsError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+#[derive(TlsSize, TlsSerialize, TlsDeserializeBytes)]
+struct PendingRow {
+    base_epoch: Epoch,
+    entry: VLBytes,
+    next_seed: [u8; 32],
+}
+
+impl Conversation {
+    /// Makes a commit that replaces this device's own keys (C-057), under its newest account state.
+    ///
+    /// `head` is where the caller's cursor stands. The pending commit, its bundle and A_{e+1} are in the
+    /// rows when this returns; nothing is merged before the log has it.
+    pub fn self_update(
+        &mut self,
+        outside: Outside<'_>,
+        head: &Head,
+        retention_days: u8,
+    ) -> Result<Pending, CommitError> {
+        self.check_ready(outside.rows, head, retention_days)?;
+        let provider = outside.provider();
+        let commit = self.build_self_update(&provider, outside)?;
+        let next_access = self.next_access(&provider)?;
+        let bundle = BundleHead {
+            version: BUNDLE_VERSION,
+            server_id: self.context.server_id,
+            log_id: self.context.log_id,
+            base_epoch: self.epoch(),
+            base_seq: head.seq,
+            base_hash: head.hash,
+            commit_hash: label::sha256(&commit),
+            next_access_key: next_access.public(),
+            blobs: vec![],
+            retention_days,
+        };
+        let entry = codec::encode(&CommitEntry {
+            old_signature: self.access_key()?.sign_old(&bundle).into(),
+            new_signature: next_access.sign_new(&bundle).into(),
+            binding: binding::seal(self, outside.own, outside.env, &bundle)?.into(),
+            commit: commit.into(),
+            head: bundle,
+        });
+        if entry.len() > COMMIT_ENTRY_BYTES_MAX {
+            return Err(CommitError::TooLarge);
+        }
+        let pending = Pending {
+            base_epoch: self.epoch(),
+            entry,
+            next_access,
+        };
+        store_pending(outside.rows, self.log_id(), &pending)?;
+        Ok(pending)
+    }
+
+    /// Our undecided commit, if there is one: after a crash it is posted again unchanged (C-061).
+    pub fn pending(&self, rows: &dyn MlsRows) -> Result<Option<Pending>, RowsError> {
+        load_pending(rows, self.log_id())
+    }
+
+    /// Gives up our undecided commit. Only when the server definitely refused it, or it never left (C-061).
+    pub fn drop_pending(&mut self, outside: Outside<'_>) -> Result<(), MlsFailure> {
+        let provider = outside.provider();
+        delete_pending(outside.rows, self.log_id())?;
+        let cleared = {
+            use openmls_traits::OpenMlsProvider;
+            self.group.clear_pending_commit(provider.storage())
+        };
+        provider.must("drop a pending commit", cleared)
+    }
+
+    fn check_ready(
+        &self,
+        rows: &dyn MlsRows,
+        head: &Head,
+        retention_days: u8,
+    ) -> Result<(), CommitError> {
+        if !self.is_active() {
+            return Err(CommitError::NotMember);
+        }
+        if !RETENTION_DAYS_CHOICES.contains(&u32::from(retention_days)) {
+            return Err(CommitError::Retention);
+        }
+        if head.epoch != self.epoch() {
+            return Err(CommitError::WrongHead);
+        }
+        // C-061: one undecided commit at a time, and it stays what it is
+        if self.group.pending_commit().is_some() || self.pending(rows)?.is_some() {
+            return Err(CommitError::PendingExists);
+        }
+        Ok(())
+    }
+
+    fn build_self_update(
+        &mut self,
+        provider: &Provider<'_>,
+        outside: Outside<'_>,
+    ) -> Result<Vec<u8>, MlsFailure> {
+        use openmls_traits::OpenMlsProvider;
+        let parameters = LeafNodeParameters::builder()
+            .with_credential_with_key(credential_with_key(outside.own))
+            .build();
+        let builder = self
+            .group
+            .commit_builder()
+            .consume_proposal_store(false)
+            .force_self_update(true)
+            .leaf_node_parameters(parameters)
+            .load_psks(provider.storage());
+        let signer = LeafSigner(&outside.own.secret);
+        let built = provider.must("begin a commit", builder)?.build(
+            provider.rand(),
+            provider.crypto(),
+            &signer,
+            |_| true,
+        );
+        let staged = provider
+            .must("build a commit", built)?
+            .stage_commit(provider);
+        let commit = provider.must("stage a commit", staged)?.into_commit();
+        provider.must("encode a commit", commit.tls_serialize_detached())
+    }
+
+    /// A_{e+1} by our pending commit: the same that everybody derives after merging it.
+    fn next_access(&self, provider: &Provider<'_>) -> Result<AccessKey, MlsFailure> {
+        let pending = provider.must(
+            "find the pending commit",
+            self.group.pending_commit().ok_or("there is none"),
+        )?;
+        let context = &self.context;
+        pending
+            .export(Use::Access, context.server_id, context.log_id)
+            .map(AccessKey::from_seed)
+    }
+}
+
+fn store_pending(rows: &dyn MlsRows, log_id: LogId, pending: &Pending) -> Result<(), RowsError> {
+    let row = PendingRow {
+        base_epoch: pending.base_epoch,
+        entry: pending.entry.clone().into(),
+        next_seed: *pending.next_access.seed().expose(),
+    };
+    let key = log_id.as_bytes();
+    rows.put(
+        Some(key),
+        PENDING,
+        key,
+        &Zeroizing::new(codec::encode(&row)),
+    )
+}
+
+pub(super) fn load_pending(
+    rows: &dyn MlsRows,
+    log_id: LogId,
+) -> Result<Option<Pending>, RowsError> {
+    let Some(bytes) = rows.load(PENDING, log_id.as_bytes())?.map(Zeroizing::new) else {
+        return Ok(None);
+    };
+    let mut row: PendingRow = codec::parse_exact(&bytes).map_err(RowsError::new)?;
+    Ok(Some(Pending {
+        base_epoch: row.base_epoch,
+        entry: row.entry.into(),
+        next_access: AccessKey::from_seed(Secret::take(&mut row.next_seed)),
+    }))
+}
+
+pub(super) fn delete_pending(rows: &dyn MlsRows, log_id: LogId) -> Result<(), RowsError> {
+    rows.delete(PENDING, log_id.as_bytes())
+}

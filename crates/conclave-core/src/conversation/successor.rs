@@ -1,0 +1,171 @@
+//! A conversation that continues another: what binds it to the old one, and when two people accept it.
+
+use core::fmt;
+
+use conclave_proto::codec;
+use conclave_proto::id::{AccountId, Epoch, IdentityFingerprint, LogId};
+use openmls::schedule::{ExternalPsk, PreSharedKeyId, Psk};
+use openmls_traits::OpenMlsProvider;
+use openmls_traits::storage::StorageProvider;
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+use zeroize::Zeroizing;
+
+use super::{Conversation, Member, PEOPLE};
+use crate::mls_store::{MlsRows, RowsError};
+use crate::provider::{MlsFailure, Provider, SUITE};
+use crate::secret::Secret;
+
+const PREVIOUS: &str = "previous-reboot";
+const PSK_LABEL: &[u8] = b"conclave/1 reboot";
+
+/// A secret of one epoch of an old conversation, which its successor mixes into its keys.
+///
+/// Every member of that epoch can derive it. Kept in the encrypted store for the current and the previous
+/// epoch, until the conversation is deleted; wiped on drop.
+pub struct RebootPsk {
+    /// The old conversation.
+    pub log_id: LogId,
+    /// The epoch it was exported from.
+    pub epoch: Epoch,
+    /// `export_secret("conclave/1 reboot")`.
+    pub secret: Secret<32>,
+}
+
+impl fmt::Debug for RebootPsk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RebootPsk")
+    }
+}
+
+/// What a new conversation continues.
+#[derive(Debug)]
+pub struct Predecessor {
+    /// The old conversation.
+    pub log_id: LogId,
+    /// A secret of its last good epoch; `None` when it is lost (a new device) or never was shared
+    /// (two conversations begun at once).
+    pub psk: Option<RebootPsk>,
+}
+
+/// Why a successor is not accepted silently (C-059). The person decides: it is shown as a new request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SuccessorError {
+    /// It does not say that it continues this conversation.
+    #[error("the new conversation does not continue this one")]
+    OtherPredecessor,
+    /// Its people are not exactly the two of this chat.
+    #[error("the new conversation has other people in it")]
+    OtherPeople,
+    /// A device in it is under another identity key than the pinned one, or the inviter is not the contact.
+    #[error("the new conversation is not by the identity known here")]
+    OtherIdentity,
+}
+
+/// Who this chat is with, as pinned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PinnedPeer {
+    /// The other person's account.
+    pub account_id: AccountId,
+    /// Fingerprint of its pinned identity key.
+    pub identity_fingerprint: IdentityFingerprint,
+}
+
+/// May `successor` replace the conversation at `predecessor` without asking? `own` is our account.
+pub fn check_successor(
+    successor: &Conversation,
+    inviter: &Member,
+    predecessor: LogId,
+    own: AccountId,
+    peer: PinnedPeer,
+) -> Result<(), SuccessorError> {
+    if successor.context.successor_of != Some(predecessor) {
+        return Err(SuccessorError::OtherPredecessor);
+    }
+    let people = successor.people();
+    let exactly_us =
+        people.len() == PEOPLE && people.contains(&own) && people.contains(&peer.account_id);
+    if !exactly_us {
+        return Err(SuccessorError::OtherPeople);
+    }
+    // C-059: only from the pinned identity, and every device of it
+    let pinned = successor
+        .members()
+        .iter()
+        .filter(|member| member.account_id == peer.account_id)
+        .all(|member| member.identity_fingerprint == peer.identity_fingerprint);
+    if pinned && inviter.account_id == peer.account_id {
+        Ok(())
+    } else {
+        Err(SuccessorError::OtherIdentity)
+    }
+}
+
+/// The id under which both sides know a PSK: label ‖ log id ‖ epoch.
+fn psk_of(log_id: LogId, epoch: Epoch) -> Psk {
+    let id = [PSK_LABEL, log_id.as_bytes(), &epoch.0.to_be_bytes()].concat();
+    Psk::External(ExternalPsk::new(id))
+}
+
+/// Lends `psk` to MLS for one create or join.
+pub(super) fn lend(provider: &Provider<'_>, psk: &RebootPsk) -> Result<PreSharedKeyId, MlsFailure> {
+    let id = PreSharedKeyId::new(SUITE, provider.rand(), psk_of(psk.log_id, psk.epoch));
+    let id = provider.must("name a shared key", id)?;
+    let stored = id.store(provider, psk.secret.expose());
+    provider.must("lend a shared key", stored)?;
+    Ok(id)
+}
+
+/// Takes a lent PSK back.
+pub(super) fn take_back(provider: &Provider<'_>, psk: &RebootPsk) -> Result<(), MlsFailure> {
+    let deleted = provider
+        .storage()
+        .delete_psk(&psk_of(psk.log_id, psk.epoch));
+    provider.must("take a shared key back", deleted)
+}
+
+/// Whether a Welcome's PSK is one of ours.
+pub(super) fn is_reboot(id: &PreSharedKeyId, predecessor: LogId) -> bool {
+    match id.psk() {
+        Psk::External(external) => external
+            .psk_id()
+            .starts_with(&[PSK_LABEL, predecessor.as_bytes()].concat()),
+        Psk::Resumption(_) => false,
+    }
+}
+
+#[derive(TlsSize, TlsSerialize, TlsDeserializeBytes)]
+struct PreviousRow {
+    epoch: Epoch,
+    secret: [u8; 32],
+}
+
+/// Keeps the PSK of the epoch that just ended.
+pub(super) fn store_previous(rows: &dyn MlsRows, psk: &RebootPsk) -> Result<(), RowsError> {
+    let row = PreviousRow {
+        epoch: psk.epoch,
+        secret: *psk.secret.expose(),
+    };
+    let key = psk.log_id.as_bytes();
+    rows.put(
+        Some(key),
+        PREVIOUS,
+        key,
+        &Zeroizing::new(codec::encode(&row)),
+    )
+}
+
+pub(super) fn load_previous(
+    rows: &dyn MlsRows,
+    log_id: LogId,
+) -> Result<Option<RebootPsk>, RowsError> {
+    let Some(bytes) = rows.load(PREVIOUS, log_id.as_bytes())?.map(Zeroizing::new) else {
+        return Ok(None);
+    };
+    let mut row: PreviousRow = codec::parse_exact(&bytes).map_err(RowsError::new)?;
+    Ok(Some(RebootPsk {
+        log_id,
+        epoch: row.epoch,
+        secret: Secret::take(&mut row.secret),
+    }))
+}
