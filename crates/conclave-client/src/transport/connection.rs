@@ -126,7 +126,7 @@ fn read_hello(
         .map_err(|_| TransportError::Protocol("its hello has no nonce of 32 bytes"))?;
     let pass_hash = Hash32::parse(&hello.pass_hash)
         .ok_or(TransportError::Protocol("its hello shows no member pass"))?;
-    let middle_ms = sent_ms / 2 + now_ms / 2;
+    let middle_ms = sent_ms + now_ms.saturating_sub(sent_ms) / 2;
     let skew = i128::from(hello.time_ms) - i128::from(middle_ms);
     let facts = ServerFacts {
         time_ms: hello.time_ms,
@@ -202,14 +202,12 @@ impl LiveConnection {
             return Err(self.shared.reason());
         };
         let limit = Duration::from_millis(IDLE_DEAD_MS);
-        match timeout(limit, self.exchange(body, place)).await {
-            Ok(answer) => answer,
-            // a server that lives but does not answer: nothing on this connection can be trusted to end
-            Err(_) => {
-                self.shared.close(TransportError::TimedOut);
-                Err(self.shared.reason())
-            }
-        }
+        let answer = timeout(limit, self.exchange(body, place)).await;
+        answer.unwrap_or_else(|_| {
+            // a server that lives but does not answer: no other call here can be trusted to end
+            self.shared.close(TransportError::TimedOut);
+            Err(self.shared.reason())
+        })
     }
 
     async fn exchange(&self, body: request::Body, place: OwnedSemaphorePermit) -> Answer {

@@ -182,6 +182,7 @@ impl PinVerifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        use CertificateError as E;
         let mut roots = RootCertStore::empty();
         roots.add(root.clone().into_owned())?;
         let verifier =
@@ -192,7 +193,6 @@ impl PinVerifier {
             .map_err(|_| Error::General("the server name is a DNS name".into()))?;
         let verify = |at| verifier.verify_server_cert(leaf, &[], &name, ocsp, at);
 
-        use CertificateError as E;
         match verify(now) {
             Err(Error::InvalidCertificate(E::Expired | E::ExpiredContext { .. })) => {
                 verify(seconds(now.as_secs().saturating_sub(CLOCK_SKEW_S)))
