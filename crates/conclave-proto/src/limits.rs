@@ -120,3 +120,20 @@ pub const PING_MS: u64 = 30_000;
 pub const IDLE_DEAD_MS: u64 = 90_000;
 /// How long a connection may take for TLS and hello, in ms.
 pub const HANDSHAKE_MS: u64 = 10_000;
+
+/// How long the server keeps a key package, claimed (its hash) or not, in days: longer than it is valid.
+pub const KEY_PACKAGE_KEEP_DAYS: u32 = 100;
+/// How long a hold may wait after its seven days for the code that finishes it, in days.
+pub const HOLD_KEEP_DAYS: u32 = 30;
+/// Writes that wait for the server's store; more are refused as busy, not queued.
+pub const STORE_QUEUE_ITEMS: usize = 4_096;
+/// Writes in one commit of the server's store: one sync for all of them.
+pub const STORE_BATCH_ITEMS: usize = 1_024;
+/// Payload bytes after which a commit of the server's store takes no more writes.
+pub const STORE_BATCH_BYTES: usize = 1024 * 1024;
+/// Read connections of the server's store.
+pub const STORE_READERS: usize = 4;
+/// Rows that one slice of the sweep touches: the writer is held for milliseconds, not seconds.
+pub const SWEEP_ROWS: u32 = 500;
+/// Payload bytes that one slice of the sweep hashes.
+pub const SWEEP_BYTES: usize = 4 * 1024 * 1024;

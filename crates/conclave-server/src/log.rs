@@ -2,7 +2,9 @@
 //!
 //! Every store asks here, so each rule exists once.
 
-use conclave_proto::id::{Epoch, Hash32, Incarnation, Seq};
+use std::collections::HashMap;
+
+use conclave_proto::id::{Epoch, Hash32, Incarnation, LogId, Seq};
 use conclave_proto::limits::{
     COMMIT_RETENTION_DAYS, COMMIT_SPACING_MAX_MS, COMMIT_SPACING_MS, RETENTION_DAYS_CHOICES,
 };
@@ -122,6 +124,47 @@ impl Default for CommitSpacing {
             first_ms: COMMIT_SPACING_MS,
             max_ms: COMMIT_SPACING_MAX_MS,
         }
+    }
+}
+
+/// Which logs wait, and for how long; in memory only, so a restart forgets it.
+#[derive(Debug, Default)]
+pub struct Races {
+    rule: CommitSpacing,
+    by_log: HashMap<LogId, Race>,
+}
+
+impl Races {
+    /// Logs remembered before those that have been quiet are forgotten.
+    const KEPT: usize = 10_000;
+
+    /// Nobody waits yet.
+    pub fn new(rule: CommitSpacing) -> Self {
+        Self {
+            rule,
+            by_log: HashMap::new(),
+        }
+    }
+
+    /// Milliseconds until the log takes its next commit; 0 = now.
+    pub fn wait_ms(&self, log_id: LogId, now_ms: u64) -> u64 {
+        Race::wait_ms(self.by_log.get(&log_id), self.rule, now_ms)
+    }
+
+    /// A commit of this log entered.
+    pub fn entered(&mut self, log_id: LogId, now_ms: u64) {
+        if self.by_log.len() >= Self::KEPT {
+            let rule = self.rule;
+            self.by_log.retain(|_, race| !race.is_over(rule, now_ms));
+        }
+        let race = Race::entered(self.by_log.get(&log_id), self.rule, now_ms);
+        self.by_log.insert(log_id, race);
+    }
+
+    /// A commit of this log lost a race ([`is_lost_race`]).
+    pub fn lost(&mut self, log_id: LogId, now_ms: u64) {
+        let race = Race::lost(self.by_log.get(&log_id), self.rule, now_ms);
+        self.by_log.insert(log_id, race);
     }
 }
 

@@ -1,13 +1,16 @@
 //! The store in domain verbs: what the server keeps, without a word of how.
 //!
-//! Two implementations stand behind one trait and one conformance suite: `MemoryStore`, the plain
-//! model, and `SqliteStore`, what a server runs on. A domain "no" is an outcome, never an error;
+//! Two implementations stand behind one trait and one conformance suite: [`MemoryStore`], the plain
+//! model, and [`SqliteStore`], what a server runs on. A domain "no" is an outcome, never an error;
 //! an error means that the store is busy or broken. Time comes from the caller (`now_ms`, Unix, UTC),
 //! so a store is deterministic. When a writing verb answers, its effect is on disk and synced.
 //!
 //! No row links an account or a device to a log: the verbs of the two families share no argument.
 
+mod memory;
 mod rows;
+mod send_limit;
+mod sqlite;
 
 use std::fmt;
 use std::future::Future;
@@ -18,12 +21,14 @@ use conclave_proto::id::{
     AccountId, BlobId, ChallengeId, DeviceId, Epoch, Hash32, Incarnation, LogId, Seq,
 };
 
+pub use memory::MemoryStore;
 pub use rows::{
     Acked, AppendOutcome, BundleOutcome, Challenge, CheckReport, ClaimedPackage, CreateOutcome,
     DeviceStatus, EpochKey, InboxRead, KeyPackagesOutcome, NewAccount, NewBundle, NewChallenge,
     NewDevice, NewItem, NewLog, NewState, OtpCheckOutcome, OtpStartOutcome, Page, PostOutcome,
     Published, PutStateOutcome, RegisterOutcome, StoredBlob, StoredItem, Summary,
 };
+pub use sqlite::{Batches, OpenError, SqliteStore};
 
 use crate::log::CommitSpacing;
 

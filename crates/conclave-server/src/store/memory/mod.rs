@@ -1,0 +1,252 @@
+//! The plain model: the store in maps behind one lock. Tests and the simulator use it, and every
+//! other store is compared with it.
+
+mod accounts;
+mod inbox;
+mod logs;
+mod otp;
+mod sweep;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+
+use conclave_proto::id::{
+    AccountId, BlobId, ChallengeId, DeviceId, Epoch, Hash32, IdentityFingerprint, Incarnation,
+    LogId, Seq,
+};
+
+use super::{
+    Acked, AppendOutcome, BundleOutcome, CheckReport, ClaimedPackage, CreateOutcome, DeviceStatus,
+    EpochKey, InboxRead, KeyPackagesOutcome, NewAccount, NewBundle, NewChallenge, NewItem, NewLog,
+    NewState, OtpCheckOutcome, OtpStartOutcome, Page, PostOutcome, Published, PutStateOutcome,
+    RegisterOutcome, Store, StoreFuture, StoreOptions, Summary,
+};
+use crate::log::Races;
+
+/// Everything in memory; gone when dropped.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    model: Mutex<Model>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new(options: StoreOptions) -> Self {
+        let model = Model {
+            races: Races::new(options.commit_spacing),
+            ..Model::default()
+        };
+        Self {
+            model: Mutex::new(model),
+        }
+    }
+
+    fn with<'a, T: Send + 'a>(
+        &'a self,
+        verb: impl FnOnce(&mut Model) -> T + Send + 'a,
+    ) -> StoreFuture<'a, T> {
+        Box::pin(async move {
+            let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(verb(&mut model))
+        })
+    }
+}
+
+/// The first and only life of a store in memory.
+const INCARNATION: Incarnation = Incarnation(1);
+
+/// All rows.
+#[derive(Debug, Default)]
+struct Model {
+    accounts: BTreeMap<AccountId, accounts::Account>,
+    devices: BTreeMap<DeviceId, accounts::Device>,
+    holds: BTreeMap<(AccountId, IdentityFingerprint), u64>,
+    challenges: BTreeMap<ChallengeId, otp::Row>,
+    sends: Vec<([u8; 32], u64)>,
+    invites: BTreeMap<Hash32, otp::Invite>,
+    logs: BTreeMap<LogId, logs::Log>,
+    blobs: BTreeMap<BlobId, logs::Blob>,
+    races: Races,
+}
+
+impl Store for MemoryStore {
+    fn register(&self, account: NewAccount) -> StoreFuture<'_, RegisterOutcome> {
+        self.with(|model| model.register(account))
+    }
+
+    fn put_state(&self, state: NewState) -> StoreFuture<'_, PutStateOutcome> {
+        self.with(|model| model.put_state(state))
+    }
+
+    fn account_by_identifier(&self, identifier: String) -> StoreFuture<'_, Option<Published>> {
+        self.with(move |model| model.account_by_identifier(&identifier))
+    }
+
+    fn states(&self, account_id: AccountId, from_seq: u64) -> StoreFuture<'_, Option<Published>> {
+        self.with(move |model| model.states(account_id, from_seq))
+    }
+
+    fn device_key(
+        &self,
+        account_id: AccountId,
+        device_id: DeviceId,
+    ) -> StoreFuture<'_, Option<[u8; 32]>> {
+        self.with(move |model| {
+            let device = model.listed(device_id)?;
+            (device.account_id == account_id).then_some(device.leaf_key)
+        })
+    }
+
+    fn device_status(
+        &self,
+        account_id: AccountId,
+        device_id: DeviceId,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Option<DeviceStatus>> {
+        self.with(move |model| model.device_status(account_id, device_id, now_ms))
+    }
+
+    fn put_capability(
+        &self,
+        account_id: AccountId,
+        capability_hash: Hash32,
+    ) -> StoreFuture<'_, bool> {
+        self.with(move |model| {
+            let account = model.accounts.get_mut(&account_id);
+            account
+                .map(|account| account.capability_hash = capability_hash)
+                .is_some()
+        })
+    }
+
+    fn veto_hold(&self, account_id: AccountId) -> StoreFuture<'_, bool> {
+        self.with(move |model| model.end_holds(account_id))
+    }
+
+    fn otp_start(&self, challenge: NewChallenge) -> StoreFuture<'_, OtpStartOutcome> {
+        self.with(|model| model.otp_start(challenge))
+    }
+
+    fn otp_check(
+        &self,
+        challenge_id: ChallengeId,
+        code_mac: [u8; 32],
+        now_ms: u64,
+    ) -> StoreFuture<'_, OtpCheckOutcome> {
+        self.with(move |model| model.otp_check(challenge_id, &code_mac, now_ms))
+    }
+
+    fn otp_delete(&self, challenge_id: ChallengeId) -> StoreFuture<'_, ()> {
+        self.with(move |model| {
+            model.challenges.remove(&challenge_id);
+        })
+    }
+
+    fn create_invite(&self, token_hash: Hash32, uses: u32, expires_ms: u64) -> StoreFuture<'_, ()> {
+        self.with(move |model| {
+            let invite = otp::Invite { uses, expires_ms };
+            model.invites.insert(token_hash, invite);
+        })
+    }
+
+    fn invite_valid(&self, token_hash: Hash32, now_ms: u64) -> StoreFuture<'_, bool> {
+        self.with(move |model| model.invite_valid(token_hash, now_ms))
+    }
+
+    fn put_key_packages(
+        &self,
+        device_id: DeviceId,
+        one_time: Vec<Vec<u8>>,
+        last_resort: Option<Vec<u8>>,
+        now_ms: u64,
+    ) -> StoreFuture<'_, KeyPackagesOutcome> {
+        self.with(move |model| model.put_key_packages(device_id, one_time, last_resort, now_ms))
+    }
+
+    fn claim(
+        &self,
+        account_id: AccountId,
+        capability_hash: Option<Hash32>,
+    ) -> StoreFuture<'_, Option<Vec<ClaimedPackage>>> {
+        self.with(move |model| model.claim(account_id, capability_hash))
+    }
+
+    fn post_item(&self, item: NewItem) -> StoreFuture<'_, PostOutcome> {
+        self.with(|model| model.post_item(item))
+    }
+
+    fn read_inbox(
+        &self,
+        device_id: DeviceId,
+        after: u64,
+        limit: u32,
+    ) -> StoreFuture<'_, InboxRead> {
+        self.with(move |model| model.read_inbox(device_id, after, limit))
+    }
+
+    fn ack_inbox(&self, device_id: DeviceId, numbers: Vec<u64>) -> StoreFuture<'_, Acked> {
+        self.with(move |model| model.ack_inbox(device_id, &numbers))
+    }
+
+    fn create_log(&self, log: NewLog) -> StoreFuture<'_, CreateOutcome> {
+        self.with(|model| model.create_log(log))
+    }
+
+    fn epoch_key(&self, log_id: LogId, epoch: Epoch) -> StoreFuture<'_, Option<EpochKey>> {
+        self.with(move |model| model.epoch_key(log_id, epoch))
+    }
+
+    fn append(
+        &self,
+        log_id: LogId,
+        epoch: Epoch,
+        payload: Vec<u8>,
+        now_ms: u64,
+    ) -> StoreFuture<'_, AppendOutcome> {
+        self.with(move |model| model.append(log_id, epoch, payload, now_ms))
+    }
+
+    fn put_bundle(&self, bundle: NewBundle) -> StoreFuture<'_, BundleOutcome> {
+        self.with(|model| model.put_bundle(bundle))
+    }
+
+    fn read(
+        &self,
+        log_id: LogId,
+        epoch: Epoch,
+        after: Seq,
+        limit: u32,
+        bytes: usize,
+    ) -> StoreFuture<'_, Option<Page>> {
+        self.with(move |model| model.read(log_id, epoch, after, limit, bytes))
+    }
+
+    fn blob(&self, blob_id: BlobId) -> StoreFuture<'_, Option<Vec<u8>>> {
+        self.with(move |model| model.blobs.get(&blob_id).map(|blob| blob.bytes.clone()))
+    }
+
+    fn sweep(&self, now_ms: u64) -> StoreFuture<'_, bool> {
+        self.with(move |model| {
+            model.sweep(now_ms);
+            false
+        })
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        INCARNATION
+    }
+
+    fn check(&self) -> StoreFuture<'_, CheckReport> {
+        self.with(|_| CheckReport::default())
+    }
+
+    fn summary(&self) -> StoreFuture<'_, Summary> {
+        self.with(|model| model.summary())
+    }
+
+    fn failed(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(std::future::pending())
+    }
+}

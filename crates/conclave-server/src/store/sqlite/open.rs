@@ -1,0 +1,142 @@
+//! Opens the database: lock, file modes, pragmas, schema, incarnation.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::mark::{self, Mark};
+
+/// The database's file in the data folder.
+pub(super) const DATABASE: &str = "store.db";
+/// Locked while a process has the store open.
+const LOCK: &str = "lock";
+
+/// The schema's versions, oldest first; `user_version` counts those applied.
+const SCHEMA: [&str; 1] = [include_str!("schema_1.sql")];
+
+/// The store cannot be opened. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has it open; stop that one, or ask it instead.
+    #[error("the data folder is in use by a running server, stop it first")]
+    Locked,
+    /// A newer program wrote it; use that one.
+    #[error(
+        "the database has schema {found}, this program knows {known}: use the newer program again"
+    )]
+    NewerSchema {
+        /// Version in the database.
+        found: u32,
+        /// Newest version known here.
+        known: u32,
+    },
+    /// A file of the data folder cannot be used; the path and reason say which and why.
+    #[error("cannot use {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// SQLite refuses the database.
+    #[error("cannot open the database: {0}")]
+    Database(#[from] rusqlite::Error),
+}
+
+/// An open database with its writing connection.
+pub(super) struct Opened {
+    pub(super) writer: Connection,
+    pub(super) mark: Mark,
+    /// Held as long as the store lives.
+    pub(super) lock: File,
+}
+
+/// Opens or creates the database in `data_dir`, which exists.
+pub(super) fn open(data_dir: &Path) -> Result<Opened, OpenError> {
+    let lock = take_lock(&data_dir.join(LOCK))?;
+    let path = data_dir.join(DATABASE);
+    private_file(&path)?;
+    let mut writer = Connection::open_with_flags(
+        &path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    configure(&writer)?;
+    migrate(&mut writer)?;
+    let mark = mark::advance_on_open(&mut writer, data_dir)?;
+    Ok(Opened { writer, mark, lock })
+}
+
+/// One reading connection.
+pub(super) fn open_reader(data_dir: &Path) -> Result<Connection, OpenError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let reader = Connection::open_with_flags(data_dir.join(DATABASE), flags)?;
+    reader.pragma_update(None, "query_only", true)?;
+    reader.set_prepared_statement_cache_capacity(64);
+    Ok(reader)
+}
+
+fn take_lock(path: &Path) -> Result<File, OpenError> {
+    let lock = private_file(path)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked),
+        Err(TryLockError::Error(source)) => Err(io_error(path, source)),
+    }
+}
+
+/// Opens or creates a file that only its owner may read. SQLite gives its side files the same mode.
+fn private_file(path: &Path) -> Result<File, OpenError> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| io_error(path, source))
+}
+
+pub(super) fn io_error(path: &Path, source: io::Error) -> OpenError {
+    OpenError::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn configure(writer: &Connection) -> Result<(), OpenError> {
+    writer.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: a commit is on disk before anybody hears of it
+    writer.pragma_update(None, "synchronous", "FULL")?;
+    writer.pragma_update(None, "wal_autocheckpoint", 16_000)?;
+    writer.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    writer.pragma_update(None, "foreign_keys", true)?;
+    // expired payloads are overwritten, not only forgotten
+    writer.pragma_update(None, "secure_delete", true)?;
+    writer.pragma_update(None, "cache_size", -32 * 1024)?;
+    writer.set_prepared_statement_cache_capacity(128);
+    Ok(())
+}
+
+/// Brings the schema up to date, one transaction for each version.
+fn migrate(writer: &mut Connection) -> Result<(), OpenError> {
+    let found = schema_version(writer)?;
+    let known = u32::try_from(SCHEMA.len()).unwrap_or(u32::MAX);
+    if found > known {
+        return Err(OpenError::NewerSchema { found, known });
+    }
+    for (version, sql) in (1_u32..).zip(SCHEMA).skip(found as usize) {
+        let tx = writer.transaction()?;
+        tx.execute_batch(sql)?;
+        tx.pragma_update(None, "user_version", version)?;
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+pub(super) fn schema_version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
