@@ -126,4 +126,14 @@ mod tests {
             Err(CodecError::Encoding)
         );
     }
+
+    /// A length far beyond the bytes at hand is an error, not a panic or an allocation.
+    #[test]
+    fn c003_hostile_length_is_refused() {
+        for length in [0x3f_u8, 0x7f, 0xbf, 0xff] {
+            let bytes = [length; 40];
+            let parsed = parse_exact::<tls_codec::VLBytes>(&bytes);
+            assert_eq!(parsed, Err(CodecError::Encoding));
+        }
+    }
 }
