@@ -316,25 +316,40 @@ impl AccountState {
             ));
         }
         for cert in certs {
-            let entry = DeviceEntry {
-                device_id: cert.content.device_id,
-                cert_hash: cert.hash(),
-            };
-            if !self.content.devices.contains(&entry) {
-                return Err(AccountError::Contradiction("certificate is not listed"));
-            }
-            let content = &cert.content;
-            if content.account_id != self.content.account_id
-                || content.server_id != self.content.server_id
-                || content.generation != self.content.generation
-            {
-                return Err(AccountError::Contradiction(
-                    "certificate is for another account",
-                ));
-            }
-            cert.verify(&self.content.identity)?;
+            self.verify_cert(cert)?;
         }
-        Ok(())
+        // two copies of one certificate must not stand in for another device's
+        let complete = self.content.devices.iter().all(|entry| {
+            certs
+                .iter()
+                .any(|cert| cert.content.device_id == entry.device_id)
+        });
+        if complete {
+            Ok(())
+        } else {
+            Err(AccountError::Contradiction("a certificate is repeated"))
+        }
+    }
+
+    /// Verifies that `cert` is a listed device's certificate, signed by this identity (C-014).
+    pub fn verify_cert(&self, cert: &DeviceCert) -> Result<(), AccountError> {
+        let content = &cert.content;
+        let entry = DeviceEntry {
+            device_id: content.device_id,
+            cert_hash: cert.hash(),
+        };
+        if !self.content.devices.contains(&entry) {
+            return Err(AccountError::Contradiction("certificate is not listed"));
+        }
+        if content.account_id != self.content.account_id
+            || content.server_id != self.content.server_id
+            || content.generation != self.content.generation
+        {
+            return Err(AccountError::Contradiction(
+                "certificate is for another account",
+            ));
+        }
+        cert.verify(&self.content.identity)
     }
 
     /// Whether `next` follows this state directly: same account, generation and key, seq + 1, right `prev_hash` (C-015).
