@@ -83,6 +83,9 @@ pub enum LeafError {
     /// The accepted state does not list the device: removed, or never certified.
     #[error("a member's device is not in its account's accepted state")]
     NotListed,
+    /// The device is listed, but its certificate is not at hand. Fetch the account's certificates, then try again.
+    #[error("a member's device certificate is not at hand")]
+    NoCertificate,
     /// The device's certificate names another key than the leaf signs with.
     #[error("a member's leaf key is not the certified one")]
     OtherKey,
@@ -91,9 +94,9 @@ pub enum LeafError {
     Changed,
 }
 
-/// An account's newest accepted state with its certificates, all signatures verified.
+/// An account's newest accepted state with certificates of its devices, all signatures verified.
 ///
-/// Made only from a state that the pin accepts.
+/// Made only from a state that the pin accepts ([`crate::pin::judge`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownAccount {
     state: AccountState,
@@ -101,22 +104,18 @@ pub struct KnownAccount {
 }
 
 impl KnownAccount {
-    /// Verifies `state` and that `certs` are exactly its devices' certificates (C-013, C-014).
+    /// Verifies `state` and that each of `certs` is the certificate of a device it lists (C-013, C-014).
+    ///
+    /// Certificates may be missing (an intro brings one): a leaf of such a device is then refused with
+    /// [`LeafError::NoCertificate`] until the caller has them all.
     pub fn new(
         server_id: ServerId,
         state: AccountState,
         certs: Vec<DeviceCert>,
     ) -> Result<Self, AccountError> {
         state.verify(server_id)?;
-        state.verify_certs(&certs)?;
-        // C-014: one certificate twice must not stand in for another device's
-        let all_there = state.content.devices.iter().all(|entry| {
-            certs
-                .iter()
-                .any(|cert| cert.content.device_id == entry.device_id)
-        });
-        if !all_there {
-            return Err(AccountError::Contradiction("a certificate is repeated"));
+        for cert in &certs {
+            state.verify_cert(cert)?;
         }
         Ok(Self { state, certs })
     }
@@ -177,7 +176,16 @@ pub fn check_leaf(
         });
     }
     // C-017: the device is listed there, and its certificate names this very key.
-    let cert = known.cert(claim.device_id).ok_or(LeafError::NotListed)?;
+    if !state
+        .devices
+        .iter()
+        .any(|entry| entry.device_id == claim.device_id)
+    {
+        return Err(LeafError::NotListed);
+    }
+    let cert = known
+        .cert(claim.device_id)
+        .ok_or(LeafError::NoCertificate)?;
     if cert.content.leaf_key != leaf.signature_key {
         return Err(LeafError::OtherKey);
     }
