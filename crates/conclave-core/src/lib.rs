@@ -12,6 +12,11 @@
 //! - [`safety_number`]: the digits that people compare
 //! - [`key_export`]: the identity key as PEM
 //! - [`at_rest`]: the store key under a passphrase
+//! - [`content`]: what a message says, padded to a bucket
+//! - [`capability`]: what contacts hold and strangers do not
+//! - [`intro`]: who writes to a stranger
+//! - [`inbox_item`]: sealed items of one size
+//! - [`sealed_blob`]: welcomes and trees under a key of their own
 //! - [`key_package`]: what a device publishes to be added, and what the adder checks
 //! - [`leaf`]: one MLS leaf put before that check
 //! - [`access`]: from an epoch to the keys that fall out of it
@@ -32,17 +37,23 @@
 pub mod access;
 mod aead;
 pub mod at_rest;
+pub mod capability;
+pub mod content;
 pub mod conversation;
 pub mod credential;
 pub mod hpke;
 pub mod identity;
+pub mod inbox_item;
+pub mod intro;
 pub mod key_export;
 pub mod key_package;
 pub mod leaf;
 pub mod mls_store;
+mod padding;
 pub mod pin;
 pub mod provider;
 pub mod safety_number;
+pub mod sealed_blob;
 pub mod secret;
 
 #[cfg(test)]

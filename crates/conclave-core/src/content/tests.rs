@@ -1,0 +1,235 @@
+//! Content survives, hostile content does not, and lengths tell the bucket only.
+
+use super::*;
+use crate::fixture::Person;
+
+fn content(kind: Kind) -> Content {
+    Content {
+        message_id: MessageId::new([1; 16]),
+        sent_ms: 1_795_348_800_000,
+        seen: Mark {
+            seq: Seq(41),
+            hash: Hash32::new([2; 32]),
+        },
+        state_head: None,
+        kind,
+    }
+}
+
+fn text(body: impl Into<String>) -> Content {
+    content(Kind::Text { body: body.into() })
+}
+
+fn receipt(delivered: u64, read: u64) -> Receipt {
+    Receipt {
+        delivered: Mark {
+            seq: Seq(delivered),
+            hash: Hash32::new([3; 32]),
+        },
+        read_up_to: Seq(read),
+    }
+}
+
+fn padded(bytes: &[u8]) -> Vec<u8> {
+    padding::pad(bytes, padded_len(bytes.len()).unwrap()).unwrap()
+}
+
+/// Every kind comes back as it went in, with and without a state head.
+#[test]
+fn every_kind_survives() {
+    let person = Person::new(1);
+    let kinds = [
+        Kind::Text {
+            body: "grüß dich".into(),
+        },
+        Kind::Text {
+            body: String::new(),
+        },
+        Kind::Receipt(receipt(9, 7)),
+        Kind::Profile {
+            name: "Anna".into(),
+            capability: Capability::parse(&[5; 32]),
+        },
+        Kind::Profile {
+            name: String::new(),
+            capability: None,
+        },
+        Kind::AccountUpdate {
+            states: person.chain(1),
+            certs: vec![person.cert],
+        },
+        Kind::Leave,
+    ];
+    for kind in kinds {
+        let mut sent = content(kind);
+        for state_head in [
+            None,
+            Some(StateHead {
+                seq: 4,
+                hash: Hash32::new([6; 32]),
+            }),
+        ] {
+            sent.state_head = state_head;
+            let bytes = sent.encode_padded().unwrap();
+            assert_eq!(Content::decode_padded(&bytes), Ok(sent.clone()));
+        }
+    }
+}
+
+/// The encoding of a text is the committed one.
+#[test]
+fn text_encoding_stays() {
+    let bytes = text("hello").encode_padded().unwrap();
+    assert_eq!(bytes.len(), 172);
+    insta::assert_snapshot!(hex::encode(padding::unpad(&bytes).unwrap()), @"08011210010101010101010101010101010101011880c48299a03420292a2002020202020202020202020202020202020202020202020202020202020202028201070a0568656c6c6f");
+}
+
+/// A content fills its bucket to the byte: the room is the ciphertext less 82 and the content's own length.
+#[test]
+fn c055_padded_lengths_are_the_room_of_a_bucket() {
+    let rooms: Vec<_> = PADDING_BUCKETS.iter().map(|bucket| room(*bucket)).collect();
+    assert_eq!(rooms[..3], [172, 428, 940]);
+    assert_eq!(rooms[6], 16_384 - 84);
+    assert_eq!(rooms[7], 32_768 - 86);
+    assert_eq!(rooms[10], 262_144 - 86);
+    for room in rooms {
+        assert_eq!(padded_len(room - padding::LENGTH_BYTES), Some(room));
+        assert_ne!(padded_len(room - padding::LENGTH_BYTES + 1), Some(room));
+    }
+    assert_eq!(padded_len(0), Some(172));
+    assert_eq!(padded_len(262_144), None);
+    assert_eq!(padded_len(usize::MAX), None);
+}
+
+/// Texts of different length in one bucket are sealed at one length.
+#[test]
+fn c055_hides_the_length_inside_a_bucket() {
+    let lengths: Vec<_> = [0, 1, 60, 80]
+        .iter()
+        .map(|length| text("x".repeat(*length)).encode_padded().unwrap().len())
+        .collect();
+    assert_eq!(lengths, [172; 4]);
+    let long = text("x".repeat(TEXT_BYTES_MAX)).encode_padded().unwrap();
+    assert_eq!(long.len(), 131_072 - 86);
+}
+
+/// A text over 64 KiB, a long name and an update over the largest bucket are refused before sealing.
+#[test]
+fn refuses_what_is_too_long() {
+    let long = text("x".repeat(TEXT_BYTES_MAX + 1));
+    assert_eq!(
+        long.encode_padded(),
+        Err(ContentError::TextTooLong {
+            bytes: TEXT_BYTES_MAX + 1
+        })
+    );
+    let name = Kind::Profile {
+        name: "x".repeat(NAME_BYTES_MAX + 1),
+        capability: None,
+    };
+    assert_eq!(
+        content(name).encode_padded(),
+        Err(ContentError::NameTooLong)
+    );
+    let person = Person::new(1);
+    let states = vec![person.state; 60];
+    let update = Kind::AccountUpdate {
+        states,
+        certs: vec![],
+    };
+    assert!(matches!(
+        content(update).encode_padded(),
+        Err(ContentError::TooLarge { .. })
+    ));
+}
+
+/// A member's program cannot smuggle in what ours refuses to write.
+#[test]
+fn refuses_hostile_content() {
+    let long = wire::encode(&text("x".repeat(TEXT_BYTES_MAX + 1)));
+    assert!(matches!(
+        Content::decode_padded(&padded(&long)),
+        Err(ContentError::TextTooLong { .. })
+    ));
+    let beyond = wire::encode(&content(Kind::Receipt(receipt(7, 8))));
+    let no_states = wire::encode(&content(Kind::AccountUpdate {
+        states: vec![],
+        certs: vec![],
+    }));
+    let good = wire::encode(&text("hello"));
+    let cut = &good[..good.len() - 1];
+    let mut no_utf8 = good.clone();
+    *no_utf8.last_mut().unwrap() = 0xff;
+    let mut short_id = good.clone();
+    // field 2, length 16 becomes field 2, length 15 and a stray byte
+    short_id[3] = 15;
+    for bad in [
+        &beyond,
+        &no_states,
+        cut,
+        &no_utf8,
+        &short_id,
+        b"",
+        &[0xff; 40],
+    ] {
+        assert_eq!(
+            Content::decode_padded(&padded(bad)),
+            Err(ContentError::Malformed)
+        );
+    }
+    for raw in [b"".as_slice(), &[0; 3], &[0xff; 172], &[0, 0, 0, 1, 8, 1]] {
+        assert_eq!(Content::decode_padded(raw), Err(ContentError::Malformed));
+    }
+}
+
+/// A kind of a newer program is kept whole, with its id and its place, and passes through unchanged.
+#[test]
+fn c056_keeps_an_unknown_kind_opaque() {
+    let mut bytes = wire::encode(&content(Kind::Leave));
+    bytes.truncate(bytes.len() - 3);
+    // field 30, three bytes
+    bytes.extend_from_slice(&[0xf2, 0x01, 3, 1, 2, 3]);
+    let read = Content::decode_padded(&padded(&bytes)).unwrap();
+    assert_eq!(read.message_id, MessageId::new([1; 16]));
+    assert_eq!(read.seen.seq, Seq(41));
+    assert_eq!(
+        read.kind,
+        Kind::Newer {
+            bytes: bytes.clone()
+        }
+    );
+    assert_eq!(
+        read.encode_padded().unwrap().as_slice(),
+        padded(&bytes).as_slice()
+    );
+}
+
+/// A newer version is kept whole even where it uses our tags for something else.
+#[test]
+fn c056_keeps_an_unknown_version_opaque() {
+    let mut bytes = wire::encode(&content(Kind::Leave));
+    bytes.truncate(bytes.len() - 3);
+    bytes[1] = 2;
+    // field 16 as a number, not as our text
+    bytes.extend_from_slice(&[0x80, 0x01, 5]);
+    let read = Content::decode_padded(&padded(&bytes)).unwrap();
+    assert_eq!(read.kind, Kind::Newer { bytes });
+}
+
+/// A receipt counts only up to our own head and on our own chain.
+#[test]
+fn c053_receipts_beyond_the_head_or_off_the_chain_are_ignored() {
+    let receipt = receipt(9, 7);
+    assert!(receipt.holds(Some(Hash32::new([3; 32]))));
+    assert!(!receipt.holds(Some(Hash32::new([4; 32]))));
+    assert!(!receipt.holds(None));
+}
+
+/// Receipts, profiles and account updates are silent; words, leaving and what is not understood are not.
+#[test]
+fn knows_silent_kinds() {
+    assert!(Kind::Receipt(receipt(1, 1)).is_silent());
+    assert!(!Kind::Leave.is_silent());
+    assert!(!Kind::Newer { bytes: vec![] }.is_silent());
+    assert!(!text("x").kind.is_silent());
+}

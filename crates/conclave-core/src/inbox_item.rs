@@ -1,0 +1,214 @@
+//! What lies in an inbox: items sealed to one device, all of one size (C-038).
+
+use conclave_proto::account::DeviceCert;
+use conclave_proto::codec;
+use conclave_proto::id::{DeviceId, Epoch, Hash32, LogId, Seq};
+use conclave_proto::label;
+use conclave_proto::limits::INBOX_ITEM_BYTES;
+use openmls_traits::types::HpkeCiphertext;
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+use zeroize::Zeroizing;
+
+use crate::hpke::{self, HpkeError, KEM_OUTPUT_BYTES, TAG_BYTES};
+use crate::identity::OwnDevice;
+use crate::intro::Intro;
+use crate::padding;
+use crate::sealed_blob::BlobPointer;
+
+/// Plaintext bytes of every item, padding included.
+const PLAIN_BYTES: usize = INBOX_ITEM_BYTES - KEM_OUTPUT_BYTES - TAG_BYTES;
+
+/// What an item says. Kinds 2 (rejoin) and 3 (notice) are kept for later: an unknown kind is
+/// [`ItemError::UnknownKind`].
+#[derive(Debug, TlsSize, TlsSerialize)]
+#[repr(u8)]
+pub enum InboxItem {
+    /// An invitation to a conversation.
+    #[tls_codec(discriminant = 1)]
+    Welcome(WelcomePointer),
+}
+
+/// Where a Welcome lies, and who invites.
+#[derive(Debug, TlsSize, TlsSerialize, TlsDeserializeBytes)]
+pub struct WelcomePointer {
+    /// The conversation's log and MLS group id.
+    pub log_id: LogId,
+    /// This device's own Welcome.
+    pub welcome: BlobPointer,
+    /// The ratchet tree that all invited devices share.
+    pub tree: BlobPointer,
+    /// The epoch that the Welcome joins.
+    pub epoch: Epoch,
+    /// Last entry before that epoch; 0 in a new log.
+    pub start_seq: Seq,
+    /// Chain hash there.
+    pub start_hash: Hash32,
+    /// Who invites; nothing is fetched before it was verified and accepted (C-039).
+    pub intro: Intro,
+}
+
+/// An item that cannot be sealed or opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ItemError {
+    /// More than 16 KiB hold. Shorten the intro.
+    #[error("the inbox item does not fit into {INBOX_ITEM_BYTES} bytes")]
+    TooLarge,
+    /// The recipient's certificate carries no usable inbox key.
+    #[error("the recipient's inbox key is not usable: {0}")]
+    Recipient(HpkeError),
+    /// Not of the one size, or not sealed to this device. Acknowledge and forget it.
+    #[error("the inbox item was not sealed to this device")]
+    NotOurs,
+    /// Opened, but not what it should be: the sender is broken or hostile. Acknowledge and forget it.
+    #[error("the inbox item is malformed")]
+    Malformed,
+    /// A kind that a newer program knows. Keep it until updated.
+    #[error("the inbox item is of a newer kind: update this program")]
+    UnknownKind,
+}
+
+/// Seals `item` to the certified device: exactly 16 KiB.
+pub fn seal(item: &InboxItem, recipient: &DeviceCert) -> Result<Vec<u8>, ItemError> {
+    let bytes = Zeroizing::new(codec::encode(item));
+    let padded = Zeroizing::new(padding::pad(&bytes, PLAIN_BYTES).ok_or(ItemError::TooLarge)?);
+    let content = &recipient.content;
+    let sealed = hpke::seal(
+        content.inbox_key.as_slice(),
+        label::INBOX_ITEM.as_bytes(),
+        content.device_id.as_bytes(),
+        &padded,
+    )
+    .map_err(ItemError::Recipient)?;
+    Ok([sealed.kem_output.as_slice(), sealed.ciphertext.as_slice()].concat())
+}
+
+/// Opens an item of this device's inbox.
+pub fn open(bytes: &[u8], own: &OwnDevice) -> Result<InboxItem, ItemError> {
+    // C-038: one size for all; anything else never came from our program
+    if bytes.len() != INBOX_ITEM_BYTES {
+        return Err(ItemError::NotOurs);
+    }
+    let padded = Zeroizing::new(open_padded(bytes, own, own.device_id)?);
+    let plain = padding::unpad(&padded).ok_or(ItemError::Malformed)?;
+    let (kind, body) = plain.split_first().ok_or(ItemError::Malformed)?;
+    match kind {
+        1 => codec::parse_exact(body)
+            .map(InboxItem::Welcome)
+            .map_err(|_| ItemError::Malformed),
+        _ => Err(ItemError::UnknownKind),
+    }
+}
+
+fn open_padded(bytes: &[u8], own: &OwnDevice, device_id: DeviceId) -> Result<Vec<u8>, ItemError> {
+    let (kem_output, ciphertext) = bytes
+        .split_at_checked(KEM_OUTPUT_BYTES)
+        .ok_or(ItemError::NotOurs)?;
+    let sealed = HpkeCiphertext {
+        kem_output: kem_output.into(),
+        ciphertext: ciphertext.into(),
+    };
+    hpke::open(
+        &own.secret.inbox_pair().private,
+        &sealed,
+        label::INBOX_ITEM.as_bytes(),
+        device_id.as_bytes(),
+    )
+    .map_err(|_| ItemError::NotOurs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{FixedEnv, Person};
+    use crate::intro::tests::{expected, intro};
+    use crate::sealed_blob;
+
+    fn item(from: &Person, to: &Person) -> InboxItem {
+        let env = FixedEnv::new(8);
+        let (welcome, _) = sealed_blob::seal(b"welcome", &env).unwrap();
+        let (tree, _) = sealed_blob::seal(b"tree", &env).unwrap();
+        InboxItem::Welcome(WelcomePointer {
+            log_id: expected(to).log_id,
+            welcome,
+            tree,
+            epoch: Epoch(1),
+            start_seq: Seq(0),
+            start_hash: Hash32::new([4; 32]),
+            intro: intro(from, to),
+        })
+    }
+
+    fn seal_raw(plain: &[u8], to: &Person) -> Vec<u8> {
+        let key = to.own.secret.inbox_key();
+        let aad = to.own.device_id;
+        let info = label::INBOX_ITEM.as_bytes();
+        let sealed = hpke::seal(&key, info, aad.as_bytes(), plain).unwrap();
+        [sealed.kem_output.as_slice(), sealed.ciphertext.as_slice()].concat()
+    }
+
+    /// An item is exactly 16 KiB and opens for its device, whole, pointer and intro.
+    #[test]
+    fn c038_items_are_of_one_size() {
+        let (from, to) = (Person::new(1), Person::new(2));
+        let sent = item(&from, &to);
+        let bytes = seal(&sent, &to.cert).unwrap();
+        assert_eq!(bytes.len(), INBOX_ITEM_BYTES);
+        let InboxItem::Welcome(pointer) = open(&bytes, &to.own).unwrap();
+        assert!(pointer.intro.verify(&to.own, &expected(&to)).is_ok());
+        assert_eq!(
+            codec::encode(&InboxItem::Welcome(pointer)),
+            codec::encode(&sent)
+        );
+    }
+
+    /// Any other size, any changed byte and any other device's item are refused.
+    #[test]
+    fn c038_refuses_other_sizes_and_other_devices() {
+        let (from, to) = (Person::new(1), Person::new(2));
+        let bytes = seal(&item(&from, &to), &to.cert).unwrap();
+        assert_eq!(open(&bytes, &from.own).err(), Some(ItemError::NotOurs));
+        assert_eq!(open(&bytes[1..], &to.own).err(), Some(ItemError::NotOurs));
+        assert_eq!(open(&[], &to.own).err(), Some(ItemError::NotOurs));
+        let longer = [bytes.as_slice(), &[0]].concat();
+        assert_eq!(open(&longer, &to.own).err(), Some(ItemError::NotOurs));
+        for place in [0, KEM_OUTPUT_BYTES, INBOX_ITEM_BYTES - 1] {
+            let mut changed = bytes.clone();
+            changed[place] ^= 1;
+            assert_eq!(open(&changed, &to.own).err(), Some(ItemError::NotOurs));
+        }
+    }
+
+    /// What opens and says nonsense is malformed; a newer kind is told apart.
+    #[test]
+    fn refuses_hostile_plaintext() {
+        let to = Person::new(2);
+        for (plain, wanted) in [
+            (vec![0xff; PLAIN_BYTES], ItemError::Malformed),
+            (vec![0; PLAIN_BYTES], ItemError::Malformed),
+            (
+                padding::pad(&[1, 2, 3], PLAIN_BYTES).unwrap(),
+                ItemError::Malformed,
+            ),
+            (
+                padding::pad(&[2, 2, 3], PLAIN_BYTES).unwrap(),
+                ItemError::UnknownKind,
+            ),
+        ] {
+            let bytes = seal_raw(&plain, &to);
+            assert_eq!(open(&bytes, &to.own).err(), Some(wanted));
+        }
+    }
+
+    /// A recipient whose certificate carries a short inbox key is an error, not a panic.
+    #[test]
+    fn c030_short_inbox_keys_are_refused() {
+        let (from, to) = (Person::new(1), Person::new(2));
+        let mut cert = to.cert.clone();
+        cert.content.inbox_key = vec![1; 100].into();
+        assert_eq!(
+            seal(&item(&from, &to), &cert).err(),
+            Some(ItemError::Recipient(HpkeError::Length))
+        );
+    }
+}

@@ -1,0 +1,213 @@
+//! An intro holds for one recipient, log and time, or not at all.
+
+use super::*;
+use crate::fixture::{FixedEnv, NOW_MS, Person, SERVER, device_facts};
+use crate::identity::DeviceSecret;
+use conclave_proto::id::ServerId;
+
+/// What an intro to this person must be for.
+pub(crate) fn expected(to: &Person) -> IntroFor {
+    IntroFor {
+        account_id: to.own.account_id,
+        device_id: to.own.device_id,
+        log_id: LogId::new([3; 32]),
+        day: Day::of_ms(NOW_MS),
+    }
+}
+
+fn greeting() -> Greeting {
+    Greeting {
+        name: "Anna".into(),
+        identifier: "anna@example.org".parse().unwrap(),
+        capability: Capability::random(&FixedEnv::new(6)),
+        first: Some(FirstText {
+            message_id: MessageId::new([9; 16]),
+            sent_ms: NOW_MS,
+            body: "x".repeat(INTRO_TEXT_BYTES_MAX),
+        }),
+    }
+}
+
+/// A good intro from one person to another.
+pub(crate) fn intro(from: &Person, to: &Person) -> Intro {
+    Intro::sign(
+        &from.own,
+        &from.state,
+        &from.cert,
+        &expected(to),
+        &greeting(),
+    )
+    .unwrap()
+}
+
+/// The same intro after `change`, signed again by the sender's device: what a hostile sender can make.
+fn resigned(from: &Person, to: &Person, change: impl FnOnce(&mut IntroContent)) -> Intro {
+    let mut intro = intro(from, to);
+    change(&mut intro.content);
+    let bytes = codec::encode(&intro.content);
+    intro.signature = from.own.secret.sign(label::INTRO, &bytes).into();
+    intro
+}
+
+fn people() -> (Person, Person) {
+    (Person::new(1), Person::new(2))
+}
+
+/// A good intro gives back what was said, and survives its encoding.
+#[test]
+fn c039_accepts_a_good_intro() {
+    let (from, to) = people();
+    let bytes = codec::encode(&intro(&from, &to));
+    let read: Intro = codec::parse_exact(&bytes).unwrap();
+    let introduced = read.verify(&to.own, &expected(&to)).unwrap();
+    assert_eq!(introduced.greeting, greeting());
+    assert_eq!(introduced.device_id, from.own.device_id);
+    assert_eq!(introduced.sender, from.known());
+    assert_eq!(format!("{read:?}"), "Intro");
+}
+
+/// Passed on to another person, device or log, an intro is refused.
+#[test]
+fn c039_is_for_one_recipient_and_log() {
+    let (from, to) = people();
+    let good = intro(&from, &to);
+    let base = expected(&to);
+    for other in [
+        IntroFor {
+            account_id: from.own.account_id,
+            ..base
+        },
+        IntroFor {
+            device_id: from.own.device_id,
+            ..base
+        },
+        IntroFor {
+            log_id: LogId::new([4; 32]),
+            ..base
+        },
+    ] {
+        assert_eq!(good.verify(&to.own, &other), Err(IntroError::NotForUs));
+    }
+}
+
+/// An intro is good for 30 days and a day of clock skew.
+#[test]
+fn c039_is_for_its_time() {
+    let (from, to) = people();
+    let good = intro(&from, &to);
+    let base = expected(&to);
+    for (today, holds) in [
+        (base.day.0 - 2, false),
+        (base.day.0 - 1, true),
+        (base.day.0 + 30, true),
+        (base.day.0 + 31, false),
+        (u32::MAX, false),
+        (0, false),
+    ] {
+        let at = IntroFor {
+            day: Day(today),
+            ..base
+        };
+        assert_eq!(good.verify(&to.own, &at).is_ok(), holds, "{today}");
+    }
+}
+
+/// Changing any byte of an intro, encoded, never gives one that verifies.
+#[test]
+fn c039_covers_every_byte() {
+    let (from, to) = people();
+    let bytes = codec::encode(&intro(&from, &to));
+    for place in (0..bytes.len()).step_by(61) {
+        let mut changed = bytes.clone();
+        changed[place] ^= 1;
+        if let Ok(read) = codec::parse_exact::<Intro>(&changed) {
+            assert!(read.verify(&to.own, &expected(&to)).is_err(), "{place}");
+        }
+    }
+}
+
+/// Another person's state or certificate, a certificate the state does not list, or another server do not hold.
+#[test]
+fn c039_state_and_certificate_must_hold() {
+    let (from, to) = people();
+    let third = Person::new(3);
+    let stranger = DeviceSecret::generate(&FixedEnv::new(30));
+    let unlisted = from.identity.certify(
+        &stranger,
+        &device_facts(from.own.account_id, from.own.device_id),
+    );
+    for forged in [
+        resigned(&from, &to, |content| content.state = third.state.clone()),
+        resigned(&from, &to, |content| content.cert = third.cert.clone()),
+        resigned(&from, &to, |content| content.cert = unlisted),
+        resigned(&from, &to, |content| {
+            content.state.content.server_id = ServerId::new([9; 32]);
+        }),
+    ] {
+        assert!(matches!(
+            forged.verify(&to.own, &expected(&to)),
+            Err(IntroError::Sender(_))
+        ));
+    }
+    // all of somebody else's, signed by oneself
+    let borrowed = resigned(&from, &to, |content| {
+        content.state = third.state.clone();
+        content.cert = third.cert.clone();
+    });
+    assert_eq!(
+        borrowed.verify(&to.own, &expected(&to)),
+        Err(IntroError::Signature)
+    );
+    assert_eq!(from.state.content.server_id, SERVER);
+}
+
+/// Fields a hostile sender signs all the same: long, not UTF-8, other spelling, other version.
+#[test]
+fn c039_refuses_hostile_fields() {
+    let (from, to) = people();
+    let long = |length: usize| VLBytes::from(vec![b'x'; length]);
+    for forged in [
+        resigned(&from, &to, |content| content.version = 2),
+        resigned(&from, &to, |content| {
+            content.name = long(NAME_BYTES_MAX + 1);
+        }),
+        resigned(&from, &to, |content| content.name = vec![0xff].into()),
+        resigned(&from, &to, |content| {
+            content.identifier = b"Anna@Example.org".as_slice().into();
+        }),
+        resigned(&from, &to, |content| {
+            content.identifier = long(IDENTIFIER_BYTES_MAX + 1);
+        }),
+        resigned(&from, &to, |content| {
+            content.first = Some(IntroText {
+                message_id: MessageId::new([9; 16]),
+                sent_ms: 0,
+                body: long(INTRO_TEXT_BYTES_MAX + 1),
+            });
+        }),
+    ] {
+        assert_eq!(
+            forged.verify(&to.own, &expected(&to)),
+            Err(IntroError::Malformed)
+        );
+    }
+}
+
+/// Our own side refuses to make what the other would refuse.
+#[test]
+fn refuses_to_sign_what_is_too_long() {
+    let (from, to) = people();
+    let sign = |greeting: &Greeting| {
+        Intro::sign(&from.own, &from.state, &from.cert, &expected(&to), greeting).err()
+    };
+    let mut long_text = greeting();
+    if let Some(first) = &mut long_text.first {
+        first.body.push('x');
+    }
+    assert_eq!(sign(&long_text), Some(IntroError::TextTooLong));
+    let long_name = Greeting {
+        name: "x".repeat(NAME_BYTES_MAX + 1),
+        ..greeting()
+    };
+    assert_eq!(sign(&long_name), Some(IntroError::NameTooLong));
+}
