@@ -27,6 +27,9 @@ impl RowsError {
     }
 }
 
+/// One item of a list: `(sub, value)`.
+pub type ListItem = (Vec<u8>, Vec<u8>);
+
 /// One table of rows `(group, kind, key, sub, value)`, unique by `(kind, key, sub)`, ordered by insertion.
 ///
 /// Values are secrets: the store underneath must be encrypted at rest. A single value is a row with
@@ -59,7 +62,7 @@ pub trait MlsRows {
     ) -> Result<(), RowsError>;
 
     /// The list `(kind, key)` as `(sub, value)` in order of insertion.
-    fn list(&self, kind: &'static str, key: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RowsError>;
+    fn list(&self, kind: &'static str, key: &[u8]) -> Result<Vec<ListItem>, RowsError>;
 
     /// Removes one item of a list. Nothing there is no error.
     fn remove(&self, kind: &'static str, key: &[u8], sub: &[u8]) -> Result<(), RowsError>;
@@ -190,7 +193,7 @@ impl MlsRows for MemoryRows {
         Ok(())
     }
 
-    fn list(&self, kind: &'static str, key: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, RowsError> {
+    fn list(&self, kind: &'static str, key: &[u8]) -> Result<Vec<ListItem>, RowsError> {
         self.alive()?;
         let table = self.table.borrow();
         let rows = table.get(&(kind, key.to_vec()));
@@ -542,5 +545,56 @@ impl StorageProvider<CURRENT_VERSION> for Storage<'_> {
         leaf_index: u32,
     ) -> Result<(), StorageError> {
         self.delete_one(EPOCH_KEYS, &self.encode(&(group, epoch, leaf_index))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One value per key; lists keep their order, replace in place, and go item by item or as a whole.
+    #[test]
+    fn rows_keep_what_the_trait_says() {
+        let rows = MemoryRows::default();
+        rows.put(None, "a", b"k", b"1").unwrap();
+        rows.put(None, "a", b"k", b"2").unwrap();
+        assert_eq!(rows.load("a", b"k").unwrap(), Some(b"2".to_vec()));
+        assert_eq!(rows.load("b", b"k").unwrap(), None);
+        for (sub, value) in [(b"x", b"1"), (b"y", b"2"), (b"x", b"3")] {
+            rows.append(None, "l", b"k", sub, value).unwrap();
+        }
+        let item = |sub: &[u8], value: &[u8]| (sub.to_vec(), value.to_vec());
+        let listed = rows.list("l", b"k").unwrap();
+        assert_eq!(listed, [item(b"x", b"3"), item(b"y", b"2")]);
+        rows.remove("l", b"k", b"x").unwrap();
+        assert_eq!(rows.list("l", b"k").unwrap(), [item(b"y", b"2")]);
+        rows.delete("l", b"k").unwrap();
+        assert!(rows.list("l", b"k").unwrap().is_empty());
+    }
+
+    /// Deleting a group takes its rows and no others; a restored snapshot brings them back.
+    #[test]
+    fn groups_go_as_a_whole() {
+        let rows = MemoryRows::default();
+        rows.put(Some(b"g"), "a", b"1", b"x").unwrap();
+        rows.append(Some(b"g"), "b", b"2", b"s", b"x").unwrap();
+        rows.put(Some(b"h"), "a", b"3", b"x").unwrap();
+        rows.put(None, "a", b"4", b"x").unwrap();
+        let before = rows.snapshot();
+        rows.delete_group(b"g").unwrap();
+        assert_eq!(rows.len(), 2);
+        rows.restore(&before);
+        assert_eq!(rows.len(), 4);
+    }
+
+    /// A broken store fails every call and says so.
+    #[test]
+    fn a_broken_store_says_so() {
+        let rows = MemoryRows::default();
+        rows.set_failing(true);
+        assert!(rows.put(None, "a", b"k", b"1").is_err());
+        assert!(rows.load("a", b"k").is_err());
+        rows.set_failing(false);
+        assert_eq!(rows.load("a", b"k").unwrap(), None);
     }
 }

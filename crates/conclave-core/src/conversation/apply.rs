@@ -77,7 +77,10 @@ pub enum ApplyError {
     /// Under our own leaf, yet not what this profile made: a copy of the profile is at work, or a member
     /// pretends so. It cannot be processed here; the conversation needs a successor.
     #[error("a commit under this device's own leaf was not made by this profile")]
-    UnknownOwn,
+    UnknownOwn {
+        /// Who bound themselves to it: this device, or the member who pretends.
+        bound: Option<Member>,
+    },
     /// The registered access key is not the one that the new epoch gives (C-036): nobody can open the log.
     /// A successor goes on without the committer, when the binding names one.
     #[error("the commit registers wrong keys for the new epoch")]
@@ -192,7 +195,9 @@ impl Conversation {
         };
         let staged = match processed.into_content() {
             ProcessedMessageContent::StagedCommitMessage(staged) => *staged,
-            ProcessedMessageContent::OwnPrivateMessage => return Err(ApplyError::UnknownOwn),
+            ProcessedMessageContent::OwnPrivateMessage => {
+                return Err(ApplyError::UnknownOwn { bound });
+            }
             _ => return Err(garbage("not a commit")),
         };
         let committer = self
@@ -286,6 +291,9 @@ impl Conversation {
             let merged = self.group.merge_staged_commit(&provider, staged);
             provider.must("merge a commit", merged)?;
         } else {
+            // MLS merges nothing, without an error, when nothing pends
+            let pending = self.group.pending_commit().ok_or("none pends");
+            provider.must("find our commit", pending)?;
             let merged = self.group.merge_pending_commit(&provider);
             provider.must("merge our commit", merged)?;
         }

@@ -2,9 +2,7 @@
 //!
 //! Epoch 0 and the creating commit never leave this function: the log begins at epoch 1.
 
-use conclave_proto::env::Env;
-use conclave_proto::id::{AccountId, BlobId, DeviceId, LogId};
-use conclave_proto::label;
+use conclave_proto::id::{AccountId, DeviceId, LogId};
 use openmls::group::MlsGroup;
 use openmls::messages::proposals::PreSharedKeyProposal;
 use openmls::messages::{EncryptedGroupSecrets, Welcome};
@@ -19,11 +17,10 @@ use super::{
     ratchets, successor,
 };
 use crate::access::AccessKey;
-use crate::aead;
 use crate::key_package::{CheckedKeyPackage, capabilities, credential_with_key, endless};
 use crate::mls_store::RowsError;
 use crate::provider::{LeafSigner, MlsFailure, Provider, SUITE};
-use crate::secret::Secret;
+use crate::sealed_blob::{self, BlobPointer};
 
 /// What to create.
 #[derive(Debug, Default)]
@@ -35,23 +32,10 @@ pub struct CreateOptions {
 /// A blob to store beside the log; only the pointer in an inbox item carries its key.
 #[derive(Debug)]
 pub struct SealedBlob {
-    /// Random.
-    pub blob_id: BlobId,
+    /// Where it lies and what opens it.
+    pub pointer: BlobPointer,
     /// Sealed bytes.
     pub bytes: Vec<u8>,
-    /// What opens them.
-    pub key: Secret<32>,
-}
-
-impl SealedBlob {
-    fn seal(env: &dyn Env, plain: &[u8]) -> Self {
-        let key = Secret::random(env);
-        Self {
-            blob_id: BlobId::random(env),
-            bytes: aead::seal_once(key.expose(), label::WELCOME_BLOB.as_bytes(), plain),
-            key,
-        }
-    }
 }
 
 /// A welcome for one device.
@@ -90,6 +74,9 @@ pub enum CreateError {
     /// The same device twice, our own device, or too many.
     #[error("the devices to invite repeat or are too many")]
     Devices,
+    /// A welcome or the tree is over 2 MiB: too many devices.
+    #[error("the welcome or its tree is over the limit")]
+    TooLarge,
     /// The store failed, or we are broken. Roll back.
     #[error(transparent)]
     Failed(#[from] MlsFailure),
@@ -116,6 +103,14 @@ pub fn create(
     options: &CreateOptions,
 ) -> Result<Created, CreateError> {
     check_devices(outside, peers)?;
+    create_checked(outside, peers, options)
+}
+
+fn create_checked(
+    outside: Outside<'_>,
+    peers: &[CheckedKeyPackage],
+    options: &CreateOptions,
+) -> Result<Created, CreateError> {
     let provider = outside.provider();
     let log_id = LogId::random(outside.env);
     let mut group = new_group(&provider, outside, log_id, options)?;
@@ -130,7 +125,7 @@ pub fn create(
     Ok(Created {
         access: conversation.access_key()?,
         welcomes: cut(&provider, outside, &welcome, peers)?,
-        tree: SealedBlob::seal(outside.env, &tree),
+        tree: seal_blob(outside, &tree)?,
         conversation,
         log_id,
     })
@@ -235,7 +230,7 @@ fn cut(
     outside: Outside<'_>,
     welcome: &OpenWelcome,
     peers: &[CheckedKeyPackage],
-) -> Result<Vec<SealedWelcome>, MlsFailure> {
+) -> Result<Vec<SealedWelcome>, CreateError> {
     let of = |peer: &CheckedKeyPackage| {
         let entry = welcome
             .secrets
@@ -251,8 +246,24 @@ fn cut(
         Ok(SealedWelcome {
             account_id: peer.account_id(),
             device_id: peer.device_id(),
-            blob: SealedBlob::seal(outside.env, &bytes),
+            blob: seal_blob(outside, &bytes)?,
         })
     };
     peers.iter().map(of).collect()
+}
+
+fn seal_blob(outside: Outside<'_>, plain: &[u8]) -> Result<SealedBlob, CreateError> {
+    let (pointer, bytes) =
+        sealed_blob::seal(plain, outside.env).map_err(|_| CreateError::TooLarge)?;
+    Ok(SealedBlob { pointer, bytes })
+}
+
+/// Creates without asking who the peers are: what an attacker can always do with MLS itself.
+#[cfg(test)]
+pub(super) fn force(
+    outside: Outside<'_>,
+    peers: &[CheckedKeyPackage],
+    options: &CreateOptions,
+) -> Result<Created, CreateError> {
+    create_checked(outside, peers, options)
 }

@@ -6,6 +6,7 @@ use conclave_proto::label;
 use conclave_proto::limits::{COMMIT_ENTRY_BYTES_MAX, RETENTION_DAYS_CHOICES};
 use conclave_proto::log::{BUNDLE_VERSION, BundleHead, CommitEntry, Head};
 use openmls::prelude::LeafNodeParameters;
+use openmls_traits::OpenMlsProvider;
 use tls_codec::{Serialize, TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
 use zeroize::Zeroizing;
 
@@ -121,10 +122,7 @@ impl Conversation {
     pub fn drop_pending(&mut self, outside: Outside<'_>) -> Result<(), MlsFailure> {
         let provider = outside.provider();
         delete_pending(outside.rows, self.log_id())?;
-        let cleared = {
-            use openmls_traits::OpenMlsProvider;
-            self.group.clear_pending_commit(provider.storage())
-        };
+        let cleared = self.group.clear_pending_commit(provider.storage());
         provider.must("drop a pending commit", cleared)
     }
 
@@ -155,7 +153,6 @@ impl Conversation {
         provider: &Provider<'_>,
         outside: Outside<'_>,
     ) -> Result<Vec<u8>, MlsFailure> {
-        use openmls_traits::OpenMlsProvider;
         let parameters = LeafNodeParameters::builder()
             .with_credential_with_key(credential_with_key(outside.own))
             .build();
@@ -225,4 +222,30 @@ pub(super) fn load_pending(
 
 pub(super) fn delete_pending(rows: &dyn MlsRows, log_id: LogId) -> Result<(), RowsError> {
     rows.delete(PENDING, log_id.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mls_store::MemoryRows;
+
+    /// The stored form of a pending bundle is pinned: changing it needs a migration.
+    #[test]
+    fn stored_pending_encoding() {
+        let rows = MemoryRows::default();
+        let log_id = LogId::new([1; 32]);
+        let pending = Pending {
+            base_epoch: Epoch(5),
+            entry: vec![0xee; 3],
+            next_access: AccessKey::from_seed(Secret::take(&mut [2; 32])),
+        };
+        store_pending(&rows, log_id, &pending).unwrap();
+        let stored = rows.load(PENDING, log_id.as_bytes()).unwrap().unwrap();
+        let expected = format!("000000000000000503eeeeee{}", "02".repeat(32));
+        assert_eq!(hex::encode(stored), expected);
+        let loaded = load_pending(&rows, log_id).unwrap().unwrap();
+        assert_eq!(loaded.entry, pending.entry);
+        rows.put(None, PENDING, log_id.as_bytes(), b"torn").unwrap();
+        assert!(load_pending(&rows, log_id).is_err());
+    }
 }

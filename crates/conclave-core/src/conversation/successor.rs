@@ -169,3 +169,28 @@ pub(super) fn load_previous(
         secret: Secret::take(&mut row.secret),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mls_store::MemoryRows;
+
+    /// The stored form of the previous epoch's secret is pinned: changing it needs a migration.
+    #[test]
+    fn stored_previous_encoding() {
+        let rows = MemoryRows::default();
+        let log_id = LogId::new([1; 32]);
+        let psk = RebootPsk {
+            log_id,
+            epoch: Epoch(5),
+            secret: Secret::take(&mut [2; 32]),
+        };
+        store_previous(&rows, &psk).unwrap();
+        let stored = rows.load(PREVIOUS, log_id.as_bytes()).unwrap().unwrap();
+        let expected = format!("0000000000000005{}", "02".repeat(32));
+        assert_eq!(hex::encode(stored), expected);
+        let loaded = load_previous(&rows, log_id).unwrap().unwrap();
+        assert_eq!(loaded.epoch, Epoch(5));
+        assert_eq!(loaded.secret.expose(), &[2; 32]);
+    }
+}

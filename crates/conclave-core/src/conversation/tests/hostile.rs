@@ -1,0 +1,513 @@
+//! Entries and commits by a member who breaks the rules with MLS itself.
+
+use openmls::credentials::{BasicCredential, CredentialWithKey};
+use openmls::extensions::Extensions;
+use openmls::framing::MlsMessageOut;
+use openmls::group::{CommitBuilder, Initial, WireFormatPolicy};
+use openmls::messages::proposals::PreSharedKeyProposal;
+use openmls::prelude::{
+    LeafNodeParameters, MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY, PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
+    Proposal,
+};
+use openmls_traits::OpenMlsProvider;
+use tls_codec::Serialize;
+
+use super::*;
+use crate::credential::LeafError;
+use crate::leaf::LeafNodeError;
+use crate::provider::LeafSigner;
+use crate::secret::Secret;
+
+type Builder<'a> = CommitBuilder<'a, Initial>;
+
+/// A commit made with MLS itself, and A_{e+1} by it.
+fn raw_commit(
+    side: &mut Side,
+    change: impl FnOnce(Builder<'_>) -> Builder<'_>,
+) -> (Vec<u8>, AccessKey) {
+    side.with(|chat, outside, _| {
+        let provider = outside.provider();
+        let signer = LeafSigner(&outside.own.secret);
+        let builder = change(chat.group.commit_builder()).force_self_update(true);
+        let commit = builder
+            .load_psks(provider.storage())
+            .unwrap()
+            .build(provider.rand(), provider.crypto(), &signer, |_| true)
+            .unwrap()
+            .stage_commit(&provider)
+            .unwrap()
+            .into_commit();
+        let pending = chat.group.pending_commit().unwrap();
+        let context = chat.context();
+        let next = pending
+            .export(Use::Access, context.server_id, context.log_id)
+            .unwrap();
+        (
+            commit.tls_serialize_detached().unwrap(),
+            AccessKey::from_seed(next),
+        )
+    })
+}
+
+/// The bundle around `commit` with `next` registered and a binding by `binder`'s device.
+fn bundle(side: &Side, binder: &Side, commit: &[u8], next: &AccessKey) -> Vec<u8> {
+    let chat = side.chat();
+    let head = BundleHead {
+        version: BUNDLE_VERSION,
+        server_id: chat.context().server_id,
+        log_id: chat.log_id(),
+        base_epoch: chat.epoch(),
+        base_seq: Seq(7),
+        base_hash: Hash32::new([7; 32]),
+        commit_hash: label::sha256(commit),
+        next_access_key: next.public(),
+        blobs: vec![],
+        retention_days: 30,
+    };
+    let binding = binding::seal(binder.chat(), &binder.person.own, &binder.env, &head).unwrap();
+    codec::encode(&CommitEntry {
+        old_signature: chat.access_key().unwrap().sign_old(&head).into(),
+        new_signature: next.sign_new(&head).into(),
+        binding: binding.into(),
+        commit: commit.to_vec().into(),
+        head,
+    })
+}
+
+/// Ben's answer to a commit by Ana that `change` shaped.
+fn answer(
+    ana: &mut Side,
+    ben: &mut Side,
+    change: impl FnOnce(Builder<'_>) -> Builder<'_>,
+) -> Result<Applied, ApplyError> {
+    let (commit, next) = raw_commit(ana, change);
+    let entry = bundle(ana, ana, &commit, &next);
+    ben.try_apply(&entry)
+}
+
+fn violation(result: &Result<Applied, ApplyError>) -> PolicyViolation {
+    match result {
+        Err(ApplyError::Policy { violation, .. }) => *violation,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn garbage(result: &Result<Applied, ApplyError>) -> Option<Member> {
+    match result {
+        Err(ApplyError::Garbage { committer, .. }) => *committer,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The forging itself is sound: an honest commit through it is accepted.
+#[test]
+fn an_honest_forgery_is_accepted() {
+    let (mut ana, mut ben) = friends();
+    answer(&mut ana, &mut ben, |builder| builder).unwrap();
+}
+
+/// A commit that empties the context's extension list, or changes what it says, is refused, and the chat goes on.
+#[test]
+fn c034_the_context_cannot_be_emptied_or_changed() {
+    let (mut ana, mut ben) = friends();
+    let mut other_server = ana.chat().context().clone();
+    other_server.server_id = conclave_proto::id::ServerId::new([9; 32]);
+    let mut other_origin = ana.chat().context().clone();
+    other_origin.successor_of = Some(LogId::new([9; 32]));
+    let lists = [
+        (Extensions::empty(), PolicyViolation::Context),
+        (
+            other_server.extensions().unwrap(),
+            PolicyViolation::Identity,
+        ),
+        (
+            other_origin.extensions().unwrap(),
+            PolicyViolation::Identity,
+        ),
+    ];
+    for (list, expected) in lists {
+        let result = answer(&mut ana, &mut ben, |builder| {
+            builder.propose_group_context_extensions(list).unwrap()
+        });
+        assert_eq!(violation(&result), expected);
+        ana.with(|chat, outside, _| chat.drop_pending(outside).unwrap());
+    }
+    let entry = ana.seal(&content(1));
+    message_by(ben.open(&entry));
+}
+
+/// A commit that asks for a newer program pauses, and is not refused for ever.
+#[test]
+fn c034_a_newer_version_pauses() {
+    let (mut ana, mut ben) = friends();
+    let mut newer = ana.chat().context().clone();
+    newer.min_version = context::RULES_VERSION + 1;
+    let result = answer(&mut ana, &mut ben, |builder| {
+        builder
+            .propose_group_context_extensions(newer.extensions().unwrap())
+            .unwrap()
+    });
+    assert!(matches!(result, Err(ApplyError::NeedsNewerVersion)));
+}
+
+/// A PSK in a later commit is refused, whether or not everybody holds it.
+#[test]
+fn c035_no_psk_after_creation() {
+    for ben_has_it in [false, true] {
+        let (mut ana, mut ben) = friends();
+        let psk = || RebootPsk {
+            log_id: LogId::new([5; 32]),
+            epoch: Epoch(1),
+            secret: Secret::take(&mut [5; 32]),
+        };
+        let id = successor::lend(&ana.outside().provider(), &psk()).unwrap();
+        if ben_has_it {
+            successor::lend(&ben.outside().provider(), &psk()).unwrap();
+        }
+        let result = answer(&mut ana, &mut ben, |builder| {
+            builder.add_proposal(Proposal::PreSharedKey(Box::new(PreSharedKeyProposal::new(
+                id,
+            ))))
+        });
+        if ben_has_it {
+            assert_eq!(violation(&result), PolicyViolation::Proposal);
+        } else {
+            assert_eq!(
+                garbage(&result).unwrap().account_id,
+                ana.person.own.account_id
+            );
+        }
+    }
+}
+
+/// Proposals by reference are never stored, so a commit over one cannot be processed.
+#[test]
+fn c035_no_proposal_by_reference() {
+    let (mut ana, mut ben) = friends();
+    let proposal = ana.with(|chat, outside, _| {
+        let provider = outside.provider();
+        let signer = LeafSigner(&outside.own.secret);
+        let target = LeafNodeIndex::new(1);
+        let (proposal, _) = chat
+            .group
+            .propose_remove_member(&provider, &signer, target)
+            .unwrap();
+        proposal.tls_serialize_detached().unwrap()
+    });
+    // the proposal itself is no message
+    assert!(matches!(ben.open(&proposal), Opened::Unreadable(_)));
+    let result = answer(&mut ana, &mut ben, |builder| {
+        builder.consume_proposal_store(true)
+    });
+    garbage(&result);
+}
+
+/// A commit that brings a third person in is refused, even when that person is known.
+#[test]
+fn c035_no_stranger_is_added() {
+    let (mut ana, mut ben) = friends();
+    let eve = Side::new(3, &[]);
+    ana.book.accept(eve.person.known());
+    ben.book.accept(eve.person.known());
+    let package = ana.check(&eve.key_package(false)).inner;
+    let result = answer(&mut ana, &mut ben, |builder| {
+        builder.propose_adds([package])
+    });
+    assert_eq!(violation(&result), PolicyViolation::Stranger);
+}
+
+fn with_credential(side: &Side, identity: Vec<u8>) -> LeafNodeParameters {
+    LeafNodeParameters::builder()
+        .with_credential_with_key(CredentialWithKey {
+            credential: BasicCredential::new(identity).into(),
+            signature_key: side.person.own.secret.leaf_key().to_vec().into(),
+        })
+        .build()
+}
+
+fn leaf_error(result: &Result<Applied, ApplyError>) -> LeafError {
+    match result {
+        Err(ApplyError::Leaf {
+            error: LeafNodeError::Leaf(error),
+            ..
+        }) => *error,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A committer cannot become somebody else, another device, or older than it was.
+#[test]
+fn c018_a_leaf_keeps_account_device_and_seq() {
+    let (ana, _) = friends();
+    let honest = ana.person.own.credential();
+    let eve = Person::new(3);
+    let mut changed = Vec::new();
+    changed.push(eve.own.credential());
+    changed.push(crate::credential::Credential {
+        device_id: DeviceId::new([9; 16]),
+        ..honest
+    });
+    changed.push(crate::credential::Credential {
+        account_seq: 0,
+        ..honest
+    });
+    for credential in changed {
+        let (mut ana, mut ben) = friends();
+        ben.book.accept(eve.known());
+        let parameters = with_credential(&ana, credential.to_bytes());
+        let result = answer(&mut ana, &mut ben, |builder| {
+            builder.leaf_node_parameters(parameters)
+        });
+        assert_eq!(leaf_error(&result), LeafError::Changed);
+    }
+}
+
+/// The committer's new leaf must be a device of its account by the state accepted now: a removed device is out.
+#[test]
+fn c017_a_commit_by_a_removed_device_is_refused() {
+    let (mut ana, mut ben) = friends();
+    let without_device = ana
+        .person
+        .identity
+        .next_state(&ana.person.state, &[], NOW_MS);
+    let known =
+        crate::credential::KnownAccount::new(crate::fixture::SERVER, without_device, vec![]);
+    ben.book.accept(known.unwrap());
+    let result = answer(&mut ana, &mut ben, |builder| builder);
+    assert_eq!(leaf_error(&result), LeafError::NotListed);
+}
+
+/// Wrong next keys with a valid binding name the committer; without one nobody is named.
+#[test]
+fn c036_wrong_keys_name_the_committer() {
+    let (mut ana, mut ben) = friends();
+    let (commit, next) = raw_commit(&mut ana, |builder| builder);
+    let wrong = AccessKey::from_seed(Secret::take(&mut [8; 32]));
+    let named = bundle(&ana, &ana, &commit, &wrong);
+    match ben.try_apply(&named) {
+        Err(ApplyError::WrongKeys { committer }) => {
+            assert_eq!(committer.unwrap().account_id, ana.person.own.account_id);
+        }
+        other => panic!("{other:?}"),
+    }
+    let mut entry: CommitEntry = codec::parse_exact(&named).unwrap();
+    entry.binding = vec![7; entry.binding.as_slice().len()].into();
+    let nameless = ben.try_apply(&codec::encode(&entry));
+    assert!(matches!(
+        nameless,
+        Err(ApplyError::WrongKeys { committer: None })
+    ));
+    // the honest one is still accepted after both were rolled back
+    ben.try_apply(&bundle(&ana, &ana, &commit, &next)).unwrap();
+}
+
+/// Right keys with no binding, or with somebody else's, are refused too.
+#[test]
+fn c036_the_binding_must_be_the_committers() {
+    let (mut ana, mut ben) = friends();
+    let (commit, next) = raw_commit(&mut ana, |builder| builder);
+    let honest = bundle(&ana, &ana, &commit, &next);
+    let mut entry: CommitEntry = codec::parse_exact(&honest).unwrap();
+    for binding in [vec![], vec![1; 11], vec![1; 96]] {
+        entry.binding = binding.into();
+        assert_eq!(garbage(&ben.try_apply(&codec::encode(&entry))), None);
+    }
+    let by_ben = bundle(&ana, &ben, &commit, &next);
+    let named = garbage(&ben.try_apply(&by_ben)).unwrap();
+    assert_eq!(named.account_id, ben.person.own.account_id);
+    // a binding of another head does not carry over
+    let wrong = AccessKey::from_seed(Secret::take(&mut [8; 32]));
+    let other: CommitEntry = codec::parse_exact(&bundle(&ana, &ana, &commit, &wrong)).unwrap();
+    entry.binding = other.binding;
+    assert_eq!(garbage(&ben.try_apply(&codec::encode(&entry))), None);
+}
+
+/// Any changed byte of a commit entry is refused, and none of the tries changes anything.
+#[test]
+fn c023_changed_entries_are_refused() {
+    let (mut ana, mut ben) = friends();
+    let pending = ana.self_update();
+    let entry = &pending.entry;
+    for place in (0..entry.len()).step_by(31) {
+        let mut changed = entry.clone();
+        changed[place] ^= 1;
+        let result = ben.try_apply(&changed);
+        assert!(matches!(result, Err(ApplyError::Garbage { .. })), "{place}");
+        assert!(ben.try_apply(&entry[..place]).is_err());
+    }
+    ben.try_apply(entry).unwrap();
+}
+
+/// Ana's own leaf in an entry that she did not make is told apart from her own.
+#[test]
+fn c061_an_unknown_commit_of_ones_own_is_told() {
+    let (mut ana, mut ben) = friends();
+    let before = ana.rows.snapshot();
+    let first = ana.self_update();
+    // a copy of the profile makes another commit
+    ana.roll_back(&before);
+    ana.self_update();
+    let result = ana.try_apply(&first.entry);
+    match result {
+        Err(ApplyError::UnknownOwn { bound }) => {
+            assert_eq!(bound.unwrap().account_id, ana.person.own.account_id);
+        }
+        other => panic!("{other:?}"),
+    }
+    ben.try_apply(&first.entry).unwrap();
+}
+
+/// A member who forges an entry under Ana's leaf is named to Ana by its own binding.
+#[test]
+fn c036_a_pretended_own_commit_names_the_pretender() {
+    let (mut ana, ben) = friends();
+    let before = ana.rows.snapshot();
+    let (commit, next) = raw_commit(&mut ana, |builder| builder);
+    ana.roll_back(&before);
+    let entry = bundle(&ana, &ben, &commit, &next);
+    match ana.try_apply(&entry) {
+        Err(ApplyError::UnknownOwn { bound }) => {
+            assert_eq!(bound.unwrap().account_id, ben.person.own.account_id);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A message sealed with another wire format policy.
+fn seal_as(side: &mut Side, policy: WireFormatPolicy, aad: &[u8]) -> Vec<u8> {
+    side.with(|chat, outside, _| {
+        let provider = outside.provider();
+        let config = MlsGroupJoinConfig::builder()
+            .wire_format_policy(policy)
+            .padding_size(PADDING)
+            .build();
+        chat.group
+            .set_configuration(provider.storage(), &config)
+            .unwrap();
+        chat.group.set_aad(aad.to_vec());
+        let signer = LeafSigner(&outside.own.secret);
+        let message: MlsMessageOut = chat
+            .group
+            .create_message(&provider, &signer, &content(1))
+            .unwrap();
+        message.tls_serialize_detached().unwrap()
+    })
+}
+
+fn envelope_refusal(opened: &Opened) -> &'static str {
+    match opened {
+        Opened::Unreadable(Unreadable::Envelope(reason)) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Entries that are not what their header must say never reach MLS: other format, group, epoch, kind, or with data in clear.
+#[test]
+fn c029_relabelled_entries_do_not_reach_mls() {
+    let (mut ana, mut ben) = friends();
+    let honest = ana.seal(&content(1));
+    // a commit as a message, a message as a commit
+    let commit: CommitEntry = codec::parse_exact(&ana.self_update().entry).unwrap();
+    let opened = ben.open(commit.commit.as_slice());
+    assert_eq!(envelope_refusal(&opened), "another content type");
+    let next = AccessKey::from_seed(Secret::take(&mut [8; 32]));
+    let as_commit = bundle(&ana, &ana, &honest, &next);
+    garbage(&ben.try_apply(&as_commit));
+    // header: version u16, wire format u16, group id<V> (1 + 32), epoch u64, content type u8
+    let relabelled = |place: usize, value: u8| {
+        let mut bytes = honest.clone();
+        bytes[place] = value;
+        bytes
+    };
+    let cases = [
+        (relabelled(5, honest[5] ^ 1), "another group"),
+        (relabelled(44, 9), "another epoch"),
+        (relabelled(45, 3), "another content type"),
+        (relabelled(45, 2), "another content type"),
+        (relabelled(1, 9), "not an mls message"),
+        ([honest.clone(), vec![0]].concat(), "not an mls message"),
+        (ben.key_package(false), "not an mls message"),
+        (vec![], "not an mls message"),
+    ];
+    for (bytes, expected) in cases {
+        assert_eq!(envelope_refusal(&ben.open(&bytes)), expected);
+    }
+    // a relabelled commit passes the header and fails to decrypt
+    let mut as_message = commit.commit.as_slice().to_vec();
+    as_message[45] = 1;
+    assert_eq!(
+        ben.open(&as_message),
+        Opened::Unreadable(Unreadable::Closed)
+    );
+    message_by(ben.open(&honest));
+    let with_data = seal_as(&mut ana, MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY, b"clear");
+    assert_eq!(envelope_refusal(&ben.open(&with_data)), "additional data");
+}
+
+/// A commit in clear (PublicMessage) shows account ids and is garbage.
+#[test]
+fn c029_a_public_commit_is_refused() {
+    let (mut ana, mut ben) = friends();
+    ana.with(|chat, outside, _| {
+        let config = MlsGroupJoinConfig::builder()
+            .wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
+            .build();
+        let provider = outside.provider();
+        chat.group
+            .set_configuration(provider.storage(), &config)
+            .unwrap();
+    });
+    let result = answer(&mut ana, &mut ben, |builder| builder);
+    assert!(matches!(
+        result,
+        Err(ApplyError::Garbage {
+            reason: "not a private message",
+            ..
+        })
+    ));
+}
+
+/// Entries of another epoch than the conversation's are the caller's mistake and change nothing.
+#[test]
+fn other_epochs_are_refused() {
+    let (mut ana, mut ben) = friends();
+    let (entry, pending) = (ana.seal(&content(1)), ana.self_update());
+    ben.with(|chat, outside, book| {
+        let opened = chat.open_message(outside, &entry, Epoch(2));
+        assert!(matches!(opened, Err(OpenError::WrongEpoch { .. })));
+        let applied = chat.apply_commit(outside, book, &pending.entry, Epoch(2));
+        assert!(matches!(applied, Err(ApplyError::WrongEpoch { .. })));
+    });
+    ben.try_apply(&pending.entry).unwrap();
+    // a message of the old epoch, named as of the new one, is not of this epoch by its header
+    assert_eq!(envelope_refusal(&ben.open(&entry)), "another epoch");
+}
+
+/// A removed device reads its removal and nothing after: no key, no sealing, no opening, also after a reload.
+#[test]
+fn c021_a_removed_device_is_out() {
+    let (mut ana, mut ben) = friends();
+    let (commit, next) = raw_commit(&mut ana, |builder| {
+        builder.propose_removals([LeafNodeIndex::new(1)])
+    });
+    let entry = bundle(&ana, &ana, &commit, &next);
+    let applied = ben.try_apply(&entry).unwrap();
+    assert!(applied.removed_self() && !applied.is_own());
+    assert!(!ben.chat().is_active());
+    assert!(ben.chat().access_key().is_err());
+    let epoch = ben.chat().epoch();
+    ben.with(|chat, outside, book| {
+        let sealed = chat.seal(outside, &content(1));
+        assert!(matches!(sealed, Err(SealError::NotMember)));
+        let opened = chat.open_message(outside, &commit, epoch);
+        assert!(matches!(opened, Err(OpenError::NotMember)));
+        let applied = chat.apply_commit(outside, book, &entry, epoch);
+        assert!(matches!(applied, Err(ApplyError::NotMember)));
+        let update = chat.self_update(outside, &head_at(epoch), 30);
+        assert!(matches!(update, Err(CommitError::NotMember)));
+    });
+    // what it may keep for a successor is of the epoch it was in
+    let psks = ben.chat().reboot_psks(&ben.rows).unwrap();
+    assert_eq!(psks.len(), 1);
+    assert_eq!(psks[0].epoch, Epoch(1));
+}

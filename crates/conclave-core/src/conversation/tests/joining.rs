@@ -1,0 +1,178 @@
+//! Creating and joining: who may, and what is refused.
+
+use super::*;
+use crate::credential::LeafError;
+use crate::leaf::LeafNodeError;
+
+/// A conversation is created with devices of exactly one other person, each once.
+#[test]
+fn creating_needs_one_other_person() {
+    let (ana, ben) = strangers();
+    let options = CreateOptions::default();
+    let none = create(ana.outside(), &[], &options);
+    assert!(matches!(none, Err(CreateError::NotTwoPeople)));
+    let package = ana.check(&ben.key_package(false));
+    let twice = create(ana.outside(), &[package.clone(), package], &options);
+    assert!(matches!(twice, Err(CreateError::Devices)));
+    let eve = Person::new(3);
+    let mut ana = ana;
+    ana.book.accept(eve.known());
+    let eve = Side::new(3, &[]);
+    let three = [
+        ana.check(&ben.key_package(false)),
+        ana.check(&eve.key_package(false)),
+    ];
+    let refused = create(ana.outside(), &three, &options);
+    assert!(matches!(refused, Err(CreateError::NotTwoPeople)));
+}
+
+/// The joiner learns who invited it, with which package, and both see one context.
+#[test]
+fn joining_says_what_happened() {
+    let (ana, ben) = strangers();
+    let created = create_with(&ana, &ben);
+    assert_eq!(created.welcomes.len(), 1);
+    assert_eq!(created.welcomes[0].device_id, ben.person.own.device_id);
+    let joined = join_created(&ben, &created).unwrap();
+    assert_eq!(joined.inviter.account_id, ana.person.own.account_id);
+    assert!(!joined.last_resort && !joined.bound_to_predecessor);
+    assert_eq!(joined.key_package_ref.len(), 48);
+    let context = joined.conversation.context();
+    assert_eq!(context, created.conversation.context());
+    assert_eq!(context.log_id, created.log_id);
+}
+
+/// A one-time package joins once; a rolled-back join can be repeated; a last resort joins many times.
+#[test]
+fn packages_are_used_up_as_they_should() {
+    let (ana, ben) = strangers();
+    let created = create_with(&ana, &ben);
+    let before = ben.rows.snapshot();
+    join_created(&ben, &created).unwrap();
+    ben.rows.restore(&before);
+    join_created(&ben, &created).unwrap();
+    let log_id = created.log_id;
+    crate::mls_store::delete_conversation(&ben.rows, log_id).unwrap();
+    let again = join_created(&ben, &created);
+    assert!(matches!(again, Err(JoinError::UnknownKeyPackage)));
+
+    let last_resort = ana.check(&ben.key_package(true));
+    for _ in 0..2 {
+        let options = CreateOptions::default();
+        let created = create(ana.outside(), std::slice::from_ref(&last_resort), &options).unwrap();
+        let joined = join_created(&ben, &created).unwrap();
+        assert!(joined.last_resort);
+        let twice = join_created(&ben, &created);
+        assert!(matches!(twice, Err(JoinError::AlreadyJoined)));
+    }
+}
+
+/// A welcome for another log, a changed tree, cut bytes and bytes of another kind are refused.
+#[test]
+fn malformed_welcomes_are_refused() {
+    let (ana, ben) = strangers();
+    let created = create_with(&ana, &ben);
+    let (welcome, tree) = (
+        open_blob(&created.welcomes[0].blob),
+        open_blob(&created.tree),
+    );
+    let before = ben.rows.snapshot();
+    let attempt = |log_id, welcome: &[u8], tree: &[u8]| {
+        ben.rows.restore(&before);
+        join(ben.outside(), &ben.book, log_id, welcome, tree, &[])
+    };
+    let other = attempt(LogId::new([9; 32]), &welcome, &tree);
+    assert!(matches!(other, Err(JoinError::Malformed("another group"))));
+    for place in (0..welcome.len()).step_by(61) {
+        let mut changed = welcome.clone();
+        changed[place] ^= 1;
+        assert!(attempt(created.log_id, &changed, &tree).is_err());
+        assert!(attempt(created.log_id, &welcome[..place], &tree).is_err());
+    }
+    for place in (0..tree.len()).step_by(97) {
+        let mut changed = tree.clone();
+        changed[place] ^= 1;
+        assert!(attempt(created.log_id, &welcome, &changed).is_err());
+        assert!(attempt(created.log_id, &welcome, &tree[..place]).is_err());
+    }
+    let long = vec![0; conclave_proto::limits::WELCOME_BLOB_BYTES_MAX + 1];
+    let refused = attempt(created.log_id, &long, &tree);
+    assert!(matches!(refused, Err(JoinError::TooLarge)));
+    attempt(created.log_id, &welcome, &tree).unwrap();
+}
+
+/// Every leaf of a welcome's tree is checked: an inviter whose device is not accepted gets nobody in.
+#[test]
+fn c017_every_leaf_of_a_tree_is_checked() {
+    let (ana, mut ben) = strangers();
+    let created = create_with(&ana, &ben);
+    let before = ben.rows.snapshot();
+    // Ben accepts himself only
+    ben.book = Book::of(&[&Person::new(2)]);
+    let refused = join_created(&ben, &created).unwrap_err();
+    assert!(matches!(
+        refused,
+        JoinError::Leaf(LeafNodeError::Leaf(LeafError::UnknownAccount))
+    ));
+    // Ana's account as Ben knows it lists another device key: a swapped leaf
+    ben.rows.restore(&before);
+    let mut impostor = Person::new(1);
+    impostor.own.secret = crate::identity::DeviceSecret::generate(&FixedEnv::new(77));
+    let facts = crate::fixture::device_facts(impostor.own.account_id, impostor.own.device_id);
+    impostor.cert = impostor.identity.certify(&impostor.own.secret, &facts);
+    impostor.state = impostor.identity.first_state(
+        &crate::fixture::state_facts(impostor.own.account_id),
+        std::slice::from_ref(&impostor.cert),
+    );
+    ben.book = Book::of(&[&impostor, &Person::new(2)]);
+    let refused = join_created(&ben, &created).unwrap_err();
+    assert!(matches!(
+        refused,
+        JoinError::Leaf(LeafNodeError::Leaf(LeafError::OtherKey))
+    ));
+}
+
+/// A conversation for another server, or without its context, is not joined.
+#[test]
+fn c034_the_context_must_be_this_servers() {
+    let (mut ana, ben) = strangers();
+    let package = ana.check(&ben.key_package(false));
+    ana.person.own.server_id = conclave_proto::id::ServerId::new([0xbb; 32]);
+    let options = CreateOptions::default();
+    let created = create(ana.outside(), &[package], &options).unwrap();
+    let refused = join_created(&ben, &created);
+    assert!(matches!(refused, Err(JoinError::Context(_))));
+}
+
+/// A third person hidden in the tree is not accepted, even when every leaf is a known one.
+#[test]
+fn a_third_person_is_not_joined() {
+    let (mut ana, mut ben) = strangers();
+    let eve = Side::new(3, &[]);
+    ana.book.accept(eve.person.known());
+    ben.book.accept(eve.person.known());
+    let peers = [
+        ana.check(&ben.key_package(false)),
+        ana.check(&eve.key_package(false)),
+    ];
+    // what `create` refuses, an attacker does with MLS itself
+    let created = create::force(ana.outside(), &peers, &CreateOptions::default()).unwrap();
+    let refused = join_created(&ben, &created);
+    assert!(matches!(refused, Err(JoinError::NotTwoPeople)));
+}
+
+/// A welcome joins the device it was made for, and no other.
+#[test]
+fn a_welcome_is_for_one_device() {
+    let (ana, ben) = strangers();
+    let created = create_with(&ana, &ben);
+    let wrong_device = join(
+        ana.outside(),
+        &ana.book,
+        created.log_id,
+        &open_blob(&created.welcomes[0].blob),
+        &open_blob(&created.tree),
+        &[],
+    );
+    assert!(matches!(wrong_device, Err(JoinError::UnknownKeyPackage)));
+}
