@@ -162,20 +162,26 @@ impl Intro {
         })
     }
 
-    /// Checks everything an intro can be checked for without a lookup (C-039). `expected.day` is today here.
-    pub fn verify(&self, own: &OwnDevice, expected: &IntroFor) -> Result<Introduced, IntroError> {
+    /// Checks everything an intro can be checked for without a lookup (C-039): made for this device, for the log
+    /// that the pointer names, and lately.
+    pub fn verify(
+        &self,
+        own: &OwnDevice,
+        log_id: LogId,
+        today: Day,
+    ) -> Result<Introduced, IntroError> {
         let content = &self.content;
         if content.version != VERSION {
             return Err(IntroError::Malformed);
         }
         // C-039: for this account and device, and for the log that the pointer names
-        if content.recipient_account != expected.account_id
-            || content.recipient_device != expected.device_id
-            || content.log_id != expected.log_id
+        if content.recipient_account != own.account_id
+            || content.recipient_device != own.device_id
+            || content.log_id != log_id
         {
             return Err(IntroError::NotForUs);
         }
-        check_day(Day(content.day), expected.day)?;
+        check_day(Day(content.day), today)?;
         // C-039: state and certificate hold, and the certified device signed all of it
         let sender = KnownAccount::new(
             own.server_id,

@@ -3,15 +3,23 @@
 use super::*;
 use crate::fixture::{FixedEnv, NOW_MS, Person, SERVER, device_facts};
 use crate::identity::DeviceSecret;
-use conclave_proto::id::ServerId;
+use conclave_proto::account::HybridSignature;
+use conclave_proto::id::{Hash32, ServerId};
 
-/// What an intro to this person must be for.
-pub(crate) fn expected(to: &Person) -> IntroFor {
+/// The log that intros here are about.
+pub(crate) const LOG: LogId = LogId::new([3; 32]);
+
+/// Today, in these tests.
+pub(crate) fn today() -> Day {
+    Day::of_ms(NOW_MS)
+}
+
+fn recipient(to: &Person) -> IntroFor {
     IntroFor {
         account_id: to.own.account_id,
         device_id: to.own.device_id,
-        log_id: LogId::new([3; 32]),
-        day: Day::of_ms(NOW_MS),
+        log_id: LOG,
+        day: today(),
     }
 }
 
@@ -34,7 +42,7 @@ pub(crate) fn intro(from: &Person, to: &Person) -> Intro {
         &from.own,
         &from.state,
         &from.cert,
-        &expected(to),
+        &recipient(to),
         &greeting(),
     )
     .unwrap()
@@ -59,7 +67,7 @@ fn c039_accepts_a_good_intro() {
     let (from, to) = people();
     let bytes = codec::encode(&intro(&from, &to));
     let read: Intro = codec::parse_exact(&bytes).unwrap();
-    let introduced = read.verify(&to.own, &expected(&to)).unwrap();
+    let introduced = read.verify(&to.own, LOG, today()).unwrap();
     assert_eq!(introduced.greeting, greeting());
     assert_eq!(introduced.device_id, from.own.device_id);
     assert_eq!(introduced.sender, from.known());
@@ -71,23 +79,19 @@ fn c039_accepts_a_good_intro() {
 fn c039_is_for_one_recipient_and_log() {
     let (from, to) = people();
     let good = intro(&from, &to);
-    let base = expected(&to);
-    for other in [
-        IntroFor {
-            account_id: from.own.account_id,
-            ..base
-        },
-        IntroFor {
-            device_id: from.own.device_id,
-            ..base
-        },
-        IntroFor {
-            log_id: LogId::new([4; 32]),
-            ..base
-        },
-    ] {
-        assert_eq!(good.verify(&to.own, &other), Err(IntroError::NotForUs));
+    let third = Person::new(3);
+    let mut second_device = Person::new(2);
+    second_device.own.device_id = DeviceId::new([7; 16]);
+    let mut other_account = Person::new(2);
+    other_account.own.account_id = AccountId::new([7; 16]);
+    for own in [&third.own, &second_device.own, &other_account.own] {
+        assert_eq!(good.verify(own, LOG, today()), Err(IntroError::NotForUs));
     }
+    let other_log = LogId::new([4; 32]);
+    assert_eq!(
+        good.verify(&to.own, other_log, today()),
+        Err(IntroError::NotForUs)
+    );
 }
 
 /// An intro is good for 30 days and a day of clock skew.
@@ -95,20 +99,17 @@ fn c039_is_for_one_recipient_and_log() {
 fn c039_is_for_its_time() {
     let (from, to) = people();
     let good = intro(&from, &to);
-    let base = expected(&to);
-    for (today, holds) in [
-        (base.day.0 - 2, false),
-        (base.day.0 - 1, true),
-        (base.day.0 + 30, true),
-        (base.day.0 + 31, false),
+    let made = today().0;
+    for (day, holds) in [
+        (made - 2, false),
+        (made - 1, true),
+        (made + 30, true),
+        (made + 31, false),
         (u32::MAX, false),
         (0, false),
     ] {
-        let at = IntroFor {
-            day: Day(today),
-            ..base
-        };
-        assert_eq!(good.verify(&to.own, &at).is_ok(), holds, "{today}");
+        let verified = good.verify(&to.own, LOG, Day(day));
+        assert_eq!(verified.is_ok(), holds, "{day}");
     }
 }
 
@@ -121,7 +122,7 @@ fn c039_covers_every_byte() {
         let mut changed = bytes.clone();
         changed[place] ^= 1;
         if let Ok(read) = codec::parse_exact::<Intro>(&changed) {
-            assert!(read.verify(&to.own, &expected(&to)).is_err(), "{place}");
+            assert!(read.verify(&to.own, LOG, today()).is_err(), "{place}");
         }
     }
 }
@@ -145,7 +146,7 @@ fn c039_state_and_certificate_must_hold() {
         }),
     ] {
         assert!(matches!(
-            forged.verify(&to.own, &expected(&to)),
+            forged.verify(&to.own, LOG, today()),
             Err(IntroError::Sender(_))
         ));
     }
@@ -155,7 +156,7 @@ fn c039_state_and_certificate_must_hold() {
         content.cert = third.cert.clone();
     });
     assert_eq!(
-        borrowed.verify(&to.own, &expected(&to)),
+        borrowed.verify(&to.own, LOG, today()),
         Err(IntroError::Signature)
     );
     assert_eq!(from.state.content.server_id, SERVER);
@@ -187,7 +188,7 @@ fn c039_refuses_hostile_fields() {
         }),
     ] {
         assert_eq!(
-            forged.verify(&to.own, &expected(&to)),
+            forged.verify(&to.own, LOG, today()),
             Err(IntroError::Malformed)
         );
     }
@@ -198,7 +199,14 @@ fn c039_refuses_hostile_fields() {
 fn refuses_to_sign_what_is_too_long() {
     let (from, to) = people();
     let sign = |greeting: &Greeting| {
-        Intro::sign(&from.own, &from.state, &from.cert, &expected(&to), greeting).err()
+        Intro::sign(
+            &from.own,
+            &from.state,
+            &from.cert,
+            &recipient(&to),
+            greeting,
+        )
+        .err()
     };
     let mut long_text = greeting();
     if let Some(first) = &mut long_text.first {
@@ -210,4 +218,26 @@ fn refuses_to_sign_what_is_too_long() {
         ..greeting()
     };
     assert_eq!(sign(&long_name), Some(IntroError::NameTooLong));
+}
+
+/// The encoding that a device signs is the committed one.
+#[test]
+fn intro_encoding_stays() {
+    let (from, to) = people();
+    let mut content = intro(&from, &to).content;
+    // signatures are randomised: leave them out, and the hash over them
+    content.state.content.devices[0].cert_hash = Hash32::new([1; 32]);
+    content.state.signature = no_signature();
+    content.cert.identity_signature = no_signature();
+    content.first = None;
+    let bytes = codec::encode(&content);
+    insta::assert_snapshot!(bytes.len(), @"3738");
+    insta::assert_snapshot!(label::sha256(&bytes), @"h_ad7068461f9cf89ebd4ad593cb39edfcb93a47b6682e184db97d88ebc6f8c05d");
+}
+
+fn no_signature() -> HybridSignature {
+    HybridSignature {
+        ed25519: vec![].into(),
+        mldsa65: vec![].into(),
+    }
 }
