@@ -272,7 +272,6 @@ impl fmt::Debug for DeviceSecret {
 }
 
 /// This device, as its own conversations need it. Holds its keys: one per running profile.
-#[derive(Debug)]
 pub struct OwnDevice {
     /// The server the account lives on.
     pub server_id: ServerId,
@@ -298,6 +297,12 @@ impl OwnDevice {
             account_seq: self.account_seq,
             identity_fingerprint: self.identity_fingerprint,
         }
+    }
+}
+
+impl fmt::Debug for OwnDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OwnDevice")
     }
 }
 

@@ -164,7 +164,10 @@ fn check_cost(scheme: &EncryptionScheme<'_>) -> Result<(), ImportError> {
         return Err(ImportError::Malformed);
     };
     match &params.kdf {
-        Kdf::Pbkdf2(kdf) if kdf.prf == Pbkdf2Prf::HmacWithSha256 => {
+        Kdf::Pbkdf2(kdf)
+            if kdf.prf == Pbkdf2Prf::HmacWithSha256
+                && matches!(params.encryption, pbes2::EncryptionScheme::Aes256Cbc { .. }) =>
+        {
             if kdf.iteration_count > ROUNDS_MAX {
                 return Err(ImportError::TooCostly);
             }
@@ -254,6 +257,14 @@ mod tests {
         let block = hostile(params);
         let pem = format!("{block}{block}");
         assert_eq!(import_pem(&pem, "x").err(), Some(ImportError::TooCostly));
+        let scrypt = pkcs8::pkcs5::scrypt::Params::default();
+        let scrypt = pbes2::Parameters::scrypt_aes256cbc(scrypt, &salt, &iv).unwrap();
+        let weak = pbes2::Parameters::pbkdf2_sha256_aes128cbc(1, &salt, &iv).unwrap();
+        for params in [scrypt, weak] {
+            let block = hostile(params);
+            let pem = format!("{block}{block}");
+            assert_eq!(import_pem(&pem, "x").err(), Some(ImportError::Malformed));
+        }
         let long = "x".repeat(PEM_BYTES_MAX + 1);
         assert_eq!(import_pem(&long, "x").err(), Some(ImportError::Malformed));
         assert_eq!(import_pem("", "x").err(), Some(ImportError::Malformed));

@@ -115,7 +115,8 @@ mod tests {
         )
     }
 
-    /// Both people see the same number and picture; the number is the one committed here.
+    /// Both people see the same number and picture; a second program over the same keys (Python, hashlib) gave the
+    /// digits committed here.
     #[test]
     fn both_see_the_same() {
         let (one, other) = keys();

@@ -162,3 +162,24 @@ fn c015_chains_are_unbroken() {
     let rekeyed = [chain[0].clone(), foreign];
     assert_eq!(verify_chain(SERVER, &rekeyed), Err(AccountError::Chain));
 }
+
+/// Keys from committed seeds and the signed encodings are the committed ones.
+#[test]
+fn encodings_stay() {
+    let person = Person::new(1);
+    let key = person.identity.public();
+    insta::assert_snapshot!(hex::encode(person.identity.to_stored()), @"48c9fd9157da82e93d97f7c9632de956076d10e8115f693bb52fea8b42866d0e780b8bdf4cc4f4374538e3a25a4177bb5a35e8eb9e355b70c7f55f18c779cc34");
+    insta::assert_snapshot!(hex::encode(key.ed25519), @"7e56cb86c5cf721bd7867e57e9dfd1abcdfdd7ad2790109b3fda141fe95126ec");
+    insta::assert_snapshot!(key.fingerprint(), @"f_d232a9591bfac5ff3dbed677bcff83c15573a714a444aa2ae22a93ce0d9814b2");
+    insta::assert_snapshot!(label::sha256(&person.own.secret.inbox_key()), @"h_9bd8ce7b639217e8c380d5b7945c65c3287cee7ee9dbfea91b363ae9226dc192");
+    insta::assert_snapshot!(hex::encode(person.own.credential().to_bytes()), @"01b1a7e393cbfcf7bc1ca9021e4d59c9fcc05c5a38014bba858cb16bdb69e42d8c0000000000000001d232a9591bfac5ff3dbed677bcff83c15573a714a444aa2ae22a93ce0d9814b2");
+    insta::assert_snapshot!(shown(&codec::encode(&person.cert.content)), @"1369 bytes, h_90d85751468dbe88d9881a6fbc21d492afa260e61d86a00034270c0344a5fc33");
+    let mut state = person.state.content;
+    // the certificate's hash covers randomised signatures
+    state.devices[0].cert_hash = Hash32::new([1; 32]);
+    insta::assert_snapshot!(shown(&codec::encode(&state)), @"2175 bytes, h_4764902af14ec997d07c1876afb41e6d58770c75d2cb97237ea7e11551fdb8fe");
+}
+
+fn shown(bytes: &[u8]) -> String {
+    format!("{} bytes, {}", bytes.len(), label::sha256(bytes))
+}
