@@ -52,8 +52,18 @@ fn tell(programs: &Path, folder: &Path, keep: bool) -> anyhow::Result<()> {
     headline("Anna registers with a phone number, Ben with an e-mail address");
     let anna = Person::new(programs, folder, "anna");
     let ben = Person::new(programs, folder, "ben");
-    register(&anna, &mut server, &address, "--phone", ANNA)?;
-    register(&ben, &mut server, &address, "--email", BEN)?;
+    register(
+        &anna,
+        &mut server,
+        &address,
+        ["--phone", ANNA, "--name", "Anna"],
+    )?;
+    register(
+        &ben,
+        &mut server,
+        &address,
+        ["--email", BEN, "--name", "Ben"],
+    )?;
 
     headline("Anna writes while Ben is offline (no program of his runs)");
     let first = anna.send(BEN, FIRST)?;
@@ -116,22 +126,17 @@ fn tell(programs: &Path, folder: &Path, keep: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Registers in two runs, as a script does; a person at a terminal needs one.
 fn register(
     person: &Person,
     server: &mut Server,
     address: &str,
-    kind: &str,
-    identifier: &str,
+    [kind, identifier, name_flag, name]: [&str; 4],
 ) -> anyhow::Result<()> {
-    person.run(&[
-        "register",
-        "--server",
-        address,
-        kind,
-        identifier,
-        "--no-passphrase",
-        "--no-input",
-    ])?;
+    let words = [
+        "register", "--server", address, kind, identifier, name_flag, name,
+    ];
+    person.run(&[words.as_slice(), &["--no-passphrase", "--no-input"]].concat())?;
     let code = server.code_for(identifier)?;
     say(&format!(
         "the server's console sender printed the code for {identifier}: {code}"
@@ -179,7 +184,7 @@ fn leave_running(programs: &Path, folder: &Path, server: &Server, address: &str)
 
 A third person, in a terminal of their own (the code appears in {folder}/server.out):
 
-  conclave --data-dir {folder}/cleo register --server {address} --email cleo@example.org --no-passphrase
+  conclave --data-dir {folder}/cleo register --server {address} --email cleo@example.org --no-passphrase --no-input
   tail {folder}/server.out
   conclave --data-dir {folder}/cleo register confirm CODE
 
