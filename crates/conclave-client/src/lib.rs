@@ -1,3 +1,61 @@
-//! Disk and network of a person's device.
+//! Disk and network of a person's device: one engine that owns the state, one driver that owns the network.
+//!
+//! Front ends hold a [`Client`]. A command changes the encrypted store in one transaction and wakes the
+//! driver; the driver carries bytes between server and engine and never holds a transaction open.
+//! Whatever moment the process dies, the next start goes on from what is on disk.
+//!
+//! - [`client`]: the handle every front end uses
+//! - [`view`]: the rows front ends are shown
+//! - [`event`]: what happens, as they hear it
+//! - [`error`]: why the answer is no
+//! - `engine`: sole owner of state; one step is one transaction
+//! - `driver`: the network loop: connects, calls, hands bytes to the engine
+//! - `register`, `device`: the account connection: registration, pass, key packages, capability
+//! - `contact`: lookups and pins
+//! - `people`: chats, contacts and trust, as front ends ask for them
+//! - `invite`, `request`: first contact, from both ends
+//! - `send`, `outbox`: a message's way out
+//! - `sync`, `receive`: a log's way in
+//! - `membership`, `recover`: commits, and conversations that cannot go on
+//! - [`transport`]: connections, real and in memory
+//! - `store`: the encrypted database
+//!
+//! ```no_run
+//! use conclave_client::{Client, Unlock};
+//! use conclave_proto::env::OsEnv;
+//!
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! let client = Client::open("profile".as_ref(), Unlock::KeyFile, OsEnv::shared())?;
+//! client.go_online();
+//! let message = client.send("anna@example.org", "hello").await?;
+//! client.settle(std::time::Duration::from_secs(30)).await?;
+//! println!("{}", client.message(message.id)?.message.state.name());
+//! # Ok(())
+//! # }
+//! ```
 
+pub mod client;
+pub mod error;
+pub mod event;
 pub mod transport;
+pub mod view;
+
+mod contact;
+mod device;
+mod driver;
+mod engine;
+mod invite;
+mod membership;
+mod outbox;
+mod people;
+mod receive;
+mod recover;
+mod register;
+mod request;
+mod send;
+mod store;
+mod sync;
+
+pub use client::{Client, KeyKind, Unlock};
+pub use error::{ClientError, OpenError};
+pub use event::Event;

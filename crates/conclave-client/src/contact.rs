@@ -1,0 +1,346 @@
+//! Lookups and pins: which account an identifier leads to, and what may change about it.
+
+use conclave_core::pin::{Pin, Verdict, judge};
+use conclave_proto::ErrorCode;
+use conclave_proto::account::{AccountState, AccountStates};
+use conclave_proto::hello::Role;
+use conclave_proto::id::{AccountId, ChatId};
+use conclave_proto::identifier::Identifier;
+use tokio::sync::oneshot;
+
+use crate::driver::{Net, Shared, broken};
+use crate::engine::Step;
+use crate::error::ClientError;
+use crate::event::Event;
+use crate::store::{ChatRow, ChatStage, ContactRow, StoreError, Tx, parse_known};
+use crate::transport::{TransportError, calls};
+
+/// An identifier is looked up again before a send when the last look is older than this, in ms.
+const RECHECK_MS: u64 = 86_400_000;
+
+/// Somebody waits to know which chat an identifier leads to.
+pub(crate) struct Question {
+    pub(crate) identifier: Identifier,
+    pub(crate) answer: oneshot::Sender<Result<ChatId, ClientError>>,
+}
+
+/// What judging states against the pin led to.
+pub(crate) enum Judged {
+    /// The contact stands, as accepted.
+    Accepted(Box<ContactRow>),
+    /// States between the pin and these are missing: fetch from this seq.
+    Fetch(AccountId, u64),
+    /// The identity changed or forked; sending stopped.
+    Stopped,
+}
+
+/// Looks up what front ends asked for.
+pub(crate) async fn answer_questions(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
+    while let Some(question) = shared.next_question() {
+        let answer = match look_up(shared, net, question.identifier.as_str()).await {
+            Ok(judged) => open_chat(shared, judged, question.identifier.as_str()),
+            Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::NotFound => {
+                let who = &question.identifier;
+                Err(ClientError::NotFound(format!(
+                    "nobody is registered as {who} on this server; check the spelling or invite them"
+                )))
+            }
+            Err(error) => {
+                let _ = question.answer.send(Err(error.clone().into()));
+                return Err(error);
+            }
+        };
+        // Whoever asked may have given up; the contact then waits for the next send.
+        let _ = question.answer.send(answer);
+    }
+    Ok(())
+}
+
+/// Looks identifiers up again whose chats have something to send and whose last look is a day old.
+pub(crate) async fn recheck(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
+    let now_ms = shared.env.now_ms();
+    let due = shared.engine().look(|tx, _| {
+        let mut due = Vec::new();
+        for chat in tx.chats()? {
+            if chat.stage != ChatStage::Open || !tx.has_outbox(chat.chat_id)? {
+                continue;
+            }
+            let contact = tx.contact(chat.account_id)?;
+            due.extend(contact.filter(|row| now_ms.saturating_sub(row.checked_ms) > RECHECK_MS));
+        }
+        Ok(due)
+    });
+    for contact in due.map_err(|error| broken(shared, &error))? {
+        match look_up(shared, net, &contact.identifier).await {
+            Ok(_) => {}
+            // Gone or not discoverable any more: the pinned conversation still works.
+            Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::NotFound => {
+                let noted = shared.engine().step(|step| {
+                    let now_ms = step.now_ms;
+                    Ok(step.tx.put_contact(&ContactRow {
+                        checked_ms: now_ms,
+                        ..contact
+                    })?)
+                });
+                noted.map_err(|error| broken(shared, &error))?;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// One lookup, followed along the chain from the pin when states are missing.
+pub(crate) async fn look_up(
+    shared: &Shared,
+    net: &mut Net,
+    identifier: &str,
+) -> Result<Judged, TransportError> {
+    let (directory, _) = net.connection(Role::Directory).await?;
+    let mut states = calls::lookup(directory.as_ref(), net.pass()?, identifier).await?;
+    let mut followed = false;
+    loop {
+        let judged = shared
+            .engine()
+            .step(|step| accept_states(step, Some(identifier), &states));
+        match judged.map_err(|error| refused_states(shared, &error))? {
+            Judged::Fetch(account, from_seq) if !followed => {
+                followed = true;
+                states =
+                    calls::fetch_states(directory.as_ref(), net.pass()?, account, from_seq).await?;
+            }
+            Judged::Fetch(..) => {
+                return Err(TransportError::Protocol("the account's states have a gap"));
+            }
+            judged => return Ok(judged),
+        }
+    }
+}
+
+fn refused_states(shared: &Shared, error: &ClientError) -> TransportError {
+    match error {
+        ClientError::WrongServer(_) => TransportError::Protocol("an account state does not verify"),
+        other => broken(shared, other),
+    }
+}
+
+/// Judges `states` against what is pinned and writes the outcome (C-016). `looked_up`: they came as the
+/// answer to a lookup of our own for this identifier, so the pin is the identifier's.
+pub(crate) fn accept_states(
+    step: &mut Step<'_>,
+    looked_up: Option<&str>,
+    states: &AccountStates,
+) -> Result<Judged, ClientError> {
+    let server_id = step.own.server_id();
+    let parsed = parse(states)?;
+    let newest = parsed.last().ok_or_else(malformed)?;
+    let account = newest.content.account_id;
+    let pinned = match looked_up {
+        Some(identifier) => pinned_to(step.tx, identifier, account)?,
+        None => step.tx.contact(account)?,
+    };
+    let verdict = judge(pinned.as_ref().map(|row| &row.pin), server_id, &parsed);
+    let is_usable = parse_known(server_id, states).is_some();
+    let mut contact = match (verdict, pinned) {
+        (Verdict::New(pin), None) if is_usable => new_contact(pin, looked_up, states),
+        (Verdict::Same | Verdict::Stale, Some(contact)) => contact,
+        (Verdict::Advanced(pin), Some(contact)) if is_usable => ContactRow {
+            pin,
+            states: newest_only(states),
+            ..contact
+        },
+        (Verdict::Incomplete { from_seq }, Some(contact)) => {
+            return Ok(Judged::Fetch(contact.pin.account_id, from_seq));
+        }
+        (Verdict::Fork { other }, Some(contact)) => {
+            step.tx.put_evidence(
+                "two account states with one number",
+                &other.to_bytes(),
+                step.now_ms,
+            )?;
+            return stop(step, contact, states);
+        }
+        (Verdict::Changed { .. }, Some(contact)) if is_usable => {
+            return stop(step, contact, states);
+        }
+        _ => return Err(malformed()),
+    };
+    if let Some(identifier) = looked_up {
+        identifier.clone_into(&mut contact.identifier);
+        contact.confirmed = true;
+        contact.checked_ms = step.now_ms;
+    }
+    step.tx.put_contact(&contact)?;
+    Ok(Judged::Accepted(Box::new(contact)))
+}
+
+/// Stops sending to somebody whose identity is not the pinned one, until the person decides.
+fn stop(
+    step: &mut Step<'_>,
+    contact: ContactRow,
+    states: &AccountStates,
+) -> Result<Judged, ClientError> {
+    let now_ms = step.now_ms;
+    let contact = ContactRow {
+        changed: Some(states.clone()),
+        checked_ms: now_ms,
+        ..contact
+    };
+    step.tx.put_contact(&contact)?;
+    if let Some(chat) = step.tx.chat_with(contact.pin.account_id)? {
+        step.events
+            .push(Event::IdentityChanged { chat: chat.chat_id });
+    }
+    Ok(Judged::Stopped)
+}
+
+/// Whom an identifier is pinned to: somebody this user wrote to or accepted, else the account itself.
+fn pinned_to(
+    tx: &Tx<'_>,
+    identifier: &str,
+    account: AccountId,
+) -> Result<Option<ContactRow>, StoreError> {
+    let pinned = tx
+        .contact_by_identifier(identifier)?
+        .filter(|row| row.accepted);
+    match pinned {
+        Some(row) => Ok(Some(row)),
+        None => tx.contact(account),
+    }
+}
+
+fn new_contact(pin: Pin, identifier: Option<&str>, states: &AccountStates) -> ContactRow {
+    ContactRow {
+        pin,
+        identifier: identifier.unwrap_or_default().to_owned(),
+        given_name: String::new(),
+        own_name: String::new(),
+        states: newest_only(states),
+        changed: None,
+        capability: Vec::new(),
+        confirmed: false,
+        accepted: false,
+        blocked: false,
+        verified: false,
+        checked_ms: 0,
+    }
+}
+
+fn newest_only(states: &AccountStates) -> AccountStates {
+    AccountStates {
+        states: states.states.last().cloned().into_iter().collect(),
+        certs: states.certs.clone(),
+    }
+}
+
+fn parse(states: &AccountStates) -> Result<Vec<AccountState>, ClientError> {
+    states
+        .states
+        .iter()
+        .map(|state| AccountState::parse(state).map_err(|_| malformed()))
+        .collect()
+}
+
+fn malformed() -> ClientError {
+    ClientError::WrongServer(
+        "the server showed an account that does not verify; report this to its operator".into(),
+    )
+}
+
+/// The chat with a contact that was just looked up; made when there is none. Writing first accepts them.
+fn open_chat(shared: &Shared, judged: Judged, identifier: &str) -> Result<ChatId, ClientError> {
+    let Judged::Accepted(contact) = judged else {
+        return Err(ClientError::IdentityChanged(identifier.to_owned()));
+    };
+    shared.engine().step(|step| {
+        let account = contact.pin.account_id;
+        if account == step.own.account.device.account_id {
+            return Err(ClientError::BadInput(
+                "that is your own account; write to somebody else".into(),
+            ));
+        }
+        if let Some(chat) = step.tx.chat_with(account)? {
+            return Ok(chat.chat_id);
+        }
+        step.tx.put_contact(&ContactRow {
+            accepted: true,
+            ..*contact
+        })?;
+        let chat = new_chat(step, account, ChatStage::Open);
+        step.tx.put_chat(&chat)?;
+        Ok(chat.chat_id)
+    })
+}
+
+/// A chat row that is not written yet.
+pub(crate) fn new_chat(step: &Step<'_>, account_id: AccountId, stage: ChatStage) -> ChatRow {
+    ChatRow {
+        chat_id: ChatId::random(step.env),
+        account_id,
+        stage,
+        reason: String::new(),
+        live_log: None,
+        created_ms: step.now_ms,
+    }
+}
+
+/// Accepts the identity that sending was stopped for. The verified mark is cleared; the chat gets a new conversation.
+pub(crate) fn accept_change(
+    step: &mut Step<'_>,
+    contact: ContactRow,
+) -> Result<ContactRow, ClientError> {
+    let Some(states) = contact.changed.clone() else {
+        return Ok(contact);
+    };
+    let parsed = parse(&states)?;
+    let pin = Pin::of(parsed.last().ok_or_else(malformed)?);
+    if parse_known(step.own.server_id(), &states).is_none() {
+        return Err(malformed());
+    }
+    let accepted = ContactRow {
+        pin,
+        states: newest_only(&states),
+        changed: None,
+        verified: false,
+        capability: Vec::new(),
+        accepted: true,
+        ..contact.clone()
+    };
+    if pin.account_id != contact.pin.account_id {
+        move_chat(step, &contact, pin.account_id)?;
+    }
+    step.tx.put_contact(&accepted)?;
+    if let Some(mut chat) = step.tx.chat_with(pin.account_id)? {
+        // What was sealed for the old identity's devices is sealed again for the new one's.
+        for conversation in step.tx.conversations_of(chat.chat_id)? {
+            crate::recover::retire(step, conversation)?;
+        }
+        chat.live_log = None;
+        chat.stage = ChatStage::Open;
+        chat.reason.clear();
+        step.tx.put_chat(&chat)?;
+    }
+    Ok(accepted)
+}
+
+/// The identifier now belongs to another account: the chat follows it, the old account keeps its messages' name.
+fn move_chat(step: &mut Step<'_>, old: &ContactRow, new: AccountId) -> Result<(), ClientError> {
+    let former = ContactRow {
+        identifier: String::new(),
+        changed: None,
+        confirmed: false,
+        accepted: false,
+        ..old.clone()
+    };
+    step.tx.put_contact(&former)?;
+    let chat = step.tx.chat_with(old.pin.account_id)?;
+    let request = step.tx.chat_with(new)?;
+    if let (Some(mut chat), request) = (chat, request) {
+        if let Some(request) = request {
+            step.tx.merge_chat(request.chat_id, chat.chat_id)?;
+        }
+        chat.account_id = new;
+        step.tx.put_chat(&chat)?;
+    }
+    Ok(())
+}

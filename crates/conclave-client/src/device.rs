@@ -1,0 +1,176 @@
+//! The account connection: who this device is, today's pass, its key packages and its capability.
+
+use std::sync::Arc;
+
+use conclave_core::identity::OwnDevice;
+use conclave_core::key_package;
+use conclave_proto::hello::{ConnectionContext, Purpose, Role, account_fields};
+use conclave_proto::key_package::PutKeyPackages;
+use conclave_proto::label;
+use conclave_proto::limits::{
+    CLOCK_SKEW_TOLD_MS, KEY_PACKAGE_POOL, LAST_RESORT_KEEP_MS, LAST_RESORT_REPLACE_MS,
+};
+
+use crate::driver::{Net, Shared, broken};
+use crate::error::ClientError;
+use crate::event::Event;
+use crate::transport::{Connection, TransportError, calls};
+
+/// Refill when fewer one-time packages than this are left.
+const POOL_LOW: usize = KEY_PACKAGE_POOL / 2;
+
+/// Step 1 of a round: the account connection stands, is authenticated, and what it needs is there.
+pub(crate) async fn tend(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
+    let (connection, is_new) = net.connection(Role::Account).await?;
+    if is_new || net.pass.is_none() {
+        if is_new {
+            authenticate(shared, net, &connection).await?;
+        }
+        let status = calls::fetch_status(connection.as_ref()).await?;
+        net.pass = Some(status.pass.clone());
+        tell(shared, connection.hello().skew_ms, status.hold_ms);
+        let pool_left = usize::try_from(status.pool_left).unwrap_or(usize::MAX);
+        publish_key_packages(shared, &connection, pool_left, status.has_last_resort).await?;
+        calls::subscribe_inbox(connection.as_ref()).await?;
+        net.inbox_moved = true;
+    }
+    put_capability(shared, &connection).await
+}
+
+async fn authenticate(
+    shared: &Shared,
+    net: &mut Net,
+    connection: &Arc<dyn Connection>,
+) -> Result<(), TransportError> {
+    let signed = {
+        let engine = shared.engine();
+        let own = engine.own().map_err(|_| TransportError::Closed)?;
+        let device = &own.account.device;
+        (
+            device.account_id,
+            device.device_id,
+            account_proof(device, connection.context()),
+        )
+    };
+    let answer = calls::authenticate(connection.as_ref(), signed.0, signed.1, signed.2).await;
+    if answer.is_err() {
+        // A connection that did not authenticate is of no use; the next round opens another.
+        net.forget(Role::Account);
+    }
+    answer
+}
+
+/// Proves on one connection that it acts for this device (C-007).
+pub(crate) fn account_proof(device: &OwnDevice, context: &ConnectionContext) -> Vec<u8> {
+    let fields = account_fields(device.account_id, device.device_id);
+    device
+        .secret
+        .sign_input(&context.proof_input(Purpose::Account, &fields))
+}
+
+/// Tells people about a wrong clock and about somebody who wants their identifier.
+fn tell(shared: &Shared, skew_ms: i64, hold_ms: u64) {
+    let mut texts = Vec::new();
+    if skew_ms.unsigned_abs() > CLOCK_SKEW_TOLD_MS {
+        let minutes = skew_ms.unsigned_abs() / 60_000;
+        texts.push(format!(
+            "this clock and the server's differ by {minutes} minutes; set the clock of this machine"
+        ));
+    }
+    if hold_ms > 0 {
+        let days = hold_ms.div_ceil(86_400_000);
+        texts.push(format!(
+            "somebody with a right code wants your identifier; it moves in {days} days unless you run `conclave register veto`"
+        ));
+    }
+    let mut engine = shared.engine();
+    for text in texts {
+        if engine.warnings.insert(text.clone()) {
+            let _ = engine.events.send(Event::Warning(text));
+        }
+    }
+}
+
+/// Fills the pool and replaces the last resort weekly. Private keys are on disk before the server hears of
+/// the public ones; old ones go only after the server has the new (C-032).
+async fn publish_key_packages(
+    shared: &Shared,
+    connection: &Arc<dyn Connection>,
+    pool_left: usize,
+    has_last_resort: bool,
+) -> Result<(), TransportError> {
+    let prepared = shared.engine().step(|step| {
+        for reference in step.tx.take_old_last_resorts(step.now_ms)? {
+            key_package::delete(step.tx, step.env, &reference).map_err(rows)?;
+        }
+        let wanted = if pool_left < POOL_LOW {
+            KEY_PACKAGE_POOL.saturating_sub(pool_left)
+        } else {
+            0
+        };
+        let device = &step.own.account.device;
+        let build = |last_resort| key_package::build(step.tx, device, step.env, last_resort);
+        let mut put = PutKeyPackages::default();
+        for _ in 0..wanted {
+            put.one_time.push(build(false).map_err(mls)?.bytes);
+        }
+        let made = step.tx.last_resort()?.map(|(made, _)| made);
+        let is_old =
+            made.is_none_or(|made| step.now_ms.saturating_sub(made) > LAST_RESORT_REPLACE_MS);
+        let reference = if is_old || !has_last_resort {
+            let built = build(true).map_err(mls)?;
+            put.last_resort = built.bytes;
+            Some(built.hash_ref)
+        } else {
+            None
+        };
+        Ok((put, reference))
+    });
+    let (put, reference) = prepared.map_err(|error| broken(shared, &error))?;
+    if put.one_time.is_empty() && put.last_resort.is_empty() {
+        return Ok(());
+    }
+    calls::put_key_packages(connection.as_ref(), put).await?;
+    let Some(reference) = reference else {
+        return Ok(());
+    };
+    let noted = shared.engine().step(|step| {
+        // C-032: the server has the new one; the old one's key stays for invitations under way.
+        let delete_old_ms = step.now_ms.saturating_add(LAST_RESORT_KEEP_MS);
+        Ok(step
+            .tx
+            .put_last_resort(&reference, step.now_ms, delete_old_ms)?)
+    });
+    noted.map_err(|error| broken(shared, &error))
+}
+
+async fn put_capability(
+    shared: &Shared,
+    connection: &Arc<dyn Connection>,
+) -> Result<(), TransportError> {
+    let due = shared.engine().look(|tx, own| {
+        Ok(tx
+            .is_capability_due()?
+            .then(|| label::hash(label::CAPABILITY_HASH, &own.account.capability)))
+    });
+    let Some(hash) = due.map_err(|error| broken(shared, &error))? else {
+        return Ok(());
+    };
+    calls::put_capability(connection.as_ref(), hash.to_vec()).await?;
+    let done = shared
+        .engine()
+        .step(|step| Ok(step.tx.clear_capability_due()?));
+    done.map_err(|error| broken(shared, &error))
+}
+
+/// The store failed under MLS.
+#[expect(clippy::needless_pass_by_value, reason = "used as map_err's function")]
+pub(crate) fn rows(error: conclave_core::mls_store::RowsError) -> ClientError {
+    ClientError::Store(error.to_string())
+}
+
+/// MLS failed where only a broken store or a bug can make it fail.
+#[expect(clippy::needless_pass_by_value, reason = "used as map_err's function")]
+pub(crate) fn mls(error: conclave_core::provider::MlsFailure) -> ClientError {
+    ClientError::Store(error.to_string())
+}

@@ -1,0 +1,211 @@
+//! The engine: sole owner of a profile's state. One step is one transaction; events go out after its commit.
+
+use std::collections::BTreeSet;
+
+use conclave_core::conversation::Outside;
+use conclave_core::credential::KnownAccount;
+use conclave_proto::env::{Env, SharedEnv};
+use conclave_proto::id::{ChatId, ServerId};
+use tokio::sync::broadcast;
+
+use crate::error::ClientError;
+use crate::event::Event;
+use crate::store::{MessageRow, OwnAccount, Store, StoreError, Tx};
+use crate::view::{Message, MessageState, Person};
+
+/// Events that a slow listener may fall behind before it loses some.
+const EVENTS_MAX: usize = 4096;
+
+/// All state of one profile.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) store: Store,
+    pub(crate) env: SharedEnv,
+    /// The registered account; `None` before.
+    pub(crate) own: Option<Own>,
+    /// Sentences that people should read; kept while this process lives.
+    pub(crate) warnings: BTreeSet<String>,
+    pub(crate) events: broadcast::Sender<Event>,
+}
+
+/// The registered account, as steps need it.
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(crate) account: OwnAccount,
+    /// The own newest state, verified: what leaf checks of own leaves use.
+    pub(crate) known: KnownAccount,
+}
+
+/// One transaction under way. What it says happened is told only after its commit.
+pub(crate) struct Step<'a> {
+    pub(crate) tx: &'a Tx<'a>,
+    pub(crate) own: &'a Own,
+    pub(crate) env: &'a dyn Env,
+    pub(crate) now_ms: u64,
+    pub(crate) events: Vec<Event>,
+}
+
+impl From<StoreError> for ClientError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error.0)
+    }
+}
+
+impl Engine {
+    /// The engine over an open store.
+    pub(crate) fn new(store: Store, env: SharedEnv) -> Result<Self, ClientError> {
+        let (events, _) = broadcast::channel(EVENTS_MAX);
+        let mut engine = Self {
+            store,
+            env,
+            own: None,
+            warnings: BTreeSet::new(),
+            events,
+        };
+        engine.load_own()?;
+        Ok(engine)
+    }
+
+    /// Loads the registered account after it changed on disk.
+    pub(crate) fn load_own(&mut self) -> Result<(), ClientError> {
+        let account = self.store.read(Tx::own_account)?;
+        self.own = account.map(Own::new).transpose()?;
+        Ok(())
+    }
+
+    /// The registered account.
+    pub(crate) fn own(&self) -> Result<&Own, ClientError> {
+        self.own.as_ref().ok_or(ClientError::NotRegistered)
+    }
+
+    /// Runs one step: everything in `work` commits together or not at all (C-050).
+    pub(crate) fn step<T>(
+        &mut self,
+        work: impl FnOnce(&mut Step<'_>) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let own = self.own.as_ref().ok_or(ClientError::NotRegistered)?;
+        let env = self.env.as_ref();
+        let (value, events) = self.store.write(|tx| {
+            let mut step = Step {
+                tx,
+                own,
+                env,
+                now_ms: env.now_ms(),
+                events: Vec::new(),
+            };
+            let value = work(&mut step)?;
+            Ok::<_, ClientError>((value, step.events))
+        })?;
+        for event in events {
+            if let Event::Warning(text) = &event {
+                self.warnings.insert(text.clone());
+            }
+            // Nobody listening is fine: everything stands in the store.
+            let _ = self.events.send(event);
+        }
+        Ok(value)
+    }
+
+    /// Looks at the store; changes nothing.
+    pub(crate) fn look<T>(
+        &mut self,
+        work: impl FnOnce(&Tx<'_>, &Own) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let own = self.own.as_ref().ok_or(ClientError::NotRegistered)?;
+        self.store.read(|tx| work(tx, own))
+    }
+}
+
+impl Own {
+    fn new(account: OwnAccount) -> Result<Self, ClientError> {
+        let server_id = account.device.server_id;
+        let known = KnownAccount::new(server_id, account.state.clone(), vec![account.cert.clone()])
+            .map_err(|error| ClientError::Store(format!("the own account is damaged: {error}")))?;
+        Ok(Self { account, known })
+    }
+
+    /// The server this account lives on.
+    pub(crate) fn server_id(&self) -> ServerId {
+        self.account.device.server_id
+    }
+
+    /// This account as the author of messages.
+    pub(crate) fn person(&self) -> Person {
+        Person {
+            account_id: self.account.device.account_id,
+            identifier: self.account.identifier.clone(),
+            name: self.account.name.clone(),
+        }
+    }
+}
+
+impl<'a> Step<'a> {
+    /// What MLS calls need of the outside, inside this transaction.
+    pub(crate) fn outside(&self) -> Outside<'a> {
+        Outside {
+            rows: self.tx,
+            own: &self.own.account.device,
+            env: self.env,
+        }
+    }
+
+    /// Tells people something, after the commit.
+    pub(crate) fn warn(&mut self, text: impl Into<String>) {
+        self.events.push(Event::Warning(text.into()));
+    }
+
+    /// Tells that an own message moved on.
+    pub(crate) fn moved(
+        &mut self,
+        chat: ChatId,
+        id: conclave_proto::id::MessageId,
+        state: MessageState,
+    ) {
+        self.events.push(Event::StateChanged { chat, id, state });
+    }
+}
+
+/// A message row as front ends see it.
+pub(crate) fn show(tx: &Tx<'_>, own: &Own, row: &MessageRow) -> Result<Message, ClientError> {
+    let from = if row.own {
+        own.person()
+    } else {
+        person(tx, row.sender)?
+    };
+    let text = match (row.raw.is_empty(), row.reason.is_empty() || row.own) {
+        (false, _) => "this message needs a newer version of conclave".to_owned(),
+        (true, false) => format!("this message cannot be shown: {}", row.reason),
+        (true, true) => row.body.clone(),
+    };
+    Ok(Message {
+        id: row.message_id,
+        chat: row.chat_id,
+        from,
+        own: row.own,
+        text,
+        state: row.state,
+        reason: row.reason.clone(),
+        seq: row.seq,
+        ts_ms: row.sent_ms,
+        is_read: row.is_read,
+    })
+}
+
+/// Somebody as front ends see them.
+pub(crate) fn person(
+    tx: &Tx<'_>,
+    account: conclave_proto::id::AccountId,
+) -> Result<Person, ClientError> {
+    let contact = tx.contact(account)?;
+    Ok(Person {
+        account_id: account,
+        identifier: contact
+            .as_ref()
+            .map(|row| row.identifier.clone())
+            .unwrap_or_default(),
+        name: contact
+            .as_ref()
+            .map(|row| row.name().to_owned())
+            .unwrap_or_default(),
+    })
+}

@@ -1,0 +1,113 @@
+//! Why the client said no, and who must act.
+
+use crate::transport::TransportError;
+
+/// Why a profile could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process holds the profile. Stop it, or use it.
+    #[error("another process uses this profile; stop it first or choose another profile")]
+    InUse,
+    /// There is no profile in the folder. Create one by registering.
+    #[error("there is no profile here; run `conclave register` first")]
+    Absent,
+    /// A profile is there already.
+    #[error("there is a profile here already")]
+    Exists,
+    /// The passphrase does not open the store key. Nothing was changed.
+    #[error("wrong passphrase")]
+    WrongPassphrase,
+    /// The profile wants a passphrase and got none.
+    #[error("this profile is locked with a passphrase; give it with --passphrase-file")]
+    PassphraseNeeded,
+    /// An empty passphrase.
+    #[error("an empty passphrase protects nothing; choose a longer one or say --no-passphrase")]
+    EmptyPassphrase,
+    /// Made by a newer version. Update this program.
+    #[error("this profile was written by a newer version of conclave; update this program")]
+    Newer,
+    /// The SQLite that is linked cannot encrypt: a broken build. Nothing was written.
+    #[error("this build cannot encrypt its store (SQLCipher is missing); install a proper build")]
+    NoEncryption,
+    /// Damaged, unreadable or full. The text says what the disk said.
+    #[error("the profile's store cannot be used: {0}")]
+    Store(String),
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nothing is registered in this profile.
+    #[error("this profile has no account yet; run `conclave register` first")]
+    NotRegistered,
+    /// An account is registered already.
+    #[error("this profile is registered already as {0}; use another --profile for another account")]
+    AlreadyRegistered(String),
+    /// `register confirm` without a registration under way.
+    #[error("no code was asked for; run `conclave register --server … --phone …` first")]
+    NoRegistration,
+    /// No such chat, contact, message or request.
+    #[error("{0}")]
+    NotFound(String),
+    /// Words that cannot be understood; the text says what is expected.
+    #[error("{0}")]
+    BadInput(String),
+    /// Over a limit; the text says which.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The recipient's identity key changed; nothing was sent.
+    #[error(
+        "the identity key of {0} has changed; compare safety numbers, then run `conclave safety accept {0}`"
+    )]
+    IdentityChanged(String),
+    /// The safety numbers differ.
+    #[error(
+        "the numbers differ: somebody may stand between you; do not accept, ask again over another channel"
+    )]
+    NotMatching,
+    /// The contact is blocked or the request declined or waiting.
+    #[error("{0}")]
+    NotAllowed(String),
+    /// The server refused; its code says why.
+    #[error("the server refused: {}", .0.message)]
+    Refused(conclave_proto::Refusal),
+    /// The server is not the pinned one, or breaks its promises. Nothing was sent.
+    #[error("{0}")]
+    WrongServer(String),
+    /// Server and client do not speak the same version.
+    #[error("the server speaks another version of the protocol; update the older of the two")]
+    Incompatible,
+    /// Not reachable now; what was queued stays queued.
+    #[error(
+        "the server cannot be reached ({0}); what is queued stays queued and goes out with the next run"
+    )]
+    Unreachable(String),
+    /// The wait ended first; the work continues with the next run.
+    #[error("not done in time; what is queued stays queued and goes out with the next run")]
+    TimedOut,
+    /// The passphrase is empty or wrong.
+    #[error("{0}")]
+    Passphrase(String),
+    /// Disk trouble: damaged or full.
+    #[error("the profile's store failed: {0}")]
+    Store(String),
+    /// A bug in Conclave.
+    #[error("conclave has a bug: {0}; please report it")]
+    Broken(String),
+}
+
+impl From<TransportError> for ClientError {
+    fn from(error: TransportError) -> Self {
+        match error {
+            TransportError::Refused(refusal) => Self::Refused(*refusal),
+            TransportError::Incompatible => Self::Incompatible,
+            TransportError::TimedOut => Self::TimedOut,
+            TransportError::WrongServer(_) | TransportError::Protocol(_) => {
+                Self::WrongServer(error.to_string())
+            }
+            _ => Self::Unreachable(error.to_string()),
+        }
+    }
+}

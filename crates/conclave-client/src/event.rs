@@ -1,0 +1,43 @@
+//! What happens, as front ends hear it. An event is sent only after its rows are on disk.
+
+use conclave_proto::id::{ChatId, MessageId};
+
+use crate::view::{Message, MessageState};
+
+/// Something happened. Every variant is also visible in the store; a slow listener loses only the hint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A message of somebody else came in.
+    Received(Message),
+    /// An own message moved on.
+    StateChanged {
+        /// Its chat.
+        chat: ChatId,
+        /// The message.
+        id: MessageId,
+        /// Where it is now.
+        state: MessageState,
+    },
+    /// A stranger asks.
+    Requested {
+        /// The chat it would become.
+        chat: ChatId,
+    },
+    /// A contact's identity key is another one now; sending stopped.
+    IdentityChanged {
+        /// The chat with them.
+        chat: ChatId,
+    },
+    /// Messages are gone before this device read them.
+    Gap {
+        /// The chat.
+        chat: ChatId,
+        /// First entry lost.
+        from: u64,
+        /// Last entry lost.
+        to: u64,
+    },
+    /// Something people should know: a sentence with what to do.
+    Warning(String),
+}

@@ -1,0 +1,406 @@
+//! First contact, our end: make the conversation, create its log, post the pointers.
+//!
+//! 1. a key package of each device of the other person is claimed and checked
+//! 2. group, welcomes, create request and sealed pointers are written down in one transaction
+//! 3. the log is created (the same request as often as it takes)
+//! 4. each pointer is posted after a random delay, so that posting and creating do not stand side by side
+
+use conclave_core::capability::Capability;
+use conclave_core::conversation::create::create;
+use conclave_core::conversation::{Conversation, CreateOptions, Created, Predecessor};
+use conclave_core::credential::LeafError;
+use conclave_core::inbox_item::{self, InboxItem, WelcomePointer};
+use conclave_core::intro::{FirstText, Greeting, Intro, IntroFor};
+use conclave_core::key_package::{self, CheckedKeyPackage, KeyPackageError};
+use conclave_core::leaf::LeafNodeError;
+use conclave_proto::ErrorCode;
+use conclave_proto::blob::NewBlob;
+use conclave_proto::hello::Role;
+use conclave_proto::id::{AccountId, Day, Epoch, Incarnation, LogId, MessageId, Seq};
+use conclave_proto::identifier::Identifier;
+use conclave_proto::key_package::ClaimedKeyPackages;
+use conclave_proto::limits::{INTRO_TEXT_BYTES_MAX, POINTER_DELAY_MAX_MS, RETENTION_DAYS};
+use conclave_proto::log::{CreateLog, Head, chain_start};
+use prost::Message as _;
+
+use crate::contact::accept_states;
+use crate::driver::{Net, Shared, broken};
+use crate::engine::Step;
+use crate::error::ClientError;
+use crate::outbox::{fail, load};
+use crate::recover;
+use crate::send::check_chat;
+use crate::store::{ChatRow, ChatStage, ContactRow, ConversationRow, OutboxKind, Stage};
+use crate::transport::{TransportError, calls};
+
+/// How long a full inbox is left alone, in ms.
+const FULL_INBOX_MS: u64 = 600_000;
+
+/// Step 4 of a round: chats with something to say and no conversation get one.
+pub(crate) async fn open_chats(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
+    let chats = shared.engine().step(chats_to_open);
+    for (chat, contact) in chats.map_err(|error| broken(shared, &error))? {
+        open_chat(shared, net, &chat, &contact).await?;
+    }
+    Ok(())
+}
+
+fn chats_to_open(step: &mut Step<'_>) -> Result<Vec<(ChatRow, ContactRow)>, ClientError> {
+    let mut open = Vec::new();
+    for chat in step.tx.chats()? {
+        let is_ready = chat.stage == ChatStage::Open
+            && chat.live_log.is_none()
+            && step.tx.has_outbox(chat.chat_id)?
+            && step.tx.invitations_of(chat.chat_id)?.is_empty();
+        if let (true, Ok(contact)) = (is_ready, check_chat(step, chat.chat_id)) {
+            open.push((chat, contact));
+        }
+    }
+    Ok(open)
+}
+
+async fn open_chat(
+    shared: &Shared,
+    net: &mut Net,
+    chat: &ChatRow,
+    contact: &ContactRow,
+) -> Result<(), TransportError> {
+    let account = contact.pin.account_id;
+    let (directory, _) = net.connection(Role::Directory).await?;
+    let claimed = calls::claim_key_packages(
+        directory.as_ref(),
+        net.pass()?,
+        account,
+        &contact.capability,
+    )
+    .await;
+    let claimed = match claimed {
+        Ok(claimed) => claimed,
+        Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::NotFound => {
+            ClaimedKeyPackages::default()
+        }
+        Err(error) => return Err(error),
+    };
+    let made = shared
+        .engine()
+        .step(|step| make(step, chat, contact, &claimed));
+    match made.map_err(|error| broken(shared, &error))? {
+        Made::Done => {
+            net.progress = true;
+            Ok(())
+        }
+        Made::FetchStates => {
+            let from_seq = contact.pin.seq;
+            let states =
+                calls::fetch_states(directory.as_ref(), net.pass()?, account, from_seq).await?;
+            let judged = shared
+                .engine()
+                .step(|step| accept_states(step, None, &states));
+            judged.map(drop).map_err(|error| broken(shared, &error))?;
+            net.progress = true;
+            Ok(())
+        }
+    }
+}
+
+enum Made {
+    Done,
+    FetchStates,
+}
+
+/// Checks the claimed packages and writes everything that the conversation needs, or fails the chat's messages.
+fn make(
+    step: &mut Step<'_>,
+    chat: &ChatRow,
+    contact: &ContactRow,
+    claimed: &ClaimedKeyPackages,
+) -> Result<Made, ClientError> {
+    let accounts = step.tx.known_accounts(&step.own.known);
+    let mut peers = Vec::new();
+    let mut reason =
+        "the other person has no device that can be invited; ask them to start conclave once"
+            .to_owned();
+    for package in &claimed.packages {
+        match key_package::check(&package.key_package, &accounts, step.now_ms) {
+            Ok(peer) if peer.account_id() == contact.pin.account_id => peers.push(peer),
+            Ok(_) => "the server handed out a key package of somebody else".clone_into(&mut reason),
+            Err(KeyPackageError::Leaf(LeafNodeError::Leaf(LeafError::NewerState { .. }))) => {
+                return Ok(Made::FetchStates);
+            }
+            Err(error) => reason = format!("the other person's device cannot be invited: {error}"),
+        }
+    }
+    if peers.is_empty() {
+        return fail_all(step, chat, &reason).map(|()| Made::Done);
+    }
+    let predecessor = predecessor(step, chat)?;
+    let options = CreateOptions {
+        successor_of: predecessor,
+    };
+    let created = create(step.outside(), &peers, &options);
+    let created = created.map_err(|error| ClientError::Store(error.to_string()))?;
+    keep(step, chat, contact, &peers, created)?;
+    Ok(Made::Done)
+}
+
+fn fail_all(step: &mut Step<'_>, chat: &ChatRow, reason: &str) -> Result<(), ClientError> {
+    let nowhere = LogId::new([0; 32]);
+    while let Some(row) = step.tx.next_outbox(chat.chat_id, nowhere, true)? {
+        fail(step, &row, reason)?;
+    }
+    Ok(())
+}
+
+/// The chat's last conversation, when the new one continues it under the same identity.
+fn predecessor(step: &Step<'_>, chat: &ChatRow) -> Result<Option<Predecessor>, ClientError> {
+    let Some(last) = step.tx.conversations_of(chat.chat_id)?.pop() else {
+        return Ok(None);
+    };
+    let Some(group) = Conversation::load(step.tx, last.log_id).map_err(crate::device::mls)? else {
+        return Ok(None);
+    };
+    if !group.people().contains(&chat.account_id) {
+        return Ok(None);
+    }
+    let psk = group
+        .reboot_psks(step.tx)
+        .map_err(crate::device::mls)?
+        .into_iter()
+        .next();
+    Ok(Some(Predecessor {
+        log_id: last.log_id,
+        psk,
+    }))
+}
+
+/// Writes conversation row, create request and pointers.
+fn keep(
+    step: &mut Step<'_>,
+    chat: &ChatRow,
+    contact: &ContactRow,
+    peers: &[CheckedKeyPackage],
+    created: Created,
+) -> Result<(), ClientError> {
+    let log_id = created.log_id;
+    let start = chain_start(step.own.server_id(), log_id);
+    let head = Head {
+        epoch: Epoch(1),
+        seq: Seq(0),
+        hash: start,
+        incarnation: Incarnation(0),
+    };
+    let ordinal = step.tx.next_ordinal(chat.chat_id)?;
+    let mut row = ConversationRow::new(
+        log_id,
+        chat.chat_id,
+        ordinal,
+        Stage::Creating,
+        head,
+        step.now_ms,
+    );
+    let new_blob = |blob: &conclave_core::conversation::SealedBlob| NewBlob {
+        blob_id: blob.pointer.blob_id.to_vec(),
+        bytes: blob.bytes.clone(),
+    };
+    let blobs = created
+        .welcomes
+        .iter()
+        .map(|welcome| new_blob(&welcome.blob));
+    let request = CreateLog {
+        log_id: log_id.to_vec(),
+        access_key: created.access.public().to_vec(),
+        blobs: blobs.chain([new_blob(&created.tree)]).collect(),
+        retention_days: RETENTION_DAYS,
+        ..CreateLog::default()
+    };
+    row.create_request = Some(request.encode_to_vec());
+    step.tx.put_conversation(&row)?;
+    step.tx.put_chain(log_id, Seq(0), start)?;
+    step.tx.put_chat(&ChatRow {
+        live_log: Some(log_id),
+        ..chat.clone()
+    })?;
+    let known = contact
+        .known()
+        .ok_or_else(|| ClientError::Store("a contact's state is damaged".into()))?;
+    let first = first_text(step, chat)?;
+    for welcome in created.welcomes {
+        let cert = known.cert(welcome.device_id);
+        let cert =
+            cert.ok_or_else(|| ClientError::Broken("an invited device has no certificate".into()))?;
+        debug_assert!(
+            peers
+                .iter()
+                .any(|peer| peer.device_id() == welcome.device_id)
+        );
+        let intro = intro(
+            step,
+            (welcome.account_id, welcome.device_id),
+            log_id,
+            first.clone(),
+        )?;
+        let item = InboxItem::Welcome(WelcomePointer {
+            log_id,
+            welcome: welcome.blob.pointer,
+            tree: created.tree.pointer.duplicate(),
+            epoch: Epoch(1),
+            start_seq: Seq(0),
+            start_hash: start,
+            intro,
+        });
+        let sealed = inbox_item::seal(&item, cert)
+            .map_err(|error| ClientError::Broken(error.to_string()))?;
+        step.tx.push_post(
+            log_id,
+            (welcome.account_id, welcome.device_id),
+            &sealed,
+            pointer_due(step),
+        )?;
+    }
+    Ok(())
+}
+
+fn pointer_due(step: &Step<'_>) -> u64 {
+    let mut random = [0; 4];
+    step.env.fill(&mut random);
+    step.now_ms
+        .saturating_add(u64::from(u32::from_be_bytes(random)) % POINTER_DELAY_MAX_MS)
+}
+
+fn intro(
+    step: &Step<'_>,
+    to: (AccountId, conclave_proto::id::DeviceId),
+    log_id: LogId,
+    first: Option<FirstText>,
+) -> Result<Intro, ClientError> {
+    let own = &step.own.account;
+    let bug = |what: &str| ClientError::Broken(format!("the own {what} is not usable"));
+    let greeting = Greeting {
+        name: own.name.clone(),
+        identifier: Identifier::parse_normalised(&own.identifier).map_err(|_| bug("identifier"))?,
+        capability: Capability::parse(&own.capability).ok_or_else(|| bug("capability"))?,
+        first,
+    };
+    let recipient = IntroFor {
+        account_id: to.0,
+        device_id: to.1,
+        log_id,
+        day: Day::of_ms(step.now_ms),
+    };
+    Intro::sign(&own.device, &own.state, &own.cert, &recipient, &greeting)
+        .map_err(|error| ClientError::Broken(error.to_string()))
+}
+
+/// The chat's oldest queued text, when it is short enough to be the request itself.
+fn first_text(step: &Step<'_>, chat: &ChatRow) -> Result<Option<FirstText>, ClientError> {
+    let nowhere = LogId::new([0; 32]);
+    let Some(row) = step.tx.next_outbox(chat.chat_id, nowhere, true)? else {
+        return Ok(None);
+    };
+    let (OutboxKind::Text, Some(message_id)) = (row.kind, row.message_id) else {
+        return Ok(None);
+    };
+    let message = step
+        .tx
+        .message(step.own.account.device.account_id, message_id)?;
+    let short = message.filter(|message| message.body.len() <= INTRO_TEXT_BYTES_MAX);
+    Ok(short.map(|message| FirstText {
+        message_id: MessageId::new(*message_id.as_bytes()),
+        sent_ms: message.sent_ms,
+        body: message.body,
+    }))
+}
+
+/// Creates a conversation's log on the server: the same request until the server has it (C-020).
+pub(crate) async fn create_log(
+    shared: &Shared,
+    net: &mut Net,
+    row: &ConversationRow,
+) -> Result<(), TransportError> {
+    let (logs, _) = net.connection(Role::Logs).await?;
+    let request = row.create_request.as_deref().unwrap_or_default();
+    let mut create = CreateLog::decode(request)
+        .map_err(|_| TransportError::Protocol("a stored request is damaged"))?;
+    let proof = shared.engine().step(|step| {
+        let key = load(step, row.log_id)?
+            .access_key()
+            .map_err(crate::device::mls)?;
+        Ok(key.prove_create(logs.context(), &create))
+    });
+    create.proof = proof.map_err(|error| broken(shared, &error))?;
+    create.pass = net.pass()?.to_vec();
+    let created = calls::create_log(logs.as_ref(), create).await;
+    net.progress = true;
+    let outcome = match created {
+        Ok(_) => shared.engine().step(|step| {
+            let mut row = row.clone();
+            row.create_request = None;
+            row.stage = Stage::Live;
+            row.incarnation = logs.hello().incarnation;
+            Ok(step.tx.put_conversation(&row)?)
+        }),
+        Err(TransportError::Refused(refusal))
+            if !refusal.code().is_temporary() && refusal.code() != ErrorCode::PassInvalid =>
+        {
+            shared
+                .engine()
+                .step(|step| recover::break_off(step, row.clone(), &refusal.message))
+        }
+        Err(error) => return Err(error),
+    };
+    outcome.map_err(|error| broken(shared, &error))
+}
+
+/// Step 7 of a round: pointers whose time has come are posted.
+pub(crate) async fn post_due(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
+    loop {
+        let next = shared.engine().look(|tx, _| {
+            let Some(post) = tx.next_post()? else {
+                return Ok(None);
+            };
+            let capability = tx
+                .contact(post.account_id)?
+                .map(|contact| contact.capability);
+            Ok(Some((post, capability.unwrap_or_default())))
+        });
+        let Some((post, capability)) = next.map_err(|error| broken(shared, &error))? else {
+            return Ok(());
+        };
+        if post.due_ms > shared.env.now_ms() {
+            net.due_at(post.due_ms);
+            return Ok(());
+        }
+        let (connection, _) = net.connection(Role::Post).await?;
+        let posted = calls::post_item(
+            connection.as_ref(),
+            net.pass()?,
+            post.device_id,
+            &capability,
+            post.item,
+        )
+        .await;
+        net.progress = true;
+        let code = match posted {
+            Ok(()) => None,
+            Err(TransportError::Refused(refusal))
+                if matches!(refusal.code(), ErrorCode::InboxFull | ErrorCode::NotFound) =>
+            {
+                Some(refusal.code())
+            }
+            Err(error) => return Err(error),
+        };
+        let settled = shared.engine().step(|step| {
+            if code == Some(ErrorCode::InboxFull) {
+                step.warn("the other person's inbox is full; the invitation is tried again");
+                return Ok(step
+                    .tx
+                    .delay_post(post.id, step.now_ms.saturating_add(FULL_INBOX_MS))?);
+            }
+            if code.is_some() {
+                step.warn("an invited device does not exist any more");
+            }
+            Ok(step.tx.delete_post(post.id)?)
+        });
+        settled.map_err(|error| broken(shared, &error))?;
+    }
+}

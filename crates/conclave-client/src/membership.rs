@@ -1,0 +1,97 @@
+//! Own commits: a self-update that is due, and the bundle that carries it.
+//!
+//! The intent (`update_due`) and the bundle are on disk before anything is sent; a bundle that was ever sent
+//! is sent again unchanged until the log says who won (C-061). `receive` merges the winner, whoever it was.
+
+use conclave_proto::ErrorCode;
+use conclave_proto::hello::Role;
+use conclave_proto::id::LogId;
+use conclave_proto::limits::{
+    COMMIT_SPACING_MS, RETENTION_DAYS, SELF_UPDATE_MS, SELF_UPDATE_SENDS,
+};
+use conclave_proto::log::{Head, PutBundle};
+
+use crate::driver::{Net, Shared, broken};
+use crate::engine::Step;
+use crate::error::ClientError;
+use crate::outbox::load;
+use crate::store::ConversationRow;
+use crate::transport::{TransportError, calls};
+
+/// C-057: due before the next own send after 7 days or 500 own messages, or soon after joining.
+pub(crate) fn is_update_due(row: &ConversationRow, now_ms: u64) -> bool {
+    row.update_due
+        || now_ms.saturating_sub(row.updated_ms) >= SELF_UPDATE_MS
+        || row.own_sends >= u64::from(SELF_UPDATE_SENDS)
+}
+
+/// Makes the commit and keeps its bundle, in the step's transaction.
+pub(crate) fn prepare_update(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+) -> Result<(), ClientError> {
+    let mut group = load(step, row.log_id)?;
+    let head = Head {
+        epoch: row.epoch,
+        seq: row.cursor_seq,
+        hash: row.cursor_hash,
+        incarnation: row.incarnation,
+    };
+    let days = u8::try_from(RETENTION_DAYS).unwrap_or(u8::MAX);
+    let pending = group
+        .self_update(step.outside(), &head, days)
+        .map_err(|error| ClientError::Store(error.to_string()))?;
+    row.pending_bundle = Some(pending.entry);
+    row.update_due = true;
+    step.tx.put_conversation(row)?;
+    Ok(())
+}
+
+/// Sends the pending bundle. Who won is learned by reading; a refusal for spacing only sets the next time.
+pub(crate) async fn send_bundle(
+    shared: &Shared,
+    net: &mut Net,
+    log_id: LogId,
+) -> Result<(), TransportError> {
+    let bundle = shared
+        .engine()
+        .look(|tx, _| Ok(tx.conversation(log_id)?.and_then(|row| row.pending_bundle)));
+    let Some(commit_entry) = bundle.map_err(|error| broken(shared, &error))? else {
+        return Ok(());
+    };
+    let (logs, is_new) = net.connection(Role::Logs).await?;
+    let handle = net.handles.get(&log_id).map(|(_, handle)| *handle);
+    let (Some(handle), false) = (handle, is_new) else {
+        return Ok(());
+    };
+    let sent = calls::put_bundle(
+        logs.as_ref(),
+        PutBundle {
+            handle,
+            commit_entry,
+            blobs: Vec::new(),
+        },
+    )
+    .await;
+    match sent {
+        Ok(_) => {
+            net.moved.insert(log_id);
+            Ok(())
+        }
+        Err(TransportError::Refused(refusal)) => match refusal.code() {
+            ErrorCode::StaleEpoch | ErrorCode::UnknownLog | ErrorCode::BadRequest => {
+                net.handles.remove(&log_id);
+                Ok(())
+            }
+            ErrorCode::RateLimited | ErrorCode::Busy => {
+                let wait_ms = refusal.retry_after_ms.max(COMMIT_SPACING_MS);
+                let after_ms = shared.env.now_ms().saturating_add(wait_ms);
+                net.commit_after_ms.insert(log_id, after_ms);
+                net.due_at(after_ms);
+                Ok(())
+            }
+            _ => Err(TransportError::Refused(refusal)),
+        },
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,308 @@
+//! The way out: seal in one transaction (tx 2), post exactly those bytes, settle what the server said.
+//!
+//! 1. the oldest row of each live log is taken
+//! 2. a due self-update goes first
+//! 3. the row is sealed and the bytes are kept
+//! 4. the bytes are posted; a retry posts the same ones (C-051)
+//!
+//! An accepted row stays until it is read back in the log: only the log is believed. The retry here is the
+//! only one in the client.
+
+use conclave_core::capability::Capability;
+use conclave_core::content::{Content, Kind, Mark, Receipt, StateHead};
+use conclave_core::conversation::Conversation;
+use conclave_proto::ErrorCode;
+use conclave_proto::hello::Role;
+use conclave_proto::id::{LogId, MessageId, Seq};
+use conclave_proto::limits::RECEIPT_SPACING_MS;
+
+use crate::driver::{Net, Shared, broken};
+use crate::engine::Step;
+use crate::error::ClientError;
+use crate::send::check_chat;
+use crate::store::{ConversationRow, OutboxKind, OutboxRow, Stage};
+use crate::transport::{TransportError, calls};
+use crate::view::MessageState;
+use crate::{membership, sync};
+
+/// Epoch changes one flush of a log lives through before it lets the round go on.
+const STALE_MAX: u32 = 8;
+
+/// Step 6 of a round: receipts that are due are queued, then every log sends what it has.
+pub(crate) async fn flush(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
+    let logs = shared.engine().look(|tx, _| {
+        let rows = tx.active_conversations()?;
+        Ok(rows
+            .into_iter()
+            .filter(|row| row.stage == Stage::Live)
+            .map(|row| row.log_id)
+            .collect::<Vec<_>>())
+    });
+    for log_id in logs.map_err(|error| broken(shared, &error))? {
+        let due = shared.engine().step(|step| queue_receipt(step, log_id));
+        if let Some(due_ms) = due.map_err(|error| broken(shared, &error))? {
+            net.due_at(due_ms);
+        }
+        flush_log(shared, net, log_id).await?;
+    }
+    Ok(())
+}
+
+/// Queues a receipt when one is owed and the last is old enough; else when it will be.
+fn queue_receipt(step: &mut Step<'_>, log_id: LogId) -> Result<Option<u64>, ClientError> {
+    let Some(mut row) = step
+        .tx
+        .conversation(log_id)?
+        .filter(ConversationRow::owes_receipt)
+    else {
+        return Ok(None);
+    };
+    let may = check_chat(step, row.chat_id).is_ok_and(|contact| contact.accepted);
+    if !may {
+        return Ok(None);
+    }
+    let mut jitter = [0; 1];
+    step.env.fill(&mut jitter);
+    let due_ms = row
+        .receipt_ms
+        .saturating_add(RECEIPT_SPACING_MS + u64::from(jitter[0]));
+    if row.receipt_ms != 0 && due_ms > step.now_ms && due_ms - step.now_ms <= 2 * RECEIPT_SPACING_MS
+    {
+        return Ok(Some(due_ms));
+    }
+    step.tx.drop_unsealed_receipts(log_id)?;
+    step.tx
+        .push_outbox(row.chat_id, Some(log_id), None, OutboxKind::Receipt)?;
+    row.receipt_ms = step.now_ms;
+    row.told_delivered = row.want_delivered;
+    row.told_read = row.want_read;
+    step.tx.put_conversation(&row)?;
+    Ok(None)
+}
+
+/// What to do next for one log.
+enum Next {
+    /// Nothing waits, or nothing may be sent now.
+    Nothing,
+    /// A self-update comes first (C-057).
+    Update,
+    /// These bytes.
+    Post(Box<OutboxRow>, Vec<u8>),
+}
+
+async fn flush_log(shared: &Shared, net: &mut Net, log_id: LogId) -> Result<(), TransportError> {
+    let mut stale = 0;
+    while stale < STALE_MAX {
+        let may_update = net
+            .commit_after_ms
+            .get(&log_id)
+            .is_none_or(|after| *after <= shared.env.now_ms());
+        let next = shared.engine().step(|step| next(step, log_id, may_update));
+        match next.map_err(|error| broken(shared, &error))? {
+            Next::Nothing => return Ok(()),
+            Next::Update => {
+                membership::send_bundle(shared, net, log_id).await?;
+                sync::sync_log(shared, net, log_id).await?;
+                stale += 1;
+            }
+            Next::Post(row, bytes) => {
+                if !post(shared, net, log_id, &row, bytes).await? {
+                    sync::sync_log(shared, net, log_id).await?;
+                    stale += 1;
+                }
+            }
+        }
+    }
+    net.progress = true;
+    Ok(())
+}
+
+/// Takes the oldest row and, when it is not sealed for this epoch, seals it: ratchet step and bytes together.
+fn next(step: &mut Step<'_>, log_id: LogId, may_update: bool) -> Result<Next, ClientError> {
+    let Some(mut conversation) = step
+        .tx
+        .conversation(log_id)?
+        .filter(|row| row.stage == Stage::Live)
+    else {
+        return Ok(Next::Nothing);
+    };
+    if conversation.pending_bundle.is_some() && may_update {
+        return Ok(Next::Update);
+    }
+    let chat_id = conversation.chat_id;
+    let is_live = step
+        .tx
+        .chat(chat_id)?
+        .is_some_and(|chat| chat.live_log == Some(log_id));
+    let Some(mut row) = step.tx.next_outbox(chat_id, log_id, is_live)? else {
+        return Ok(Next::Nothing);
+    };
+    if check_chat(step, chat_id).is_err() {
+        return Ok(Next::Nothing);
+    }
+    if row.epoch.is_some_and(|epoch| epoch != conversation.epoch.0) {
+        // The epoch was read to its end and these bytes were not there: the log will never take them.
+        step.tx.unseal_outbox(&row)?;
+        row.sealed = None;
+    }
+    if let Some(sealed) = row.sealed.take() {
+        return Ok(Next::Post(Box::new(row), sealed));
+    }
+    if may_update && membership::is_update_due(&conversation, step.now_ms) {
+        membership::prepare_update(step, &mut conversation)?;
+        return Ok(Next::Update);
+    }
+    seal(step, &mut conversation, row)
+}
+
+fn seal(
+    step: &mut Step<'_>,
+    conversation: &mut ConversationRow,
+    row: OutboxRow,
+) -> Result<Next, ClientError> {
+    let Some(content) = content(step, conversation, &row)? else {
+        step.tx.delete_outbox(row.id)?;
+        return Ok(Next::Nothing);
+    };
+    let padded = content
+        .encode_padded()
+        .map_err(|error| ClientError::Broken(error.to_string()))?;
+    let mut group = load(step, conversation.log_id)?;
+    let sealed = group
+        .seal(step.outside(), &padded)
+        .map_err(|error| ClientError::Store(error.to_string()))?;
+    step.tx
+        .seal_outbox(row.id, conversation.log_id, conversation.epoch.0, &sealed)?;
+    conversation.own_sends += 1;
+    if content.state_head.is_some() {
+        conversation.state_told = conversation.epoch.0;
+    }
+    step.tx.put_conversation(conversation)?;
+    Ok(Next::Post(Box::new(row), sealed))
+}
+
+/// The MLS group of a log.
+pub(crate) fn load(step: &Step<'_>, log_id: LogId) -> Result<Conversation, ClientError> {
+    let group = Conversation::load(step.tx, log_id).map_err(crate::device::mls)?;
+    group.ok_or_else(|| ClientError::Store("the keys of a conversation are missing".into()))
+}
+
+/// What a row says, with the place in the log that this device has read (C-054). `None`: nothing any more.
+fn content(
+    step: &Step<'_>,
+    conversation: &ConversationRow,
+    row: &OutboxRow,
+) -> Result<Option<Content>, ClientError> {
+    let own = &step.own.account;
+    let mut sent_ms = step.now_ms;
+    let mut message_id = MessageId::random(step.env);
+    let kind = match row.kind {
+        OutboxKind::Text => {
+            let Some(id) = row.message_id else {
+                return Ok(None);
+            };
+            let Some(message) = step.tx.message(own.device.account_id, id)? else {
+                return Ok(None);
+            };
+            message_id = id;
+            sent_ms = message.sent_ms;
+            Kind::Text { body: message.body }
+        }
+        OutboxKind::Profile => Kind::Profile {
+            name: own.name.clone(),
+            capability: Capability::parse(&own.capability),
+        },
+        OutboxKind::Receipt => {
+            let seq = Seq(conversation.want_delivered.max(conversation.want_read));
+            let Some(hash) = step.tx.chain(conversation.log_id, seq)? else {
+                return Ok(None);
+            };
+            let read_up_to = Seq(conversation.want_read);
+            Kind::Receipt(Receipt {
+                delivered: Mark { seq, hash },
+                read_up_to,
+            })
+        }
+    };
+    let tell_state = conversation.state_told < conversation.epoch.0;
+    let state_head = tell_state.then(|| StateHead {
+        seq: own.state.content.seq,
+        hash: own.state.hash(),
+    });
+    let seen = Mark {
+        seq: conversation.cursor_seq,
+        hash: conversation.cursor_hash,
+    };
+    Ok(Some(Content {
+        message_id,
+        sent_ms,
+        seen,
+        state_head,
+        kind,
+    }))
+}
+
+/// Posts sealed bytes. Whether the log took them; `false` = read forward first.
+async fn post(
+    shared: &Shared,
+    net: &mut Net,
+    log_id: LogId,
+    row: &OutboxRow,
+    bytes: Vec<u8>,
+) -> Result<bool, TransportError> {
+    let Some(handle) = net.handles.get(&log_id).map(|(_, handle)| *handle) else {
+        return Ok(false);
+    };
+    let (logs, is_new) = net.connection(Role::Logs).await?;
+    if is_new {
+        return Ok(false);
+    }
+    match calls::append_entry(logs.as_ref(), handle, bytes).await {
+        Ok(appended) => {
+            let settled = shared
+                .engine()
+                .step(|step| accepted(step, row, Seq(appended.seq)));
+            settled.map_err(|error| broken(shared, &error))?;
+            net.moved.insert(log_id);
+            net.progress = true;
+            Ok(true)
+        }
+        Err(TransportError::Refused(refusal)) if !refusal.code().is_temporary() => {
+            match refusal.code() {
+                ErrorCode::StaleEpoch | ErrorCode::UnknownLog | ErrorCode::BadRequest => {
+                    net.handles.remove(&log_id);
+                    Ok(false)
+                }
+                _ => {
+                    let failed = shared
+                        .engine()
+                        .step(|step| fail(step, row, &refusal.message));
+                    failed.map_err(|error| broken(shared, &error))?;
+                    Ok(true)
+                }
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn accepted(step: &mut Step<'_>, row: &OutboxRow, seq: Seq) -> Result<(), ClientError> {
+    step.tx.set_outbox_seq(row.id, seq)?;
+    if let Some(message_id) = row.message_id {
+        step.tx
+            .set_message_state(message_id, MessageState::Accepted, "")?;
+        step.moved(row.chat_id, message_id, MessageState::Accepted);
+    }
+    Ok(())
+}
+
+/// Gives a row up and says why.
+pub(crate) fn fail(step: &mut Step<'_>, row: &OutboxRow, reason: &str) -> Result<(), ClientError> {
+    step.tx.delete_outbox(row.id)?;
+    if let Some(message_id) = row.message_id {
+        step.tx
+            .set_message_state(message_id, MessageState::Failed, reason)?;
+        step.moved(row.chat_id, message_id, MessageState::Failed);
+    }
+    Ok(())
+}

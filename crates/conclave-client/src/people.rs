@@ -1,0 +1,348 @@
+//! `Client`'s questions and commands about chats, people and trust. All are one look or one step.
+
+use conclave_core::safety_number::SafetyNumber;
+use conclave_proto::id::{ChatId, MessageId};
+
+use crate::client::{Client, parse_chat, parse_identifier};
+use crate::contact::accept_change;
+use crate::engine::{Own, Step, person, show};
+use crate::error::ClientError;
+use crate::store::{ChatRow, ChatStage, ContactRow, Tx};
+use crate::view::{Chat, ChatState, Contact, Message, MessageInfo, Request, Safety, Trust};
+
+impl Client {
+    /// The chat that `to` means: `+E164`, e-mail or `c_…`; only what this profile knows.
+    pub fn find_chat(&self, to: &str) -> Result<ChatId, ClientError> {
+        self.engine().look(|tx, _| Ok(find(tx, to)?.1.chat_id))
+    }
+
+    /// All chats, newest first.
+    pub fn chats(&self) -> Result<Vec<Chat>, ClientError> {
+        self.engine().look(|tx, own| {
+            let mut chats = Vec::new();
+            for row in tx.chats()? {
+                chats.push(show_chat(tx, own, &row)?);
+            }
+            chats.sort_by_key(|chat| std::cmp::Reverse(chat.ts_ms));
+            Ok(chats)
+        })
+    }
+
+    /// One chat.
+    pub fn chat(&self, chat: ChatId) -> Result<Chat, ClientError> {
+        self.engine().look(|tx, own| {
+            let row = tx.chat(chat)?.ok_or_else(|| no_chat(&chat.to_string()))?;
+            show_chat(tx, own, &row)
+        })
+    }
+
+    /// The newest `limit` messages of a chat, oldest first.
+    pub fn history(&self, chat: ChatId, limit: usize) -> Result<Vec<Message>, ClientError> {
+        self.engine().look(|tx, own| {
+            tx.history(chat, limit)?
+                .iter()
+                .map(|row| show(tx, own, row))
+                .collect()
+        })
+    }
+
+    /// One message in detail.
+    pub fn message(&self, id: MessageId) -> Result<MessageInfo, ClientError> {
+        let (message, epoch, devices) = self.shown(id)?;
+        Ok(MessageInfo {
+            message,
+            epoch,
+            devices,
+        })
+    }
+
+    /// Marks everything in a chat read and queues the receipt. Returns how many were unread.
+    pub fn mark_read(&self, chat: ChatId) -> Result<u64, ClientError> {
+        let count = self.engine().step(|step| {
+            step.tx
+                .chat(chat)?
+                .ok_or_else(|| no_chat(&chat.to_string()))?;
+            let (count, positions) = step.tx.mark_read(chat)?;
+            for (log_id, seq) in positions {
+                if let Some(mut row) = step.tx.conversation(log_id)? {
+                    row.want_read = row.want_read.max(seq);
+                    step.tx.put_conversation(&row)?;
+                }
+            }
+            Ok(count)
+        })?;
+        self.wake();
+        Ok(count)
+    }
+
+    /// Requests that wait, oldest first.
+    pub fn requests(&self) -> Result<Vec<Request>, ClientError> {
+        self.engine().look(|tx, _| {
+            let mut requests = Vec::new();
+            for chat in tx
+                .chats()?
+                .into_iter()
+                .filter(|chat| chat.stage == ChatStage::Request)
+            {
+                let first = tx.history(chat.chat_id, usize::MAX)?.into_iter().next();
+                let contact = tx.contact(chat.account_id)?;
+                requests.push(Request {
+                    chat: chat.chat_id,
+                    from: person(tx, chat.account_id)?,
+                    confirmed: contact.is_some_and(|row| row.confirmed),
+                    ts_ms: first.as_ref().map_or(chat.created_ms, |row| row.sent_ms),
+                    text: first.map(|row| row.body).unwrap_or_default(),
+                });
+            }
+            Ok(requests)
+        })
+    }
+
+    /// Accepts a request; the driver joins the conversation.
+    pub fn accept_request(&self, chat: ChatId) -> Result<(), ClientError> {
+        self.engine().step(|step| {
+            let (mut row, contact) = request(step, chat)?;
+            step.tx.put_contact(&ContactRow {
+                accepted: true,
+                ..contact
+            })?;
+            row.stage = ChatStage::Open;
+            Ok(step.tx.put_chat(&row)?)
+        })?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Declines a request; the other side learns nothing. Accepting later is possible.
+    pub fn decline_request(&self, chat: ChatId) -> Result<(), ClientError> {
+        self.engine().step(|step| {
+            let (mut row, _) = request(step, chat)?;
+            row.stage = ChatStage::Declined;
+            Ok(step.tx.put_chat(&row)?)
+        })
+    }
+
+    /// All contacts.
+    pub fn contacts(&self) -> Result<Vec<Contact>, ClientError> {
+        self.engine()
+            .look(|tx, _| Ok(tx.contacts()?.iter().map(show_contact).collect()))
+    }
+
+    /// Gives a contact a name of this user's own; empty takes it back.
+    pub fn rename_contact(&self, who: &str, name: &str) -> Result<(), ClientError> {
+        if name.len() > conclave_proto::limits::NAME_BYTES_MAX || name.chars().any(char::is_control)
+        {
+            return Err(ClientError::BadInput(
+                "a name has at most 128 bytes and no control characters".into(),
+            ));
+        }
+        self.engine().step(|step| {
+            let (contact, _) = find(step.tx, who)?;
+            Ok(step.tx.put_contact(&ContactRow {
+                given_name: name.to_owned(),
+                ..contact
+            })?)
+        })
+    }
+
+    /// Blocks or unblocks somebody. Blocking also replaces the account's capability, so that they are a
+    /// stranger to this inbox again; everybody else is told the new one.
+    pub fn set_blocked(&self, who: &str, blocked: bool) -> Result<(), ClientError> {
+        let mut engine = self.engine();
+        engine.step(|step| {
+            let (contact, _) = find(step.tx, who)?;
+            let is_new = blocked && !contact.blocked;
+            step.tx.put_contact(&ContactRow { blocked, ..contact })?;
+            if is_new {
+                let mut capability = [0; 32];
+                step.env.fill(&mut capability);
+                step.tx.put_capability(&capability)?;
+                tell_profile(step)?;
+            }
+            Ok(())
+        })?;
+        engine.load_own()?;
+        drop(engine);
+        self.wake();
+        Ok(())
+    }
+
+    /// The safety number with somebody; with a changed key, the number of the new one.
+    pub fn safety(&self, who: &str) -> Result<Safety, ClientError> {
+        self.engine()
+            .look(|tx, own| safety_of(tx, own, &find(tx, who)?.0))
+    }
+
+    /// Marks somebody verified when `number` (digits, spaces ignored) is theirs; `NotMatching` else.
+    pub fn verify(&self, who: &str, number: &str) -> Result<Safety, ClientError> {
+        self.engine().step(|step| {
+            let (contact, _) = find(step.tx, who)?;
+            let expected = safety_number(step.own, &contact)?;
+            match expected.compare(number) {
+                Ok(true) => {}
+                Ok(false) => return Err(ClientError::NotMatching),
+                Err(error) => return Err(ClientError::BadInput(error.to_string())),
+            }
+            let contact = accept_change(step, contact)?;
+            let contact = ContactRow {
+                verified: true,
+                ..contact
+            };
+            step.tx.put_contact(&contact)?;
+            safety_of(step.tx, step.own, &contact)
+        })
+    }
+
+    /// Accepts somebody's changed identity key, or goes on with a paused chat. The verified mark is cleared
+    /// when the key changed.
+    pub fn accept_identity(&self, who: &str) -> Result<Safety, ClientError> {
+        let safety = self.engine().step(|step| {
+            let (contact, mut chat) = find(step.tx, who)?;
+            let contact = accept_change(step, contact)?;
+            if chat.stage == ChatStage::Paused {
+                chat = step.tx.chat(chat.chat_id)?.unwrap_or(chat);
+                chat.stage = ChatStage::Open;
+                chat.reason.clear();
+                let is_broken = match chat.live_log {
+                    Some(log_id) => step.tx.is_broken(log_id)?,
+                    None => false,
+                };
+                if let (true, Some(log_id)) = (is_broken, chat.live_log) {
+                    chat.live_log = None;
+                    crate::recover::release(step, log_id)?;
+                }
+                step.tx.put_chat(&chat)?;
+            }
+            safety_of(step.tx, step.own, &contact)
+        })?;
+        self.wake();
+        Ok(safety)
+    }
+}
+
+/// Whom `who` means, with the chat.
+fn find(tx: &Tx<'_>, who: &str) -> Result<(ContactRow, ChatRow), ClientError> {
+    let contact = if who.starts_with("c_") {
+        let chat = tx.chat(parse_chat(who)?)?.ok_or_else(|| no_chat(who))?;
+        tx.contact(chat.account_id)?
+    } else {
+        tx.contact_by_identifier(parse_identifier(who)?.as_str())?
+    };
+    let contact = contact.ok_or_else(|| no_chat(who))?;
+    let chat = tx
+        .chat_with(contact.pin.account_id)?
+        .ok_or_else(|| no_chat(who))?;
+    Ok((contact, chat))
+}
+
+fn no_chat(who: &str) -> ClientError {
+    ClientError::NotFound(format!(
+        "there is no chat with {who}; `conclave chats` lists them"
+    ))
+}
+
+fn request(step: &Step<'_>, chat: ChatId) -> Result<(ChatRow, ContactRow), ClientError> {
+    let row = step
+        .tx
+        .chat(chat)?
+        .ok_or_else(|| no_chat(&chat.to_string()))?;
+    if !matches!(row.stage, ChatStage::Request | ChatStage::Declined) {
+        return Err(ClientError::NotFound(
+            "that chat is not a request; `conclave request list` shows them".into(),
+        ));
+    }
+    let contact = step.tx.contact(row.account_id)?;
+    Ok((
+        row,
+        contact.ok_or_else(|| ClientError::Broken("a request lost its sender".into()))?,
+    ))
+}
+
+/// Tells every contact but blocked ones name and capability anew.
+fn tell_profile(step: &Step<'_>) -> Result<(), ClientError> {
+    for chat in step.tx.chats()? {
+        let contact = step.tx.contact(chat.account_id)?;
+        if let (Some(log_id), true) = (
+            chat.live_log,
+            contact.is_some_and(|row| row.accepted && !row.blocked),
+        ) {
+            step.tx.push_outbox(
+                chat.chat_id,
+                Some(log_id),
+                None,
+                crate::store::OutboxKind::Profile,
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn show_chat(tx: &Tx<'_>, own: &Own, row: &ChatRow) -> Result<Chat, ClientError> {
+    let last = tx.history(row.chat_id, 1)?.into_iter().next();
+    let last = last.map(|row| show(tx, own, &row)).transpose()?;
+    let contact = tx.contact(row.account_id)?;
+    let is_changed = contact.is_some_and(|contact| contact.changed.is_some());
+    let (state, reason) = match row.stage {
+        _ if is_changed => (
+            ChatState::Paused,
+            "their identity key has changed".to_owned(),
+        ),
+        ChatStage::Open => (ChatState::Open, String::new()),
+        ChatStage::Request => (ChatState::Request, String::new()),
+        ChatStage::Declined => (ChatState::Declined, String::new()),
+        ChatStage::Paused => (ChatState::Paused, row.reason.clone()),
+    };
+    Ok(Chat {
+        id: row.chat_id,
+        with: person(tx, row.account_id)?,
+        state,
+        reason,
+        unread: tx.unread(row.chat_id)?,
+        ts_ms: last
+            .as_ref()
+            .map_or(row.created_ms, |message| message.ts_ms),
+        last,
+    })
+}
+
+fn trust(contact: &ContactRow) -> Trust {
+    match (contact.changed.is_some(), contact.verified) {
+        (true, _) => Trust::Changed,
+        (false, true) => Trust::Verified,
+        (false, false) => Trust::Unverified,
+    }
+}
+
+fn show_contact(row: &ContactRow) -> Contact {
+    Contact {
+        person: crate::view::Person {
+            account_id: row.pin.account_id,
+            identifier: row.identifier.clone(),
+            name: row.name().to_owned(),
+        },
+        confirmed: row.confirmed,
+        blocked: row.blocked,
+        trust: trust(row),
+        fingerprint: hex::encode(row.pin.identity_fingerprint.as_bytes()),
+    }
+}
+
+fn safety_number(own: &Own, contact: &ContactRow) -> Result<SafetyNumber, ClientError> {
+    let shown = contact.changed.as_ref().unwrap_or(&contact.states);
+    let known = crate::store::parse_known(own.server_id(), shown);
+    let known = known.ok_or_else(|| ClientError::Store("a contact's state is damaged".into()))?;
+    Ok(SafetyNumber::of(
+        &own.account.state.content.identity,
+        &known.state().content.identity,
+    ))
+}
+
+fn safety_of(tx: &Tx<'_>, own: &Own, contact: &ContactRow) -> Result<Safety, ClientError> {
+    let number = safety_number(own, contact)?;
+    Ok(Safety {
+        with: person(tx, contact.pin.account_id)?,
+        number: number.to_string(),
+        qr: number.qr_payload(),
+        trust: trust(contact),
+    })
+}

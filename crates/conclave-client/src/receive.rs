@@ -1,0 +1,537 @@
+//! The way in, engine half: one transaction around the MLS step, the message rows and the cursor (C-050).
+//!
+//! Each entry is tried in a savepoint: an entry that cannot be applied is rolled back alone, and the
+//! group in memory, which is then ahead of the disk, is dropped and loaded again.
+
+use conclave_core::content::{Content, Kind, Receipt};
+use conclave_core::conversation::{Applied, ApplyError, Conversation, Member, Opened};
+use conclave_proto::account::AccountStates;
+use conclave_proto::id::{AccountId, Day, Epoch, Hash32, LogId, MessageId, Seq};
+use conclave_proto::label;
+use conclave_proto::limits::RETENTION_DAYS;
+use conclave_proto::log::{Entry, EntryKind};
+
+use crate::contact::accept_states;
+use crate::engine::{Step, show};
+use crate::error::ClientError;
+use crate::event::Event;
+use crate::outbox::load;
+use crate::recover;
+use crate::store::{ConversationRow, NewMessage, OutboxKind, OutboxRow, Position};
+use crate::sync::CheckedPage;
+use crate::view::MessageState;
+
+/// What applying a page did.
+#[derive(Debug, Default)]
+pub(crate) struct PageOutcome {
+    /// Something changed.
+    pub(crate) progress: bool,
+    /// The conversation cannot be read on for now.
+    pub(crate) stuck: bool,
+}
+
+/// How an entry left the conversation.
+enum Outcome {
+    /// Applied; the cursor moves over it.
+    Done,
+    /// Not applied; the cursor stays before it.
+    Stuck,
+}
+
+/// Applies a verified page to the conversation, entry by entry.
+pub(crate) fn apply_page(
+    step: &mut Step<'_>,
+    log_id: LogId,
+    page: CheckedPage,
+) -> Result<PageOutcome, ClientError> {
+    let mut outcome = PageOutcome::default();
+    let Some(mut row) = step.tx.conversation(log_id)? else {
+        return Ok(outcome);
+    };
+    let mut group: Option<Conversation> = None;
+    for (entry, kind, hash) in &page.entries {
+        let applied = match (entry.is_expired(), kind) {
+            (true, _) => expired(step, &mut row, entry, *kind)?,
+            (false, EntryKind::Commit) => commit(step, &mut row, &mut group, entry)?,
+            (false, _) => message(step, &mut row, &mut group, entry)?,
+        };
+        if matches!(applied, Outcome::Stuck) {
+            outcome.stuck = true;
+            outcome.progress = true;
+            return Ok(outcome);
+        }
+        outcome.progress = true;
+        row.cursor_seq = Seq(entry.seq);
+        row.cursor_hash = *hash;
+        step.tx.put_chain(log_id, row.cursor_seq, *hash)?;
+    }
+    row.incarnation = page.head.incarnation;
+    row.read_ms = step.now_ms;
+    row.signed_head = Some(page.signed_head);
+    step.tx.put_conversation(&row)?;
+    forgotten(step, &row)?;
+    Ok(outcome)
+}
+
+/// C-060 in reverse: rows that the server said it took must have been met by now.
+fn forgotten(step: &mut Step<'_>, row: &ConversationRow) -> Result<(), ClientError> {
+    for sealed in step.tx.sealed_outbox(row.log_id)? {
+        let missing = sealed.seq.is_some_and(|seq| seq <= row.cursor_seq.0);
+        if missing {
+            step.tx.put_evidence(
+                "a message the server accepted is not in the log",
+                row.log_id.as_bytes(),
+                step.now_ms,
+            )?;
+            step.tx.unseal_outbox(&sealed)?;
+            step.warn("the server accepted a message and lost it; it is sent again");
+        }
+    }
+    let is_live = step
+        .tx
+        .chat(row.chat_id)?
+        .is_some_and(|chat| chat.live_log == Some(row.log_id));
+    if !is_live {
+        // C-058: this log was read to its head; what it does not hold goes to the live one.
+        for sealed in step
+            .tx
+            .sealed_outbox(row.log_id)?
+            .iter()
+            .filter(|row| row.kind == OutboxKind::Text)
+        {
+            if sealed.seq.is_none() {
+                step.tx.unseal_outbox(sealed)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// C-026: the payload is gone. A message is a gap; a commit is the end of what this device can follow.
+fn expired(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    entry: &Entry,
+    kind: EntryKind,
+) -> Result<Outcome, ClientError> {
+    if kind == EntryKind::Commit {
+        recover::break_off(
+            step,
+            row.clone(),
+            "this device was away longer than the server keeps key changes",
+        )?;
+        return Ok(Outcome::Stuck);
+    }
+    step.events.push(Event::Gap {
+        chat: row.chat_id,
+        from: entry.seq,
+        to: entry.seq,
+    });
+    let away_days = step.now_ms.saturating_sub(row.read_ms) / Day::MS;
+    if away_days < 1 {
+        step.warn(format!(
+            "the server dropped a message although this device was there within its {RETENTION_DAYS} days; ask its operator"
+        ));
+    }
+    Ok(Outcome::Done)
+}
+
+fn group<'g>(
+    step: &Step<'_>,
+    log_id: LogId,
+    slot: &'g mut Option<Conversation>,
+) -> Result<&'g mut Conversation, ClientError> {
+    match slot {
+        Some(group) => Ok(group),
+        None => Ok(slot.insert(load(step, log_id)?)),
+    }
+}
+
+// --- commits ----------------------------------------------------------------------------------
+
+/// Steps, checks and merges a commit, or leaves everything as it was.
+fn commit(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    slot: &mut Option<Conversation>,
+    entry: &Entry,
+) -> Result<Outcome, ClientError> {
+    group(step, row.log_id, slot)?;
+    let Some(mut group) = slot.take() else {
+        return Ok(Outcome::Stuck);
+    };
+    let accounts = step.tx.known_accounts(&step.own.known);
+    let outside = step.outside();
+    let applied = step.tx.attempt(|| {
+        let applied = group.apply_commit(outside, &accounts, &entry.payload, row.epoch);
+        applied.map_err(Attempt::Refused)
+    });
+    match applied {
+        Ok(applied) => {
+            *slot = Some(group);
+            merged(step, row, &applied);
+            Ok(Outcome::Done)
+        }
+        Err(Attempt::Store(error)) => Err(error.into()),
+        Err(Attempt::Refused(error)) => refused(step, row, error),
+    }
+}
+
+/// Why an attempt ended: the store, or the commit.
+enum Attempt {
+    Store(crate::store::StoreError),
+    Refused(ApplyError),
+}
+
+impl From<crate::store::StoreError> for Attempt {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn merged(step: &Step<'_>, row: &mut ConversationRow, applied: &Applied) {
+    row.epoch = row.epoch.next();
+    row.pending_bundle = None;
+    if applied.is_own() {
+        row.update_due = false;
+        row.updated_ms = step.now_ms;
+        row.own_sends = 0;
+    }
+}
+
+fn refused(
+    step: &mut Step<'_>,
+    row: &ConversationRow,
+    error: ApplyError,
+) -> Result<Outcome, ClientError> {
+    match error {
+        ApplyError::Failed(error) => return Err(ClientError::Store(error.to_string())),
+        ApplyError::NotMember | ApplyError::WrongEpoch { .. } => {
+            return Err(ClientError::Broken(error.to_string()));
+        }
+        ApplyError::NeedsNewerVersion => {
+            recover::pause(step, row, "it needs a newer version of conclave")?
+        }
+        ApplyError::Garbage { .. }
+        | ApplyError::UnknownOwn { .. }
+        | ApplyError::WrongKeys { .. } => {
+            recover::break_off(step, row.clone(), &error.to_string())?;
+        }
+        // Somebody did what nobody may do: the person decides whether to talk on.
+        _ => {
+            recover::break_off(step, row.clone(), &error.to_string())?;
+            recover::pause(step, row, &error.to_string())?;
+        }
+    }
+    Ok(Outcome::Stuck)
+}
+
+// --- messages ---------------------------------------------------------------------------------
+
+fn message(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    slot: &mut Option<Conversation>,
+    entry: &Entry,
+) -> Result<Outcome, ClientError> {
+    if let Some(sealed) = step.tx.outbox_by_payload(row.log_id, &entry.payload)? {
+        own_entry(step, row, entry, &sealed)?;
+        return Ok(Outcome::Done);
+    }
+    let opened = group(step, row.log_id, slot)?.open_message(
+        step.outside(),
+        &entry.payload,
+        Epoch(entry.epoch),
+    );
+    match opened.map_err(|error| ClientError::Store(error.to_string()))? {
+        Opened::Message { sender, content } => {
+            let devices = devices(slot.as_ref());
+            match Content::decode_padded(&content) {
+                Ok(content) => apply_content(step, row, entry, &sender, content, devices)?,
+                Err(error) => unreadable(step, row, entry, &error.to_string())?,
+            }
+        }
+        Opened::Own => copied(step, row),
+        Opened::Unreadable(reason) => unreadable(step, row, entry, &reason.to_string())?,
+    }
+    Ok(Outcome::Done)
+}
+
+fn devices(group: Option<&Conversation>) -> u32 {
+    let others = group.map_or(0, |group| group.members().len().saturating_sub(1));
+    u32::try_from(others).unwrap_or(u32::MAX)
+}
+
+/// One's own bytes in the log: accepted, wherever the reply went.
+fn own_entry(
+    step: &mut Step<'_>,
+    row: &ConversationRow,
+    entry: &Entry,
+    sealed: &OutboxRow,
+) -> Result<(), ClientError> {
+    if let Some(message_id) = sealed.message_id {
+        let own = step.own.account.device.account_id;
+        step.tx
+            .place_message(own, message_id, &position(row, entry, 1))?;
+        if sealed.seq.is_none() {
+            step.tx
+                .set_message_state(message_id, MessageState::Accepted, "")?;
+            step.moved(row.chat_id, message_id, MessageState::Accepted);
+        }
+    }
+    step.tx.delete_outbox(sealed.id)?;
+    Ok(())
+}
+
+fn position(row: &ConversationRow, entry: &Entry, devices: u32) -> Position {
+    Position {
+        log_id: row.log_id,
+        ordinal: row.ordinal,
+        seq: Seq(entry.seq),
+        epoch: Epoch(entry.epoch),
+        devices,
+    }
+}
+
+/// An entry under our own leaf that this profile did not write: a copy of the profile, or a member who
+/// pretends so. A fresh leaf shuts a copy out; within a day only a warning, since a member can fake it.
+fn copied(step: &mut Step<'_>, row: &mut ConversationRow) {
+    let again = row.copied_ms != 0 && step.now_ms.saturating_sub(row.copied_ms) < Day::MS;
+    row.update_due |= !again;
+    row.copied_ms = step.now_ms;
+    step.warn(
+        "a message under this device's name was not written here: a copy of this profile may be in use; \
+         never run a copied or restored profile",
+    );
+}
+
+/// Keeps a row that says that something came and why it is closed.
+fn unreadable(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    entry: &Entry,
+    reason: &str,
+) -> Result<(), ClientError> {
+    let hash = label::sha256(&entry.payload);
+    let id = hash
+        .as_bytes()
+        .first_chunk::<16>()
+        .copied()
+        .unwrap_or_default();
+    let peer = peer(step, row)?;
+    insert(
+        step,
+        row,
+        entry,
+        peer,
+        MessageId::new(id),
+        ("", &[], reason),
+        Day(entry.day).start_ms(),
+        0,
+    )
+}
+
+fn peer(step: &Step<'_>, row: &ConversationRow) -> Result<AccountId, ClientError> {
+    let chat = step.tx.chat(row.chat_id)?;
+    chat.map(|chat| chat.account_id)
+        .ok_or_else(|| ClientError::Broken("a conversation lost its chat".into()))
+}
+
+fn apply_content(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    entry: &Entry,
+    sender: &Member,
+    content: Content,
+    devices: u32,
+) -> Result<(), ClientError> {
+    check_seen(step, row, entry, content.seen.seq, content.seen.hash)?;
+    let is_blocked = step
+        .tx
+        .contact(sender.account_id)?
+        .is_some_and(|contact| contact.blocked);
+    if is_blocked {
+        return Ok(());
+    }
+    let sent_ms = clamp(content.sent_ms, Day(entry.day));
+    let id = content.message_id;
+    match content.kind {
+        Kind::Text { body } => insert(
+            step,
+            row,
+            entry,
+            sender.account_id,
+            id,
+            (&body, &[], ""),
+            sent_ms,
+            devices,
+        ),
+        // C-056: kept whole, shown as what it is.
+        Kind::Newer { bytes } => insert(
+            step,
+            row,
+            entry,
+            sender.account_id,
+            id,
+            ("", &bytes, ""),
+            sent_ms,
+            devices,
+        ),
+        Kind::Receipt(receipt) => apply_receipt(step, row, sender, receipt),
+        Kind::Profile { name, capability } => {
+            let Some(mut contact) = step.tx.contact(sender.account_id)? else {
+                return Ok(());
+            };
+            contact.own_name = name;
+            if let Some(capability) = capability {
+                contact.capability = capability.as_bytes().to_vec();
+            }
+            Ok(step.tx.put_contact(&contact)?)
+        }
+        Kind::AccountUpdate { states, certs } => {
+            let states = AccountStates {
+                states: states
+                    .iter()
+                    .map(conclave_proto::account::AccountState::to_bytes)
+                    .collect(),
+                certs: certs
+                    .iter()
+                    .map(conclave_proto::account::DeviceCert::to_bytes)
+                    .collect(),
+            };
+            // States that do not follow the pin stop the contact or are ignored; the message itself is fine.
+            match accept_states(step, None, &states) {
+                Err(ClientError::WrongServer(_)) | Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            }
+        }
+        Kind::Leave => recover::pause(step, row, "the other side left this conversation"),
+    }
+}
+
+/// C-054: the sender's (seq, h) must be what this device has there.
+fn check_seen(
+    step: &mut Step<'_>,
+    row: &ConversationRow,
+    entry: &Entry,
+    seq: Seq,
+    hash: Hash32,
+) -> Result<(), ClientError> {
+    let known = step.tx.chain(row.log_id, seq)?;
+    let before_us = known.is_none() && seq < row.cursor_seq;
+    if (seq.0 < entry.seq && known == Some(hash)) || before_us {
+        return Ok(());
+    }
+    let proof = [
+        row.log_id.to_vec(),
+        seq.0.to_be_bytes().to_vec(),
+        hash.to_vec(),
+    ]
+    .concat();
+    step.tx.put_evidence(
+        "a member saw another log than this device",
+        &proof,
+        step.now_ms,
+    )?;
+    recover::pause(
+        step,
+        row,
+        "the other side saw a different log: the server shows you different messages, or they do not tell the truth",
+    )
+}
+
+/// C-053: a mark counts only with this device's own hash there, so never beyond the head.
+fn apply_receipt(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    sender: &Member,
+    receipt: Receipt,
+) -> Result<(), ClientError> {
+    let there = step.tx.chain(row.log_id, receipt.delivered.seq)?;
+    if sender.account_id == step.own.account.device.account_id || !receipt.holds(there) {
+        return Ok(());
+    }
+    row.their_delivered = row.their_delivered.max(receipt.delivered.seq.0);
+    row.their_read = row.their_read.max(receipt.read_up_to.0);
+    let below = [MessageState::Accepted, MessageState::Delivered];
+    for (seq, from, state) in [
+        (row.their_read, below.as_slice(), MessageState::Read),
+        (
+            row.their_delivered,
+            below.get(..1).unwrap_or_default(),
+            MessageState::Delivered,
+        ),
+    ] {
+        for id in step.tx.raise_messages(row.log_id, seq, from, state)? {
+            step.moved(row.chat_id, id, state);
+        }
+    }
+    Ok(())
+}
+
+/// Writes a message of somebody else; the first of (sender, id) stays (C-052).
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one row's fields, each of its own type"
+)]
+fn insert(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    entry: &Entry,
+    sender: AccountId,
+    message_id: MessageId,
+    (body, raw, reason): (&str, &[u8], &str),
+    sent_ms: u64,
+    devices: u32,
+) -> Result<(), ClientError> {
+    let new = NewMessage {
+        chat_id: row.chat_id,
+        message_id,
+        sender,
+        own: false,
+        body,
+        raw,
+        reason,
+        sent_ms,
+    };
+    let is_new = step.tx.insert_message(&new)?;
+    step.tx
+        .place_message(sender, message_id, &position(row, entry, devices))?;
+    row.want_delivered = entry.seq;
+    let written = step.tx.message(sender, message_id)?;
+    if let Some(written) = written {
+        if written.is_read {
+            // Read as the request's first text before its place in the log was known.
+            row.want_read = row.want_read.max(entry.seq);
+        }
+        if is_new {
+            let shown = show(step.tx, step.own, &written)?;
+            step.events.push(Event::Received(shown));
+        }
+    }
+    Ok(())
+}
+
+/// The sender's clock, within a day of the server's day stamp.
+fn clamp(sent_ms: u64, day: Day) -> u64 {
+    let start = day.start_ms();
+    sent_ms.clamp(
+        start.saturating_sub(Day::MS),
+        start.saturating_add(2 * Day::MS),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sender's clock moves a message by at most a day around the server's day.
+    #[test]
+    fn times_are_clamped_to_the_day_stamp() {
+        let day = Day(20_000);
+        let noon = day.start_ms() + Day::MS / 2;
+        assert_eq!(clamp(noon, day), noon);
+        assert_eq!(clamp(0, day), day.start_ms() - Day::MS);
+        assert_eq!(clamp(u64::MAX, day), day.start_ms() + 2 * Day::MS);
+    }
+}

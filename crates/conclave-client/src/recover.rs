@@ -1,0 +1,78 @@
+//! Conversations that cannot go on: retired here, continued in a successor by whoever writes next.
+//!
+//! Two people see one chat all the while. What was not read back from the old log is sealed again for the
+//! new one under the same message ids, so nothing is lost and nothing is shown twice (C-052).
+
+use conclave_proto::id::LogId;
+use conclave_proto::limits::SUCCESSOR_SPACING_MS;
+
+use crate::engine::Step;
+use crate::error::ClientError;
+use crate::store::{ChatStage, ConversationRow, OutboxKind, Stage};
+
+/// Takes a conversation out of use. Its keys stay for its successor's binding, its rows for history.
+pub(crate) fn retire(step: &mut Step<'_>, mut row: ConversationRow) -> Result<(), ClientError> {
+    row.stage = Stage::Broken;
+    row.create_request = None;
+    row.pending_bundle = None;
+    step.tx.put_conversation(&row)?;
+    release(step, row.log_id)
+}
+
+/// Frees what was sealed for a log: texts go to the live log, receipts and profiles are void.
+pub(crate) fn release(step: &mut Step<'_>, log_id: LogId) -> Result<(), ClientError> {
+    for sealed in step.tx.sealed_outbox(log_id)? {
+        if sealed.kind == OutboxKind::Text {
+            step.tx.unseal_outbox(&sealed)?;
+        }
+    }
+    step.tx.drop_silent_outbox(log_id)?;
+    Ok(())
+}
+
+/// A conversation broke: retire it; the chat goes on by itself at most once an hour, else the person is asked.
+pub(crate) fn break_off(
+    step: &mut Step<'_>,
+    mut row: ConversationRow,
+    reason: &str,
+) -> Result<(), ClientError> {
+    let conversations = step.tx.conversations_of(row.chat_id)?;
+    let last_ms = conversations
+        .iter()
+        .map(|row| row.recovered_ms)
+        .max()
+        .unwrap_or(0);
+    let too_soon = last_ms != 0 && step.now_ms.saturating_sub(last_ms) < SUCCESSOR_SPACING_MS;
+    row.recovered_ms = step.now_ms;
+    let (chat_id, log_id) = (row.chat_id, row.log_id);
+    retire(step, row)?;
+    if let Some(mut chat) = step.tx.chat(chat_id)? {
+        if chat.live_log == Some(log_id) {
+            chat.live_log = None;
+        }
+        if too_soon && chat.stage == ChatStage::Open {
+            chat.stage = ChatStage::Paused;
+            reason.clone_into(&mut chat.reason);
+        }
+        step.tx.put_chat(&chat)?;
+    }
+    step.warn(format!(
+        "a conversation could not go on ({reason}); it continues in a new one with the next message"
+    ));
+    Ok(())
+}
+
+/// Stops a chat until the person decides; the conversation stays where it is.
+pub(crate) fn pause(
+    step: &mut Step<'_>,
+    row: &ConversationRow,
+    reason: &str,
+) -> Result<(), ClientError> {
+    if let Some(mut chat) = step.tx.chat(row.chat_id)? {
+        chat.stage = ChatStage::Paused;
+        reason.clone_into(&mut chat.reason);
+        step.tx.put_chat(&chat)?;
+    }
+    step.warn(format!("a chat is paused: {reason}"));
+    Ok(())
+}

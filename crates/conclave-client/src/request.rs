@@ -1,0 +1,405 @@
+//! First contact, the other end: inbox items become requests; accepted ones become conversations.
+//!
+//! Nothing is fetched, joined or committed before the person accepts (C-039). Contacts need no second
+//! acceptance: a new conversation with the pinned identity is joined at once, as both wrote first (C-058)
+//! or as a successor (C-059).
+
+use conclave_core::conversation::join::join;
+use conclave_core::conversation::{Conversation, JoinError, Joined, RebootPsk};
+use conclave_core::inbox_item::{self, InboxItem, ItemError, WelcomePointer};
+use conclave_core::intro::Introduced;
+use conclave_core::sealed_blob;
+use conclave_proto::ErrorCode;
+use conclave_proto::account::AccountStates;
+use conclave_proto::codec;
+use conclave_proto::hello::Role;
+use conclave_proto::id::{AccountId, Day, Incarnation, LogId};
+use conclave_proto::log::Head;
+
+use crate::contact::{Judged, accept_states, look_up, new_chat};
+use crate::driver::{Net, Shared, broken};
+use crate::engine::{Step, show};
+use crate::error::ClientError;
+use crate::event::Event;
+use crate::store::{
+    ChatRow, ChatStage, ContactRow, ConversationRow, InvitationRow, NewMessage, OutboxKind, Stage,
+};
+use crate::transport::{TransportError, calls};
+
+/// Step 2 of a round: every item becomes rows in one transaction, then is acknowledged.
+pub(crate) async fn read_inbox(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
+    if !net.inbox_moved {
+        return Ok(());
+    }
+    let (account, _) = net.connection(Role::Account).await?;
+    let mut after = 0;
+    loop {
+        let page = calls::read_inbox(account.as_ref(), after).await?;
+        let mut done = Vec::with_capacity(page.items.len());
+        for item in &page.items {
+            if item.number <= after {
+                return Err(TransportError::Protocol("inbox items do not grow"));
+            }
+            after = item.number;
+            let taken = shared.engine().step(|step| take(step, &item.item));
+            let taken = taken.map_err(|error| broken(shared, &error))?;
+            net.progress = true;
+            if let Some(asker) = taken.confirm {
+                confirm(shared, net, &asker).await?;
+            }
+            if taken.acknowledge {
+                done.push(item.number);
+            }
+        }
+        if !done.is_empty() {
+            calls::ack_inbox(account.as_ref(), done).await?;
+        }
+        if !page.more {
+            net.inbox_moved = false;
+            return Ok(());
+        }
+    }
+}
+
+/// What an item led to.
+#[derive(Default)]
+struct Taken {
+    /// The rows are on disk, or it is void: the server may delete it.
+    acknowledge: bool,
+    /// Look this identifier up: somebody says that it is theirs.
+    confirm: Option<String>,
+}
+
+const VOID: Taken = Taken {
+    acknowledge: true,
+    confirm: None,
+};
+
+/// Opens one item and writes what it says.
+fn take(step: &mut Step<'_>, bytes: &[u8]) -> Result<Taken, ClientError> {
+    let pointer = match inbox_item::open(bytes, &step.own.account.device) {
+        Ok(InboxItem::Welcome(pointer)) => pointer,
+        // A newer program of ours may know it: it stays on the server.
+        Err(ItemError::UnknownKind) => return Ok(Taken::default()),
+        Err(_) => return Ok(VOID),
+    };
+    if step.tx.conversation(pointer.log_id)?.is_some() {
+        return Ok(VOID);
+    }
+    let device = &step.own.account.device;
+    // C-039: signed for this device, this log, these days, by a device of its state.
+    let Ok(introduced) = pointer
+        .intro
+        .verify(device, pointer.log_id, Day::of_ms(step.now_ms))
+    else {
+        return Ok(VOID);
+    };
+    let sender = introduced.sender.state().content.account_id;
+    if sender == device.account_id {
+        return Ok(VOID);
+    }
+    let states = AccountStates {
+        states: vec![introduced.sender.state().to_bytes()],
+        certs: introduced
+            .sender
+            .certs()
+            .iter()
+            .map(conclave_proto::account::DeviceCert::to_bytes)
+            .collect(),
+    };
+    match accept_states(step, None, &states) {
+        Ok(Judged::Accepted(contact)) => introduce(step, *contact, &introduced, &pointer),
+        // Changed: kept for when the person accepts the new identity. Gaps close with the next lookup.
+        Ok(Judged::Stopped | Judged::Fetch(..)) => {
+            if let Some(chat) = step.tx.chat_with(sender)? {
+                invite_row(step, &chat, sender, &pointer)?;
+            }
+            Ok(Taken {
+                acknowledge: true,
+                confirm: Some(introduced.greeting.identifier.to_string()),
+            })
+        }
+        Err(ClientError::WrongServer(_)) => Ok(VOID),
+        Err(error) => Err(error),
+    }
+}
+
+/// Somebody whose identity holds: a contact's invitation, or a stranger's request.
+fn introduce(
+    step: &mut Step<'_>,
+    mut contact: ContactRow,
+    introduced: &Introduced,
+    pointer: &WelcomePointer,
+) -> Result<Taken, ClientError> {
+    // A blocked or declined inviter learns nothing and changes nothing.
+    if contact.blocked {
+        return Ok(VOID);
+    }
+    let sender = contact.pin.account_id;
+    let known_chat = step.tx.chat_with(sender)?;
+    if known_chat
+        .as_ref()
+        .is_some_and(|chat| chat.stage == ChatStage::Declined)
+    {
+        return Ok(VOID);
+    }
+    let greeting = &introduced.greeting;
+    if contact.identifier.is_empty() || !contact.confirmed {
+        contact.identifier = greeting.identifier.to_string();
+    }
+    contact.own_name.clone_from(&greeting.name);
+    contact.capability = greeting.capability.as_bytes().to_vec();
+    step.tx.put_contact(&contact)?;
+    let chat = match known_chat {
+        Some(chat) => chat,
+        None => {
+            let stage = if contact.accepted {
+                ChatStage::Open
+            } else {
+                ChatStage::Request
+            };
+            let chat = new_chat(step, sender, stage);
+            step.tx.put_chat(&chat)?;
+            chat
+        }
+    };
+    invite_row(step, &chat, sender, pointer)?;
+    if let Some(first) = &greeting.first {
+        let is_new = step.tx.insert_message(&NewMessage {
+            chat_id: chat.chat_id,
+            message_id: first.message_id,
+            sender,
+            own: false,
+            body: &first.body,
+            raw: &[],
+            reason: "",
+            sent_ms: first.sent_ms,
+        })?;
+        if let (true, Some(row)) = (is_new, step.tx.message(sender, first.message_id)?) {
+            let shown = show(step.tx, step.own, &row)?;
+            step.events.push(Event::Received(shown));
+        }
+    }
+    if chat.stage == ChatStage::Request {
+        step.events.push(Event::Requested { chat: chat.chat_id });
+    }
+    let confirm = (!contact.confirmed).then(|| contact.identifier.clone());
+    Ok(Taken {
+        acknowledge: true,
+        confirm,
+    })
+}
+
+fn invite_row(
+    step: &Step<'_>,
+    chat: &ChatRow,
+    account_id: AccountId,
+    pointer: &WelcomePointer,
+) -> Result<(), ClientError> {
+    let row = InvitationRow {
+        log_id: pointer.log_id,
+        chat_id: chat.chat_id,
+        account_id,
+        pointer: codec::encode(pointer),
+        received_ms: step.now_ms,
+    };
+    Ok(step.tx.put_invitation(&row)?)
+}
+
+/// Checks by a lookup of our own that the identifier leads to whoever claims it. A refusal leaves them unconfirmed.
+async fn confirm(shared: &Shared, net: &mut Net, identifier: &str) -> Result<(), TransportError> {
+    match look_up(shared, net, identifier).await {
+        Ok(_) => Ok(()),
+        Err(TransportError::Refused(refusal))
+            if matches!(
+                refusal.code(),
+                ErrorCode::NotFound | ErrorCode::RateLimited | ErrorCode::BadRequest
+            ) =>
+        {
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Step 3 of a round: invitations of open chats are joined.
+pub(crate) async fn join_accepted(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
+    let invitations = shared.engine().look(|tx, _| Ok(tx.open_invitations()?));
+    for invitation in invitations.map_err(|error| broken(shared, &error))? {
+        join_one(shared, net, &invitation).await?;
+    }
+    Ok(())
+}
+
+async fn join_one(
+    shared: &Shared,
+    net: &mut Net,
+    invitation: &InvitationRow,
+) -> Result<(), TransportError> {
+    let Ok(pointer) = codec::parse_exact::<WelcomePointer>(&invitation.pointer) else {
+        return give_up(shared, invitation, "it is damaged");
+    };
+    let mut opened = Vec::new();
+    for blob in [&pointer.welcome, &pointer.tree] {
+        let (blobs, _) = net.connection(Role::Blobs).await?;
+        let bytes = match calls::fetch_blob(blobs.as_ref(), net.pass()?, blob.blob_id).await {
+            Ok(bytes) => bytes,
+            Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::NotFound => {
+                return give_up(
+                    shared,
+                    invitation,
+                    "it is older than the server keeps invitations",
+                );
+            }
+            Err(error) => return Err(error),
+        };
+        match sealed_blob::open(blob, &bytes) {
+            Ok(plain) => opened.push(plain),
+            Err(_) => return give_up(shared, invitation, "the server changed it"),
+        }
+    }
+    net.progress = true;
+    let [welcome, tree] = opened.as_slice() else {
+        return Ok(());
+    };
+    let joined = shared.engine().step(|step| {
+        let result = step.tx.attempt(|| try_join(step, &pointer, welcome, tree));
+        match result {
+            Ok(joined) => settle(step, invitation, &pointer, joined).map(|()| None),
+            Err(Attempt::Store(error)) => Err(error.into()),
+            Err(Attempt::Refused(JoinError::Failed(error))) => {
+                Err(ClientError::Store(error.to_string()))
+            }
+            Err(Attempt::Refused(error)) => Ok(Some(error.to_string())),
+        }
+    });
+    match joined.map_err(|error| broken(shared, &error))? {
+        None => {
+            net.moved.insert(invitation.log_id);
+            Ok(())
+        }
+        Some(reason) => give_up(shared, invitation, &reason),
+    }
+}
+
+enum Attempt {
+    Store(crate::store::StoreError),
+    Refused(JoinError),
+}
+
+impl From<crate::store::StoreError> for Attempt {
+    fn from(error: crate::store::StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+fn try_join(
+    step: &Step<'_>,
+    pointer: &WelcomePointer,
+    welcome: &[u8],
+    tree: &[u8],
+) -> Result<Joined, Attempt> {
+    let accounts = step.tx.known_accounts(&step.own.known);
+    let psks = old_psks(step, pointer.log_id).map_err(Attempt::Store)?;
+    join(
+        step.outside(),
+        &accounts,
+        pointer.log_id,
+        welcome,
+        tree,
+        &psks,
+    )
+    .map_err(Attempt::Refused)
+}
+
+/// What older conversations of the same chat left to bind a successor with.
+fn old_psks(step: &Step<'_>, log_id: LogId) -> Result<Vec<RebootPsk>, crate::store::StoreError> {
+    let mut psks = Vec::new();
+    let chat_id = step
+        .tx
+        .open_invitations()?
+        .into_iter()
+        .find(|row| row.log_id == log_id)
+        .map(|row| row.chat_id);
+    let Some(chat_id) = chat_id else {
+        return Ok(psks);
+    };
+    for row in step.tx.conversations_of(chat_id)? {
+        let group = Conversation::load(step.tx, row.log_id);
+        if let Ok(Some(group)) = group {
+            let found = group.reboot_psks(step.tx);
+            psks.extend(found.map_err(|error| crate::store::StoreError(error.to_string()))?);
+        }
+    }
+    Ok(psks)
+}
+
+/// A joined conversation becomes rows; the chat's live one is chosen by rule (C-058, C-059).
+fn settle(
+    step: &mut Step<'_>,
+    invitation: &InvitationRow,
+    pointer: &WelcomePointer,
+    joined: Joined,
+) -> Result<(), ClientError> {
+    let log_id = pointer.log_id;
+    step.tx.delete_invitation(log_id)?;
+    // The person behind the welcome is the one whose intro was accepted: the same pinned account.
+    if joined.inviter.account_id != invitation.account_id {
+        return Err(ClientError::WrongServer(
+            "an invitation and its welcome are by different people".into(),
+        ));
+    }
+    let head = Head {
+        epoch: joined.conversation.epoch(),
+        seq: pointer.start_seq,
+        hash: pointer.start_hash,
+        incarnation: Incarnation(0),
+    };
+    let ordinal = step.tx.next_ordinal(invitation.chat_id)?;
+    let mut row = ConversationRow::new(
+        log_id,
+        invitation.chat_id,
+        ordinal,
+        Stage::Live,
+        head,
+        step.now_ms,
+    );
+    // C-057: soon after joining, with the first send, a leaf of our own replaces the key package's.
+    row.update_due = true;
+    step.tx.put_conversation(&row)?;
+    step.tx.put_chain(log_id, head.seq, head.hash)?;
+    step.tx
+        .push_outbox(invitation.chat_id, Some(log_id), None, OutboxKind::Profile)?;
+    let Some(mut chat) = step.tx.chat(invitation.chat_id)? else {
+        return Ok(());
+    };
+    chat.live_log = Some(winner(chat.live_log, &joined, log_id));
+    Ok(step.tx.put_chat(&chat)?)
+}
+
+/// Which of two logs a pair goes on in: a successor beats its predecessor, else the smaller id wins.
+fn winner(live: Option<LogId>, joined: &Joined, new: LogId) -> LogId {
+    match live {
+        None => new,
+        // C-059: the inviter is the pinned contact; the context names what it continues.
+        Some(live) if joined.conversation.context().successor_of == Some(live) => new,
+        // C-058
+        Some(live) => live.min(new),
+    }
+}
+
+/// An invitation that cannot be taken is void; people are told why and what to do.
+fn give_up(
+    shared: &Shared,
+    invitation: &InvitationRow,
+    reason: &str,
+) -> Result<(), TransportError> {
+    let done = shared.engine().step(|step| {
+        step.tx.delete_invitation(invitation.log_id)?;
+        step.warn(format!(
+            "an invitation cannot be taken ({reason}); write to the other person to start anew"
+        ));
+        Ok(())
+    });
+    done.map_err(|error| broken(shared, &error))
+}

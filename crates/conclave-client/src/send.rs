@@ -1,0 +1,82 @@
+//! Queueing a message: checked, written down, its id returned. The driver does the rest.
+
+use conclave_proto::id::{ChatId, MessageId};
+use conclave_proto::limits::TEXT_BYTES_MAX;
+
+use crate::engine::{Step, person, show};
+use crate::error::ClientError;
+use crate::store::{ChatStage, ContactRow, NewMessage, OutboxKind};
+use crate::view::Message;
+
+/// Writes a text down as queued (tx 1 of its way).
+pub(crate) fn queue(
+    step: &mut Step<'_>,
+    chat_id: ChatId,
+    text: &str,
+) -> Result<Message, ClientError> {
+    check_text(text)?;
+    check_chat(step, chat_id)?;
+    let message_id = MessageId::random(step.env);
+    let sender = step.own.account.device.account_id;
+    step.tx.insert_message(&NewMessage {
+        chat_id,
+        message_id,
+        sender,
+        own: true,
+        body: text,
+        raw: &[],
+        reason: "",
+        sent_ms: step.now_ms,
+    })?;
+    step.tx
+        .push_outbox(chat_id, None, Some(message_id), OutboxKind::Text)?;
+    let row = step.tx.message(sender, message_id)?;
+    let row =
+        row.ok_or_else(|| ClientError::Broken("a message vanished while it was queued".into()))?;
+    show(step.tx, step.own, &row)
+}
+
+/// Refuses texts that no message can hold, before anything changes.
+pub(crate) fn check_text(text: &str) -> Result<(), ClientError> {
+    if text.is_empty() {
+        return Err(ClientError::BadInput(
+            "the message is empty; write something".into(),
+        ));
+    }
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(ClientError::TooLarge(format!(
+            "the message has {} bytes; at most {TEXT_BYTES_MAX} fit, send it in parts",
+            text.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Whether this user may write in a chat now; says what to do when not.
+pub(crate) fn check_chat(step: &Step<'_>, chat_id: ChatId) -> Result<ContactRow, ClientError> {
+    let chat = step
+        .tx
+        .chat(chat_id)?
+        .ok_or_else(|| ClientError::NotFound(format!("there is no chat {chat_id}")))?;
+    let contact = step.tx.contact(chat.account_id)?;
+    let contact = contact.ok_or_else(|| ClientError::Broken("a chat lost its contact".into()))?;
+    let who = person(step.tx, chat.account_id)?.identifier;
+    if contact.blocked {
+        return Err(ClientError::NotAllowed(format!(
+            "{who} is blocked; run `conclave contact unblock {who}` first"
+        )));
+    }
+    if contact.changed.is_some() {
+        return Err(ClientError::IdentityChanged(who));
+    }
+    match chat.stage {
+        ChatStage::Open => Ok(contact),
+        ChatStage::Request | ChatStage::Declined => Err(ClientError::NotAllowed(format!(
+            "{who} asks to talk to you; run `conclave request accept {who}` first"
+        ))),
+        ChatStage::Paused => Err(ClientError::NotAllowed(format!(
+            "the chat is paused: {}; to go on run `conclave safety accept {who}`",
+            chat.reason
+        ))),
+    }
+}

@@ -1,0 +1,182 @@
+//! People: pins, accepted states, names, blocks.
+
+use conclave_core::credential::{Accounts, KnownAccount};
+use conclave_core::pin::Pin;
+use conclave_proto::account::{AccountState, AccountStates, DeviceCert};
+use conclave_proto::id::{AccountId, Hash32, IdentityFingerprint};
+use prost::Message as _;
+use rusqlite::{OptionalExtension as _, Row, params};
+
+use super::{StoreError, Tx, counter, id, int};
+
+/// One person.
+#[derive(Debug, Clone)]
+pub(crate) struct ContactRow {
+    /// What was accepted first, and followed since.
+    pub(crate) pin: Pin,
+    /// Normalised phone number or e-mail address.
+    pub(crate) identifier: String,
+    /// Given by this user; may be empty.
+    pub(crate) given_name: String,
+    /// Chosen by themselves; may be empty.
+    pub(crate) own_name: String,
+    /// The accepted state and its certificates, encoded.
+    pub(crate) states: AccountStates,
+    /// States that contradict the pin, until the person decides.
+    pub(crate) changed: Option<AccountStates>,
+    /// What they gave us to post and claim with; empty when nothing yet.
+    pub(crate) capability: Vec<u8>,
+    /// Whether a lookup of our own led from the identifier to this account.
+    pub(crate) confirmed: bool,
+    /// Whether we accepted their request or wrote first.
+    pub(crate) accepted: bool,
+    /// Whether they are blocked.
+    pub(crate) blocked: bool,
+    /// Whether safety numbers were compared.
+    pub(crate) verified: bool,
+    /// When the identifier was last looked up, ms since 1970-01-01 UTC.
+    pub(crate) checked_ms: u64,
+}
+
+impl ContactRow {
+    /// The name to show: the user's own, else theirs, else none.
+    pub(crate) fn name(&self) -> &str {
+        if self.given_name.is_empty() {
+            &self.own_name
+        } else {
+            &self.given_name
+        }
+    }
+
+    /// Parses and verifies the accepted state.
+    pub(crate) fn known(&self) -> Option<KnownAccount> {
+        let server_id = AccountState::parse(self.states.states.last()?)
+            .ok()?
+            .content
+            .server_id;
+        parse_known(server_id, &self.states)
+    }
+}
+
+/// Parses the newest state with its certificates and verifies all signatures.
+pub(crate) fn parse_known(
+    server_id: conclave_proto::id::ServerId,
+    states: &AccountStates,
+) -> Option<KnownAccount> {
+    let state = AccountState::parse(states.states.last()?).ok()?;
+    let certs: Result<Vec<_>, _> = states
+        .certs
+        .iter()
+        .map(|cert| DeviceCert::parse(cert))
+        .collect();
+    KnownAccount::new(server_id, state, certs.ok()?).ok()
+}
+
+fn contact(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
+    let states = |bytes: Vec<u8>| AccountStates::decode(bytes.as_slice()).unwrap_or_default();
+    Ok(ContactRow {
+        pin: Pin {
+            account_id: AccountId::new(id(row, "account_id")?),
+            identity_fingerprint: IdentityFingerprint::new(id(row, "fingerprint")?),
+            generation: row.get("generation")?,
+            seq: counter(row, "state_seq")?,
+            hash: Hash32::new(id(row, "state_hash")?),
+        },
+        identifier: row.get("identifier")?,
+        given_name: row.get("given_name")?,
+        own_name: row.get("own_name")?,
+        states: states(row.get("states")?),
+        changed: row.get::<_, Option<Vec<u8>>>("changed")?.map(states),
+        capability: row.get("capability")?,
+        confirmed: row.get("confirmed")?,
+        accepted: row.get("accepted")?,
+        blocked: row.get("blocked")?,
+        verified: row.get("verified")?,
+        checked_ms: counter(row, "checked_ms")?,
+    })
+}
+
+impl Tx<'_> {
+    /// One person by account.
+    pub(crate) fn contact(&self, account: AccountId) -> Result<Option<ContactRow>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT * FROM contact WHERE account_id = ?1")?;
+        Ok(statement
+            .query_row([account.as_bytes()], contact)
+            .optional()?)
+    }
+
+    /// The person whose account an identifier is pinned to. Identifiers that were only claimed do not count.
+    pub(crate) fn contact_by_identifier(
+        &self,
+        identifier: &str,
+    ) -> Result<Option<ContactRow>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT * FROM contact WHERE identifier = ?1 ORDER BY confirmed DESC, accepted DESC LIMIT 1",
+        )?;
+        Ok(statement.query_row([identifier], contact).optional()?)
+    }
+
+    /// Everybody, by name and identifier.
+    pub(crate) fn contacts(&self) -> Result<Vec<ContactRow>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare("SELECT * FROM contact ORDER BY given_name, own_name, identifier")?;
+        let rows = statement.query_map([], contact)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Writes one person whole.
+    pub(crate) fn put_contact(&self, row: &ContactRow) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached(
+                "INSERT OR REPLACE INTO contact (account_id, identifier, given_name, own_name, fingerprint,
+                 generation, state_seq, state_hash, states, changed, capability, confirmed, accepted, blocked,
+                 verified, checked_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+            )?
+            .execute(params![
+                row.pin.account_id.as_bytes(),
+                row.identifier,
+                row.given_name,
+                row.own_name,
+                row.pin.identity_fingerprint.as_bytes(),
+                row.pin.generation,
+                int(row.pin.seq),
+                row.pin.hash.as_bytes(),
+                row.states.encode_to_vec(),
+                row.changed.as_ref().map(prost::Message::encode_to_vec),
+                row.capability,
+                row.confirmed,
+                row.accepted,
+                row.blocked,
+                row.verified,
+                int(row.checked_ms),
+            ])?;
+        Ok(())
+    }
+}
+
+/// Accepted accounts as leaf checks need them, inside the transaction; the own account included.
+pub(crate) struct Known<'a> {
+    tx: &'a Tx<'a>,
+    own: &'a KnownAccount,
+}
+
+impl<'a> Tx<'a> {
+    /// Accepted accounts on this transaction.
+    pub(crate) fn known_accounts(&'a self, own: &'a KnownAccount) -> Known<'a> {
+        Known { tx: self, own }
+    }
+}
+
+impl Accounts for Known<'_> {
+    fn known(&self, account: AccountId) -> Option<KnownAccount> {
+        if account == self.own.state().content.account_id {
+            return Some(self.own.clone());
+        }
+        // Someone whose key changed is known by what was pinned: their old leaves hold, new ones do not.
+        self.tx.contact(account).ok()??.known()
+    }
+}

@@ -1,0 +1,149 @@
+//! First contact: invitations that came in, sealed items that must go out.
+
+use conclave_proto::id::{AccountId, ChatId, DeviceId, LogId};
+use rusqlite::{OptionalExtension as _, Row, params};
+
+use super::{StoreError, Tx, counter, id, int};
+
+/// An invitation received and not joined yet.
+#[derive(Debug, Clone)]
+pub(crate) struct InvitationRow {
+    /// The conversation it leads to.
+    pub(crate) log_id: LogId,
+    /// The chat it belongs to.
+    pub(crate) chat_id: ChatId,
+    /// Who invites.
+    pub(crate) account_id: AccountId,
+    /// The opened pointer, encoded.
+    pub(crate) pointer: Vec<u8>,
+    /// When it came, ms since 1970-01-01 UTC.
+    pub(crate) received_ms: u64,
+}
+
+/// A sealed item that must be posted.
+#[derive(Debug, Clone)]
+pub(crate) struct PostRow {
+    /// Its number.
+    pub(crate) id: i64,
+    /// To whom.
+    pub(crate) account_id: AccountId,
+    /// To which device.
+    pub(crate) device_id: DeviceId,
+    /// The sealed bytes.
+    pub(crate) item: Vec<u8>,
+    /// Not before this, ms since 1970-01-01 UTC.
+    pub(crate) due_ms: u64,
+}
+
+fn invitation(row: &Row<'_>) -> rusqlite::Result<InvitationRow> {
+    Ok(InvitationRow {
+        log_id: LogId::new(id(row, "log_id")?),
+        chat_id: ChatId::new(id(row, "chat_id")?),
+        account_id: AccountId::new(id(row, "account_id")?),
+        pointer: row.get("pointer")?,
+        received_ms: counter(row, "received_ms")?,
+    })
+}
+
+impl Tx<'_> {
+    /// Keeps an invitation; the same log again is kept once.
+    pub(crate) fn put_invitation(&self, row: &InvitationRow) -> Result<(), StoreError> {
+        self.0.execute(
+            "INSERT OR IGNORE INTO invitation (log_id, chat_id, account_id, pointer, received_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                row.log_id.as_bytes(),
+                row.chat_id.as_bytes(),
+                row.account_id.as_bytes(),
+                row.pointer,
+                int(row.received_ms)
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Invitations of a chat, oldest first.
+    pub(crate) fn invitations_of(&self, chat_id: ChatId) -> Result<Vec<InvitationRow>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT * FROM invitation WHERE chat_id = ?1 ORDER BY received_ms")?;
+        let rows = statement.query_map([chat_id.as_bytes()], invitation)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Invitations that can be joined: their chats are open.
+    pub(crate) fn open_invitations(&self) -> Result<Vec<InvitationRow>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT invitation.* FROM invitation JOIN chat USING (chat_id)
+             WHERE chat.stage = 'open' ORDER BY received_ms",
+        )?;
+        let rows = statement.query_map([], invitation)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// An invitation is joined or void.
+    pub(crate) fn delete_invitation(&self, log_id: LogId) -> Result<(), StoreError> {
+        self.0.execute(
+            "DELETE FROM invitation WHERE log_id = ?1",
+            [log_id.as_bytes()],
+        )?;
+        Ok(())
+    }
+
+    /// Queues a sealed item.
+    pub(crate) fn push_post(
+        &self,
+        log_id: LogId,
+        to: (AccountId, DeviceId),
+        item: &[u8],
+        due_ms: u64,
+    ) -> Result<(), StoreError> {
+        self.0.execute(
+            "INSERT INTO post (log_id, account_id, device_id, item, due_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![log_id.as_bytes(), to.0.as_bytes(), to.1.as_bytes(), item, int(due_ms)],
+        )?;
+        Ok(())
+    }
+
+    /// The item that is due first among those whose log the server has.
+    pub(crate) fn next_post(&self) -> Result<Option<PostRow>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT post.* FROM post JOIN conversation USING (log_id)
+             WHERE conversation.create_request IS NULL ORDER BY due_ms, post.id LIMIT 1",
+        )?;
+        let row = statement.query_row([], |row| {
+            Ok(PostRow {
+                id: row.get("id")?,
+                account_id: AccountId::new(id(row, "account_id")?),
+                device_id: DeviceId::new(id(row, "device_id")?),
+                item: row.get("item")?,
+                due_ms: counter(row, "due_ms")?,
+            })
+        });
+        Ok(row.optional()?)
+    }
+
+    /// An item is posted or void.
+    pub(crate) fn delete_post(&self, id: i64) -> Result<(), StoreError> {
+        self.0.execute("DELETE FROM post WHERE id = ?1", [id])?;
+        Ok(())
+    }
+
+    /// Tries a post again later, at `due_ms`.
+    pub(crate) fn delay_post(&self, id: i64, due_ms: u64) -> Result<(), StoreError> {
+        self.0.execute(
+            "UPDATE post SET due_ms = ?2 WHERE id = ?1",
+            params![id, int(due_ms)],
+        )?;
+        Ok(())
+    }
+
+    /// Items not posted yet.
+    pub(crate) fn posts_waiting(&self) -> Result<u64, StoreError> {
+        Ok(self
+            .0
+            .query_row("SELECT count(*) AS n FROM post", [], |row| {
+                counter(row, "n")
+            })?)
+    }
+}

@@ -1,0 +1,257 @@
+//! Message rows: own and others', in the order of their logs.
+
+use conclave_proto::id::{AccountId, ChatId, Epoch, LogId, MessageId, Seq};
+use rusqlite::{OptionalExtension as _, Row, params};
+
+use super::{StoreError, Tx, id, int, optional_counter};
+use crate::view::MessageState;
+
+/// One message.
+#[derive(Debug, Clone)]
+pub(crate) struct MessageRow {
+    /// Its chat.
+    pub(crate) chat_id: ChatId,
+    /// The message.
+    pub(crate) message_id: MessageId,
+    /// Who wrote it.
+    pub(crate) sender: AccountId,
+    /// Whether this account wrote it.
+    pub(crate) own: bool,
+    /// Text; empty for content of an unknown kind.
+    pub(crate) body: String,
+    /// Content that this version does not know, whole; empty else.
+    pub(crate) raw: Vec<u8>,
+    /// How far it got.
+    pub(crate) state: MessageState,
+    /// Why it failed or cannot be shown.
+    pub(crate) reason: String,
+    /// Position there.
+    pub(crate) seq: Option<u64>,
+    /// Epoch of its entry.
+    pub(crate) epoch: Option<u64>,
+    /// Other devices it is encrypted to.
+    pub(crate) devices: u32,
+    /// When it was written, ms since 1970-01-01 UTC, clamped.
+    pub(crate) sent_ms: u64,
+    /// Whether this user has read it.
+    pub(crate) is_read: bool,
+}
+
+/// A message to be written.
+#[derive(Debug, Clone)]
+pub(crate) struct NewMessage<'a> {
+    /// Its chat.
+    pub(crate) chat_id: ChatId,
+    /// The message.
+    pub(crate) message_id: MessageId,
+    /// Who wrote it.
+    pub(crate) sender: AccountId,
+    /// Whether this account wrote it.
+    pub(crate) own: bool,
+    /// Text.
+    pub(crate) body: &'a str,
+    /// Content of an unknown kind.
+    pub(crate) raw: &'a [u8],
+    /// Why it cannot be shown.
+    pub(crate) reason: &'a str,
+    /// When it was written, ms since 1970-01-01 UTC, clamped.
+    pub(crate) sent_ms: u64,
+}
+
+/// Where an entry stands.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Position {
+    /// Log.
+    pub(crate) log_id: LogId,
+    /// Place of that log in its chat.
+    pub(crate) ordinal: u64,
+    /// Place in the log.
+    pub(crate) seq: Seq,
+    /// Epoch.
+    pub(crate) epoch: Epoch,
+    /// Other devices in the group.
+    pub(crate) devices: u32,
+}
+
+fn message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
+    Ok(MessageRow {
+        chat_id: ChatId::new(id(row, "chat_id")?),
+        message_id: MessageId::new(id(row, "message_id")?),
+        sender: AccountId::new(id(row, "sender")?),
+        own: row.get("own")?,
+        body: row.get("body")?,
+        raw: row.get("raw")?,
+        state: MessageState::from_name(&row.get::<_, String>("state")?)
+            .unwrap_or(MessageState::Failed),
+        reason: row.get("reason")?,
+        seq: optional_counter(row, "seq")?,
+        epoch: optional_counter(row, "epoch")?,
+        devices: row.get("devices")?,
+        sent_ms: super::counter(row, "sent_ms")?,
+        is_read: row.get("is_read")?,
+    })
+}
+
+impl Tx<'_> {
+    /// Writes a message unless (sender, id) is known already: the first one stays (C-052). Whether it was written.
+    pub(crate) fn insert_message(&self, new: &NewMessage<'_>) -> Result<bool, StoreError> {
+        let state = if new.own {
+            MessageState::Queued
+        } else {
+            MessageState::Received
+        };
+        let written = self
+            .0
+            .prepare_cached(
+                "INSERT OR IGNORE INTO message (chat_id, message_id, sender, own, body, raw, state, reason,
+                 sent_ms, is_read) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?4)",
+            )?
+            .execute(params![
+                new.chat_id.as_bytes(),
+                new.message_id.as_bytes(),
+                new.sender.as_bytes(),
+                new.own,
+                new.body,
+                new.raw,
+                state.name(),
+                new.reason,
+                int(new.sent_ms),
+            ])?;
+        Ok(written == 1)
+    }
+
+    /// Gives a message its place, unless it has one.
+    pub(crate) fn place_message(
+        &self,
+        sender: AccountId,
+        message_id: MessageId,
+        at: &Position,
+    ) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached(
+                "UPDATE message SET log_id = ?3, ordinal = ?4, seq = ?5, epoch = ?6, devices = ?7
+                 WHERE sender = ?1 AND message_id = ?2 AND seq IS NULL",
+            )?
+            .execute(params![
+                sender.as_bytes(),
+                message_id.as_bytes(),
+                at.log_id.as_bytes(),
+                int(at.ordinal),
+                int(at.seq.0),
+                int(at.epoch.0),
+                at.devices,
+            ])?;
+        Ok(())
+    }
+
+    /// Sets an own message's state and reason.
+    pub(crate) fn set_message_state(
+        &self,
+        message_id: MessageId,
+        state: MessageState,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached(
+                "UPDATE message SET state = ?2, reason = ?3 WHERE message_id = ?1 AND own = 1",
+            )?
+            .execute(params![message_id.as_bytes(), state.name(), reason])?;
+        Ok(())
+    }
+
+    /// Own messages of a log up to `seq` that are not at `state` yet become it; which ones.
+    pub(crate) fn raise_messages(
+        &self,
+        log_id: LogId,
+        seq: u64,
+        from: &[MessageState],
+        state: MessageState,
+    ) -> Result<Vec<MessageId>, StoreError> {
+        let mut raised = Vec::new();
+        for lower in from {
+            let mut statement = self.0.prepare_cached(
+                "UPDATE message SET state = ?4 WHERE log_id = ?1 AND seq <= ?2 AND own = 1 AND state = ?3
+                 RETURNING message_id",
+            )?;
+            let rows = statement.query_map(
+                params![log_id.as_bytes(), int(seq), lower.name(), state.name()],
+                |row| row.get(0),
+            )?;
+            for row in rows {
+                raised.push(MessageId::new(row?));
+            }
+        }
+        Ok(raised)
+    }
+
+    /// One message by (sender, id).
+    pub(crate) fn message(
+        &self,
+        sender: AccountId,
+        message_id: MessageId,
+    ) -> Result<Option<MessageRow>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT * FROM message WHERE sender = ?1 AND message_id = ?2")?;
+        Ok(statement
+            .query_row(params![sender.as_bytes(), message_id.as_bytes()], message)
+            .optional()?)
+    }
+
+    /// One message by its id alone; an own one first.
+    pub(crate) fn find_message(
+        &self,
+        message_id: MessageId,
+    ) -> Result<Option<MessageRow>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT * FROM message WHERE message_id = ?1 ORDER BY own DESC LIMIT 1",
+        )?;
+        Ok(statement
+            .query_row([message_id.as_bytes()], message)
+            .optional()?)
+    }
+
+    /// The newest `limit` messages of a chat, oldest first: in log order, queued ones last.
+    pub(crate) fn history(
+        &self,
+        chat_id: ChatId,
+        limit: usize,
+    ) -> Result<Vec<MessageRow>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT * FROM message WHERE chat_id = ?1
+             ORDER BY ordinal IS NULL DESC, ordinal DESC, seq DESC, id DESC LIMIT ?2",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![chat_id.as_bytes(), limit], message)?;
+        let mut messages = rows.collect::<Result<Vec<_>, _>>()?;
+        messages.reverse();
+        Ok(messages)
+    }
+
+    /// Unread messages of a chat.
+    pub(crate) fn unread(&self, chat_id: ChatId) -> Result<u64, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT count(*) AS n FROM message WHERE chat_id = ?1 AND is_read = 0",
+        )?;
+        Ok(statement.query_row([chat_id.as_bytes()], |row| super::counter(row, "n"))?)
+    }
+
+    /// Marks everything in a chat read; how many were not, and the last read position of each log.
+    pub(crate) fn mark_read(
+        &self,
+        chat_id: ChatId,
+    ) -> Result<(u64, Vec<(LogId, u64)>), StoreError> {
+        let count = self.0.execute(
+            "UPDATE message SET is_read = 1 WHERE chat_id = ?1 AND is_read = 0",
+            [chat_id.as_bytes()],
+        )?;
+        let mut statement = self.0.prepare_cached(
+            "SELECT log_id, max(seq) AS last FROM message
+             WHERE chat_id = ?1 AND own = 0 AND seq IS NOT NULL GROUP BY log_id",
+        )?;
+        let rows = statement.query_map([chat_id.as_bytes()], |row| {
+            Ok((LogId::new(id(row, "log_id")?), super::counter(row, "last")?))
+        })?;
+        Ok((count as u64, rows.collect::<Result<_, _>>()?))
+    }
+}

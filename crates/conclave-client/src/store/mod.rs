@@ -1,0 +1,131 @@
+//! The profile's encrypted database: open, migrate, and the one way to a transaction.
+//!
+//! One file per table family; each adds its methods to [`Tx`]. MLS state, message rows, cursors and
+//! outbox rows live in the same database, so one [`Store::write`] holds them all (C-050).
+
+mod account;
+mod chats;
+mod contacts;
+mod conversations;
+mod inbox;
+mod messages;
+mod mls;
+mod open;
+mod outbox;
+
+pub(crate) use account::{OwnAccount, PendingRegistration};
+pub(crate) use chats::{ChatRow, ChatStage};
+pub(crate) use contacts::{ContactRow, parse_known};
+pub(crate) use conversations::{ConversationRow, Stage};
+pub(crate) use inbox::InvitationRow;
+pub(crate) use messages::{MessageRow, NewMessage, Position};
+pub(crate) use open::{KeyFile, key_kind};
+pub(crate) use outbox::{OutboxKind, OutboxRow};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+/// The database failed: full, damaged or unreadable. The transaction was rolled back.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct StoreError(pub String);
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// The open database of a profile. Whoever holds it holds the profile's lock.
+#[derive(Debug)]
+pub(crate) struct Store {
+    connection: Connection,
+    _lock: std::fs::File,
+}
+
+/// A transaction: every table family's methods stand on it.
+#[derive(Debug)]
+pub(crate) struct Tx<'c>(Transaction<'c>);
+
+impl Store {
+    /// Runs `work` in one write transaction; commits when it returns `Ok`, else rolls everything back.
+    pub(crate) fn write<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let tx = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(StoreError::from)?;
+        let tx = Tx(tx);
+        let value = work(&tx)?;
+        tx.0.commit().map_err(StoreError::from)?;
+        Ok(value)
+    }
+
+    /// Runs `work` on one consistent view; nothing it does is kept.
+    pub(crate) fn read<T, E: From<StoreError>>(
+        &mut self,
+        work: impl FnOnce(&Tx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let tx = Tx(self.connection.transaction().map_err(StoreError::from)?);
+        work(&tx)
+    }
+
+    /// Moves what is committed out of the write-ahead log and truncates it, so that deleted keys do not linger there.
+    pub(crate) fn truncate_log(&mut self) -> Result<(), StoreError> {
+        self.connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    /// Whether the database is whole (`PRAGMA cipher_integrity_check` and `quick_check`); what is wrong else.
+    pub(crate) fn check(&mut self) -> Result<(), StoreError> {
+        let answer: String = self
+            .connection
+            .query_row("PRAGMA quick_check", [], |row| row.get(0))?;
+        if answer == "ok" {
+            Ok(())
+        } else {
+            Err(StoreError(answer))
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Runs `work` so that its writes are kept only when it returns `Ok`; the transaction goes on either way.
+    pub(crate) fn attempt<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let run = |sql| self.0.execute_batch(sql).map_err(StoreError::from);
+        run("SAVEPOINT attempt")?;
+        let result = work();
+        if result.is_err() {
+            run("ROLLBACK TO attempt")?;
+        }
+        run("RELEASE attempt")?;
+        result
+    }
+}
+
+/// An id column: exactly its bytes, else the store is damaged.
+fn id<const N: usize>(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<[u8; N]> {
+    row.get::<_, [u8; N]>(column)
+}
+
+/// A counter as SQLite keeps it.
+fn int(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// A counter out of a column.
+fn counter(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<u64> {
+    Ok(u64::try_from(row.get::<_, i64>(column)?).unwrap_or(0))
+}
+
+/// A counter that may be absent.
+fn optional_counter(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Option<u64>> {
+    Ok(row
+        .get::<_, Option<i64>>(column)?
+        .and_then(|value| u64::try_from(value).ok()))
+}

@@ -1,0 +1,229 @@
+//! Opening a profile: lock, key, SQLCipher, migrations. Nothing else touches these files.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use conclave_core::at_rest::{self, Cost, WrapError};
+use conclave_core::secret::Secret;
+use conclave_proto::env::Env;
+use rusqlite::Connection;
+use zeroize::Zeroizing;
+
+use super::Store;
+use crate::client::{KeyKind, Unlock};
+use crate::error::OpenError;
+
+const DATABASE: &str = "store.db";
+const LOCK: &str = "lock";
+const KEY_PLAIN: &str = "store.key";
+const KEY_WRAPPED: &str = "store.key.wrapped";
+
+/// Schema versions: each element moves the database one version up. Never edited once released.
+const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
+
+/// How the profile in `dir` keeps its store key.
+pub(crate) fn key_kind(dir: &Path) -> KeyKind {
+    if dir.join(KEY_WRAPPED).exists() {
+        KeyKind::Passphrase
+    } else if dir.join(KEY_PLAIN).exists() {
+        KeyKind::KeyFile
+    } else {
+        KeyKind::Absent
+    }
+}
+
+/// The store key's file, so that the key can be wrapped anew without touching the database.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyFile {
+    dir: PathBuf,
+}
+
+impl KeyFile {
+    /// The key file of the profile in `dir`.
+    pub(crate) fn new(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+        }
+    }
+
+    /// Reads and, when wrapped, opens the store key.
+    pub(crate) fn load(&self, unlock: &Unlock) -> Result<Secret<32>, OpenError> {
+        match (key_kind(&self.dir), unlock) {
+            (KeyKind::Absent, _) => Err(OpenError::Absent),
+            (KeyKind::Passphrase, Unlock::KeyFile) => Err(OpenError::PassphraseNeeded),
+            (KeyKind::Passphrase, Unlock::Passphrase(passphrase)) => {
+                let wrapped = fs::read(self.dir.join(KEY_WRAPPED)).map_err(disk)?;
+                at_rest::unwrap(&wrapped, passphrase).map_err(|error| match error {
+                    WrapError::WrongPassphrase => OpenError::WrongPassphrase,
+                    other => OpenError::Store(other.to_string()),
+                })
+            }
+            (KeyKind::KeyFile, _) => {
+                let bytes = Zeroizing::new(fs::read(self.dir.join(KEY_PLAIN)).map_err(disk)?);
+                Secret::parse(&bytes)
+                    .ok_or_else(|| OpenError::Store("the key file is damaged".into()))
+            }
+        }
+    }
+
+    /// Writes the store key as `unlock` says and removes the other form. Synced before it replaces anything.
+    pub(crate) fn save(
+        &self,
+        key: &Secret<32>,
+        unlock: &Unlock,
+        env: &dyn Env,
+    ) -> Result<(), OpenError> {
+        let (name, other, bytes) = match unlock {
+            Unlock::KeyFile => (
+                KEY_PLAIN,
+                KEY_WRAPPED,
+                Zeroizing::new(key.expose().to_vec()),
+            ),
+            Unlock::Passphrase(passphrase) if passphrase.is_empty() => {
+                return Err(OpenError::EmptyPassphrase);
+            }
+            Unlock::Passphrase(passphrase) => {
+                let wrapped = at_rest::wrap(key, passphrase, Cost::DESKTOP, env);
+                let wrapped = wrapped.map_err(|error| OpenError::Store(error.to_string()))?;
+                (KEY_WRAPPED, KEY_PLAIN, Zeroizing::new(wrapped))
+            }
+        };
+        replace_file(&self.dir, name, &bytes).map_err(disk)?;
+        match fs::remove_file(self.dir.join(other)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(disk(error)),
+            _ => sync_folder(&self.dir).map_err(disk),
+        }
+    }
+}
+
+impl Store {
+    /// Creates a profile's store in `dir`.
+    pub(crate) fn create(dir: &Path, unlock: &Unlock, env: &dyn Env) -> Result<Self, OpenError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(disk)?;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(disk)?;
+        let lock = lock(dir)?;
+        // A key without a database is what a crash right here leaves: nothing was stored under it yet.
+        if dir.join(DATABASE).exists() {
+            return Err(OpenError::Exists);
+        }
+        let key = Secret::random(env);
+        KeyFile::new(dir).save(&key, unlock, env)?;
+        Self::connect(dir, &key, lock)
+    }
+
+    /// Opens the profile's store in `dir`.
+    pub(crate) fn open(dir: &Path, unlock: &Unlock) -> Result<Self, OpenError> {
+        if key_kind(dir) == KeyKind::Absent || !dir.join(DATABASE).exists() {
+            return Err(OpenError::Absent);
+        }
+        let lock = lock(dir)?;
+        let key = KeyFile::new(dir).load(unlock)?;
+        Self::connect(dir, &key, lock)
+    }
+
+    fn connect(dir: &Path, key: &Secret<32>, lock: File) -> Result<Self, OpenError> {
+        let path = dir.join(DATABASE);
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(disk)?;
+        let connection = Connection::open(&path).map_err(database)?;
+        let pragma = Zeroizing::new(format!(
+            "PRAGMA key = \"x'{}'\"",
+            Zeroizing::new(hex::encode(key.expose())).as_str()
+        ));
+        connection.execute_batch(&pragma).map_err(database)?;
+        // Without SQLCipher the pragma above is silently ignored and everything would be written in clear.
+        let cipher =
+            connection.query_row("PRAGMA cipher_version", [], |row| row.get::<_, String>(0));
+        if cipher.map_or(true, |version| version.is_empty()) {
+            return Err(OpenError::NoEncryption);
+        }
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+                 PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON; PRAGMA cache_size = -16384;",
+            )
+            .map_err(|_| OpenError::Store("the database does not open with its key; it is damaged".into()))?;
+        let mut store = Self {
+            connection,
+            _lock: lock,
+        };
+        store.migrate()?;
+        Ok(store)
+    }
+
+    fn migrate(&mut self) -> Result<(), OpenError> {
+        let version: i64 = self
+            .connection
+            .query_row("PRAGMA user_version", [], |row| row.get(0))
+            .map_err(database)?;
+        let done = usize::try_from(version).map_err(|_| OpenError::Newer)?;
+        if done > MIGRATIONS.len() {
+            return Err(OpenError::Newer);
+        }
+        for (index, step) in MIGRATIONS.iter().enumerate().skip(done) {
+            let tx = self.connection.transaction().map_err(database)?;
+            tx.execute_batch(step).map_err(database)?;
+            tx.pragma_update(
+                None,
+                "user_version",
+                i64::try_from(index + 1).unwrap_or(i64::MAX),
+            )
+            .map_err(database)?;
+            tx.commit().map_err(database)?;
+        }
+        Ok(())
+    }
+}
+
+fn lock(dir: &Path) -> Result<File, OpenError> {
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(dir.join(LOCK))
+        .map_err(disk)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
+        Err(TryLockError::Error(error)) => Err(disk(error)),
+    }
+}
+
+/// Writes `bytes` beside `dir/name` and renames it there, both synced, mode 0600.
+fn replace_file(dir: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
+    let temporary = dir.join(format!("{name}.new"));
+    let mut file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, dir.join(name))?;
+    sync_folder(dir)
+}
+
+fn sync_folder(dir: &Path) -> std::io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as map_err's function")]
+fn disk(error: std::io::Error) -> OpenError {
+    OpenError::Store(error.to_string())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as map_err's function")]
+fn database(error: rusqlite::Error) -> OpenError {
+    OpenError::Store(error.to_string())
+}

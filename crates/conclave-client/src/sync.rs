@@ -1,0 +1,287 @@
+//! The way in, network half: open the log at the epoch this device is in, read without gaps, verify the page.
+//!
+//! A page is believed only when its head is signed by the server, its entries follow the cursor one by one,
+//! and the chain over them meets the head (C-025, C-027). Then `receive` applies it.
+
+use conclave_proto::account::verify_ed25519;
+use conclave_proto::codec;
+use conclave_proto::hello::Role;
+use conclave_proto::id::{Epoch, Hash32, LogId, Seq, ServerId};
+use conclave_proto::limits::READ_PAGE_ENTRIES;
+use conclave_proto::log::{
+    Entry, EntryKind, Head, LogPage, OpenOne, chain_next, head_signing_input,
+};
+
+use crate::driver::{Net, Shared, broken};
+use crate::error::ClientError;
+use crate::outbox::load;
+use crate::store::{ConversationRow, Stage};
+use crate::transport::{TransportError, calls};
+use crate::{invite, receive, recover};
+
+/// Step 5 of a round: every log that may have moved is read to its head.
+pub(crate) async fn sync_moved(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
+    let active = shared.engine().look(|tx, _| Ok(tx.active_conversations()?));
+    let active: Vec<LogId> = active
+        .map_err(|error| broken(shared, &error))?
+        .iter()
+        .map(|row| row.log_id)
+        .collect();
+    if std::mem::take(&mut net.all_moved) {
+        net.moved.extend(active.iter().copied());
+    }
+    net.moved.retain(|log_id| active.contains(log_id));
+    for log_id in active {
+        if net.moved.contains(&log_id) {
+            sync_log(shared, net, log_id).await?;
+            net.moved.remove(&log_id);
+        }
+    }
+    Ok(())
+}
+
+/// Reads one log to its head, through as many epochs as it takes.
+pub(crate) async fn sync_log(
+    shared: &Shared,
+    net: &mut Net,
+    log_id: LogId,
+) -> Result<(), TransportError> {
+    loop {
+        let row = shared.engine().look(|tx, _| Ok(tx.conversation(log_id)?));
+        let row = row.map_err(|error| broken(shared, &error))?;
+        let Some(row) = row.filter(|row| row.stage != Stage::Broken) else {
+            return Ok(());
+        };
+        if row.create_request.is_some() {
+            invite::create_log(shared, net, &row).await?;
+            continue;
+        }
+        let Some(handle) = open(shared, net, &row).await? else {
+            return unknown_log(shared, &row);
+        };
+        let (logs, _) = net.connection(Role::Logs).await?;
+        let page =
+            calls::read_log(logs.as_ref(), handle, row.cursor_seq, READ_PAGE_ENTRIES).await?;
+        let server_id = logs.context().server_id;
+        match check_page(server_id, &logs.server_key(), &row, &page) {
+            Ok(checked) => {
+                let is_last =
+                    checked.cursor_after() == checked.head.seq && checked.head.epoch == row.epoch;
+                let applied = shared
+                    .engine()
+                    .step(|step| receive::apply_page(step, log_id, checked));
+                let applied = applied.map_err(|error| broken(shared, &error))?;
+                net.progress |= applied.progress;
+                if applied.stuck || is_last {
+                    return Ok(());
+                }
+            }
+            Err(PageError::Malformed(what)) => {
+                net.forget(Role::Logs);
+                return Err(TransportError::Protocol(what));
+            }
+            Err(PageError::Contradiction(head)) => return contradiction(shared, &row, head, &page),
+        }
+    }
+}
+
+/// The handle of the log at the conversation's epoch; `None` when the server knows no such log for this key.
+async fn open(
+    shared: &Shared,
+    net: &mut Net,
+    row: &ConversationRow,
+) -> Result<Option<u32>, TransportError> {
+    let (logs, _) = net.connection(Role::Logs).await?;
+    match net.handles.get(&row.log_id) {
+        Some((epoch, handle)) if *epoch == row.epoch => return Ok(Some(*handle)),
+        Some((_, old)) => {
+            let old = *old;
+            net.handles.remove(&row.log_id);
+            calls::close_handle(logs.as_ref(), old).await?;
+        }
+        None => {}
+    }
+    let proof = shared.engine().step(|step| {
+        let key = load(step, row.log_id)?
+            .access_key()
+            .map_err(crate::device::mls)?;
+        Ok(key.prove_open(logs.context(), row.log_id, row.epoch))
+    });
+    let proof = proof.map_err(|error| broken(shared, &error))?;
+    let one = OpenOne {
+        log_id: row.log_id.to_vec(),
+        epoch: row.epoch.0,
+        proof,
+    };
+    let opened = calls::open_logs(logs.as_ref(), vec![one]).await?;
+    let handle = opened.first().map_or(0, |one| one.handle);
+    if handle == 0 {
+        return Ok(None);
+    }
+    net.handles.insert(row.log_id, (row.epoch, handle));
+    calls::subscribe_log(logs.as_ref(), handle).await?;
+    Ok(Some(handle))
+}
+
+/// The server does not know the log, or not this epoch of it: restored from an older backup, or this
+/// device was away longer than commits are kept.
+fn unknown_log(shared: &Shared, row: &ConversationRow) -> Result<(), TransportError> {
+    let done = shared.engine().step(|step| {
+        recover::break_off(
+            step,
+            row.clone(),
+            "the server no longer has it at this device's epoch",
+        )
+    });
+    done.map_err(|error| broken(shared, &error))
+}
+
+/// The server's head contradicts what this device has read. In the same life of its store that is proof of
+/// misbehaviour; in a new life it is a restored backup and leads to a successor.
+fn contradiction(
+    shared: &Shared,
+    row: &ConversationRow,
+    head: Head,
+    page: &LogPage,
+) -> Result<(), TransportError> {
+    let done = shared.engine().step(|step| {
+        if head.incarnation != row.incarnation {
+            return recover::break_off(
+                step,
+                row.clone(),
+                "the server was restored from an older backup",
+            );
+        }
+        let before = row.signed_head.clone().unwrap_or_default();
+        let proof = [
+            row.log_id.to_vec(),
+            before,
+            codec::encode(&head),
+            page.head_signature.clone(),
+        ]
+        .concat();
+        step.tx.put_evidence(
+            "two heads of one log that contradict each other",
+            &proof,
+            step.now_ms,
+        )?;
+        let mut row = row.clone();
+        row.stage = Stage::Broken;
+        step.tx.put_conversation(&row)?;
+        recover::pause(
+            step,
+            &row,
+            "the server showed a log that contradicts what it showed before",
+        )
+    });
+    done.map_err(|error| broken(shared, &error))
+}
+
+/// A page that verifies, with the chain hash after each entry.
+#[derive(Debug)]
+pub(crate) struct CheckedPage {
+    pub(crate) entries: Vec<(Entry, EntryKind, Hash32)>,
+    pub(crate) head: Head,
+    /// The head's encoding and the server's signature, kept as half of a possible proof.
+    pub(crate) signed_head: Vec<u8>,
+    before: Seq,
+}
+
+impl CheckedPage {
+    fn cursor_after(&self) -> Seq {
+        self.entries
+            .last()
+            .map_or(self.before, |(entry, ..)| Seq(entry.seq))
+    }
+}
+
+/// Why a page is not believed.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum PageError {
+    /// Unsigned, gappy or misshapen: not an answer at all.
+    Malformed(&'static str),
+    /// A signed head that contradicts what was read before.
+    Contradiction(Head),
+}
+
+/// Verifies a page against the conversation's cursor.
+pub(crate) fn check_page(
+    server_id: ServerId,
+    server_key: &[u8; 32],
+    row: &ConversationRow,
+    page: &LogPage,
+) -> Result<CheckedPage, PageError> {
+    let head = page
+        .head
+        .as_ref()
+        .and_then(conclave_proto::log::WireHead::parse);
+    let head = head.ok_or(PageError::Malformed("a page of a log has no head"))?;
+    // C-027: the head is the server's word, signed, for this very log.
+    if !verify_ed25519(
+        server_key,
+        &head_signing_input(server_id, row.log_id, &head),
+        &page.head_signature,
+    ) {
+        return Err(PageError::Malformed(
+            "a log head is not signed by the server",
+        ));
+    }
+    if head.seq < row.cursor_seq || head.epoch < row.epoch {
+        return Err(PageError::Contradiction(head));
+    }
+    let mut entries = Vec::with_capacity(page.entries.len());
+    let (mut seq, mut epoch, mut hash) = (row.cursor_seq, row.epoch, row.cursor_hash);
+    for entry in &page.entries {
+        let (kind, next) = check_entry(entry, seq, epoch, hash)?;
+        (seq, hash) = (seq.next(), next);
+        if kind == EntryKind::Commit {
+            epoch = epoch.next();
+        }
+        entries.push((entry.clone(), kind, next));
+    }
+    if seq > head.seq || epoch > head.epoch {
+        return Err(PageError::Malformed("a page goes beyond its head"));
+    }
+    if seq == head.seq && (hash != head.hash || epoch != head.epoch) {
+        return Err(PageError::Contradiction(head));
+    }
+    if seq < head.seq && entries.is_empty() {
+        return Err(PageError::Malformed("an empty page before the head"));
+    }
+    let signed_head = [codec::encode(&head), page.head_signature.clone()].concat();
+    Ok(CheckedPage {
+        entries,
+        head,
+        signed_head,
+        before: row.cursor_seq,
+    })
+}
+
+fn check_entry(
+    entry: &Entry,
+    seq: Seq,
+    epoch: Epoch,
+    hash: Hash32,
+) -> Result<(EntryKind, Hash32), PageError> {
+    if entry.seq != seq.next().0 || entry.epoch != epoch.0 {
+        return Err(PageError::Malformed(
+            "entries of a log do not follow each other",
+        ));
+    }
+    let kind = match entry.kind() {
+        EntryKind::Unspecified => return Err(PageError::Malformed("an entry of no kind")),
+        kind => kind,
+    };
+    // C-026: also over an entry whose payload has expired.
+    let payload = entry
+        .payload_hash()
+        .ok_or(PageError::Malformed("an entry both expired and there"))?;
+    Ok((kind, chain_next(hash, Seq(entry.seq), epoch, kind, payload)))
+}
+
+/// A store failure inside a step, for the round.
+impl From<PageError> for ClientError {
+    fn from(error: PageError) -> Self {
+        Self::WrongServer(format!("{error:?}"))
+    }
+}

@@ -1,0 +1,258 @@
+//! What front ends are shown: plain rows, no keys, nothing that can change state.
+
+use conclave_proto::id::{AccountId, ChatId, DeviceId, MessageId};
+
+/// How far an own message got, or what a received one is. Never conflated, only moves forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MessageState {
+    /// On this disk only.
+    Queued,
+    /// Synced to the server's disk.
+    Accepted,
+    /// One of the recipient's devices has it.
+    Delivered,
+    /// The recipient has read it.
+    Read,
+    /// It could not be sent; the reason says why and what to do.
+    Failed,
+    /// Somebody else's message.
+    Received,
+}
+
+impl MessageState {
+    /// The stable name: `queued`, `accepted`, `delivered`, `read`, `failed`, `received`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Accepted => "accepted",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Failed => "failed",
+            Self::Received => "received",
+        }
+    }
+
+    /// The state with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::Queued,
+            Self::Accepted,
+            Self::Delivered,
+            Self::Read,
+            Self::Failed,
+            Self::Received,
+        ]
+        .into_iter()
+        .find(|state| state.name() == name)
+    }
+}
+
+/// This profile's account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Whoami {
+    /// The account.
+    pub account_id: AccountId,
+    /// This device.
+    pub device_id: DeviceId,
+    /// The registered phone number or e-mail address.
+    pub identifier: String,
+    /// The server's `conclave://` address.
+    pub server: String,
+    /// Identity fingerprint, 64 hex digits.
+    pub fingerprint: String,
+}
+
+/// A code was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodeSent {
+    /// Valid for this long, in ms.
+    pub valid_ms: u64,
+    /// Another may be asked for after this time, in ms.
+    pub resend_after_ms: u64,
+}
+
+/// Who wrote a message or stands at the other end of a chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// Their account.
+    pub account_id: AccountId,
+    /// Their phone number or e-mail address.
+    pub identifier: String,
+    /// The name this user gave them, or the one they gave themselves; may be empty.
+    pub name: String,
+}
+
+/// One row of a chat's history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The message.
+    pub id: MessageId,
+    /// Its chat.
+    pub chat: ChatId,
+    /// Who wrote it.
+    pub from: Person,
+    /// Whether this account wrote it.
+    pub own: bool,
+    /// What it says; for kinds this version does not know, a sentence that says so.
+    pub text: String,
+    /// How far it got.
+    pub state: MessageState,
+    /// Why it failed, or why it cannot be shown; empty else.
+    pub reason: String,
+    /// Position in its conversation's log; `None` while it is queued.
+    pub seq: Option<u64>,
+    /// When it was written, ms since 1970-01-01 UTC: the sender's clock within a day of the server's.
+    pub ts_ms: u64,
+    /// Whether this user has read it (own messages: always).
+    pub is_read: bool,
+}
+
+/// Whether a chat can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChatState {
+    /// Both sides can write.
+    Open,
+    /// A stranger's request that waits for `request accept`.
+    Request,
+    /// A request that was declined; the other side learns nothing.
+    Declined,
+    /// Something must be decided first; the reason says what.
+    Paused,
+}
+
+impl ChatState {
+    /// The stable name: `open`, `request`, `declined`, `paused`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Request => "request",
+            Self::Declined => "declined",
+            Self::Paused => "paused",
+        }
+    }
+}
+
+/// One chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chat {
+    /// The chat.
+    pub id: ChatId,
+    /// The other person.
+    pub with: Person,
+    /// Whether it can be used.
+    pub state: ChatState,
+    /// Why it is paused; empty else.
+    pub reason: String,
+    /// Unread messages.
+    pub unread: u64,
+    /// The newest message.
+    pub last: Option<Message>,
+    /// When that was, ms since 1970-01-01 UTC; else when the chat began.
+    pub ts_ms: u64,
+}
+
+/// Whether a contact's identity was compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// Pinned on first use, not compared.
+    Unverified,
+    /// The safety number was compared.
+    Verified,
+    /// The identity key is another one now; nothing is sent until `safety accept`.
+    Changed,
+}
+
+impl Trust {
+    /// The stable name: `unverified`, `verified`, `changed`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unverified => "unverified",
+            Self::Verified => "verified",
+            Self::Changed => "changed",
+        }
+    }
+}
+
+/// One contact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Contact {
+    /// Who.
+    pub person: Person,
+    /// Whether the server confirmed that the identifier belongs to the account.
+    pub confirmed: bool,
+    /// Whether they are blocked.
+    pub blocked: bool,
+    /// Whether the identity was compared.
+    pub trust: Trust,
+    /// Identity fingerprint, 64 hex digits.
+    pub fingerprint: String,
+}
+
+/// A stranger's request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The chat it would become.
+    pub chat: ChatId,
+    /// Who asks, by their own word.
+    pub from: Person,
+    /// Whether the server confirmed that the identifier belongs to the account.
+    pub confirmed: bool,
+    /// Their first text; empty when it was over 1 KiB.
+    pub text: String,
+    /// When it was written, ms since 1970-01-01 UTC.
+    pub ts_ms: u64,
+}
+
+/// A safety number with one contact.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Safety {
+    /// With whom.
+    pub with: Person,
+    /// 60 digits in 12 groups of 5.
+    pub number: String,
+    /// Bytes of the QR code: version and both full fingerprints.
+    pub qr: Vec<u8>,
+    /// Whether it was compared.
+    pub trust: Trust,
+}
+
+/// One message in detail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageInfo {
+    /// The row.
+    pub message: Message,
+    /// Epoch of its entry, when accepted.
+    pub epoch: Option<u64>,
+    /// Devices it is encrypted to, when accepted.
+    pub devices: u32,
+}
+
+/// This profile at a glance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Account, when registered.
+    pub account: Option<Whoami>,
+    /// Whether the account connection stands.
+    pub online: bool,
+    /// Messages and receipts that the server has not accepted yet.
+    pub queued: u64,
+    /// Unread messages.
+    pub unread: u64,
+    /// Requests that wait.
+    pub requests: u64,
+    /// Clock against the server, in ms (positive: this clock is ahead), when known.
+    pub clock_skew_ms: Option<i64>,
+    /// Things that people should know: each a sentence with what to do.
+    pub warnings: Vec<String>,
+}
+
+/// One finding of `doctor`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// What was checked, one word.
+    pub check: &'static str,
+    /// Whether it is well.
+    pub ok: bool,
+    /// What was found and, when not well, what to do.
+    pub text: String,
+}
