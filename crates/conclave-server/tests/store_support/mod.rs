@@ -12,40 +12,40 @@ use conclave_server::store::{
 };
 
 /// The day that the tests begin on.
-pub const DAY: u32 = 20_000;
+pub(crate) const DAY: u32 = 20_000;
 /// A day, ms.
-pub const DAY_MS: u64 = 86_400_000;
+pub(crate) const DAY_MS: u64 = 86_400_000;
 /// When the tests begin, ms.
-pub const NOW: u64 = DAY as u64 * DAY_MS;
+pub(crate) const NOW: u64 = DAY as u64 * DAY_MS;
 
-pub fn hash(n: u8) -> Hash32 {
+pub(crate) fn hash(n: u8) -> Hash32 {
     Hash32::new([n; 32])
 }
 
-pub fn account_id(n: u8) -> AccountId {
+pub(crate) fn account_id(n: u8) -> AccountId {
     AccountId::new([n; 16])
 }
 
-pub fn device_id(n: u8) -> DeviceId {
+pub(crate) fn device_id(n: u8) -> DeviceId {
     DeviceId::new([n; 16])
 }
 
-pub fn log_id(n: u8) -> LogId {
+pub(crate) fn log_id(n: u8) -> LogId {
     LogId::new([n; 32])
 }
 
-pub fn blob(n: u8) -> StoredBlob {
+pub(crate) fn blob(n: u8) -> StoredBlob {
     StoredBlob {
         blob_id: BlobId::new([n; 32]),
         bytes: vec![n; 100],
     }
 }
 
-pub fn fingerprint(n: u8) -> IdentityFingerprint {
+pub(crate) fn fingerprint(n: u8) -> IdentityFingerprint {
     IdentityFingerprint::new([n; 32])
 }
 
-pub fn device(n: u8) -> NewDevice {
+pub(crate) fn device(n: u8) -> NewDevice {
     NewDevice {
         device_id: device_id(n),
         leaf_key: [n; 32],
@@ -54,7 +54,7 @@ pub fn device(n: u8) -> NewDevice {
 }
 
 /// A challenge by identity key `key` for identifier `who`.
-pub fn challenge(n: u8, who: u8, key: u8, now_ms: u64) -> NewChallenge {
+pub(crate) fn challenge(n: u8, who: u8, key: u8, now_ms: u64) -> NewChallenge {
     NewChallenge {
         challenge_id: ChallengeId::new([n; 16]),
         identifier_hash: [who; 32],
@@ -70,7 +70,7 @@ pub fn challenge(n: u8, who: u8, key: u8, now_ms: u64) -> NewChallenge {
 }
 
 /// The registration of account, device, identity key and challenge `n` for identifier `who`.
-pub fn registration(n: u8, who: u8, now_ms: u64) -> NewAccount {
+pub(crate) fn registration(n: u8, who: u8, now_ms: u64) -> NewAccount {
     NewAccount {
         account_id: account_id(n),
         identifier: format!("+4900000{who:03}"),
@@ -87,7 +87,7 @@ pub fn registration(n: u8, who: u8, now_ms: u64) -> NewAccount {
 }
 
 /// The state after `seq - 1`, listing `devices`; states' hashes are account and seq.
-pub fn next_state(n: u8, seq: u64, devices: &[u8]) -> NewState {
+pub(crate) fn next_state(n: u8, seq: u64, devices: &[u8]) -> NewState {
     NewState {
         account_id: account_id(n),
         seq,
@@ -98,7 +98,7 @@ pub fn next_state(n: u8, seq: u64, devices: &[u8]) -> NewState {
     }
 }
 
-pub fn state_hash(n: u8, seq: u64) -> Hash32 {
+pub(crate) fn state_hash(n: u8, seq: u64) -> Hash32 {
     let mut bytes = [n; 32];
     if seq > 1 {
         bytes[..8].copy_from_slice(&seq.to_be_bytes());
@@ -107,7 +107,7 @@ pub fn state_hash(n: u8, seq: u64) -> Hash32 {
 }
 
 /// Opens a challenge and registers with it.
-pub async fn register(store: &dyn Store, new: NewAccount) -> RegisterOutcome {
+pub(crate) async fn register(store: &dyn Store, new: NewAccount) -> RegisterOutcome {
     let challenge = NewChallenge {
         challenge_id: new.challenge_id,
         // each its own row: the limit on sends has tests of its own
@@ -122,7 +122,7 @@ pub async fn register(store: &dyn Store, new: NewAccount) -> RegisterOutcome {
     store.register(new).await.unwrap()
 }
 
-pub fn item(device: u8, bytes: u8, capability: Option<u8>, now_ms: u64) -> NewItem {
+pub(crate) fn item(device: u8, bytes: u8, capability: Option<u8>, now_ms: u64) -> NewItem {
     NewItem {
         device_id: device_id(device),
         capability_hash: capability.map(hash),
@@ -131,7 +131,7 @@ pub fn item(device: u8, bytes: u8, capability: Option<u8>, now_ms: u64) -> NewIt
     }
 }
 
-pub fn new_log(n: u8, blobs: &[u8], now_ms: u64) -> NewLog {
+pub(crate) fn new_log(n: u8, blobs: &[u8], now_ms: u64) -> NewLog {
     NewLog {
         log_id: log_id(n),
         access_key: [1; 32],
@@ -144,7 +144,7 @@ pub fn new_log(n: u8, blobs: &[u8], now_ms: u64) -> NewLog {
 }
 
 /// A bundle that ends `epoch`; the next access key is the next epoch's number.
-pub fn bundle(n: u8, epoch: u64, commit: &[u8], now_ms: u64) -> NewBundle {
+pub(crate) fn bundle(n: u8, epoch: u64, commit: &[u8], now_ms: u64) -> NewBundle {
     NewBundle {
         log_id: log_id(n),
         base_epoch: Epoch(epoch),
@@ -156,19 +156,19 @@ pub fn bundle(n: u8, epoch: u64, commit: &[u8], now_ms: u64) -> NewBundle {
     }
 }
 
-pub async fn create(store: &dyn Store, n: u8) {
+pub(crate) async fn create(store: &dyn Store, n: u8) {
     let created = store.create_log(new_log(n, &[], NOW)).await.unwrap();
     assert!(matches!(created, CreateOutcome::Created { .. }));
 }
 
 /// Ends `epoch` of log `n`.
-pub async fn commit(store: &dyn Store, n: u8, epoch: u64) {
+pub(crate) async fn commit(store: &dyn Store, n: u8, epoch: u64) {
     let outcome = store.put_bundle(bundle(n, epoch, &[n, 0xc0], NOW)).await;
     assert!(matches!(outcome, Ok(BundleOutcome::Appended { .. })));
 }
 
 /// Appends to `epoch` of log `n` and wants it taken.
-pub async fn append(store: &dyn Store, n: u8, epoch: u64, payload: &[u8], now_ms: u64) {
+pub(crate) async fn append(store: &dyn Store, n: u8, epoch: u64, payload: &[u8], now_ms: u64) {
     let outcome = store
         .append(log_id(n), Epoch(epoch), payload.to_vec(), now_ms)
         .await
@@ -180,6 +180,6 @@ pub async fn append(store: &dyn Store, n: u8, epoch: u64, payload: &[u8], now_ms
 }
 
 /// Sweeps until nothing is left to do.
-pub async fn sweep(store: &dyn Store, now_ms: u64) {
+pub(crate) async fn sweep(store: &dyn Store, now_ms: u64) {
     while store.sweep(now_ms).await.unwrap() {}
 }

@@ -12,6 +12,8 @@ mod otp;
 mod query;
 mod readers;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::File;

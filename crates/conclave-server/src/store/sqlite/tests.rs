@@ -1,0 +1,139 @@
+//! The writer under pressure and on a failing disk: what the public verbs cannot arrange.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+use conclave_proto::id::{Epoch, Hash32, LogId, Seq};
+use conclave_proto::limits::{READ_PAGE_ENTRIES, STORE_BATCH_ITEMS, STORE_QUEUE_ITEMS};
+use tempfile::TempDir;
+use tokio::task::JoinSet;
+
+use super::SqliteStore;
+use crate::store::{AppendOutcome, NewLog, Store, StoreError, StoreOptions};
+
+const LOG: LogId = LogId::new([1; 32]);
+
+async fn store_with_log() -> (TempDir, Arc<SqliteStore>) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(dir.path(), StoreOptions::default()).unwrap();
+    let log = NewLog {
+        log_id: LOG,
+        access_key: [1; 32],
+        create_hash: Hash32::new([1; 32]),
+        chain_start: Hash32::new([2; 32]),
+        retention_days: 30,
+        blobs: Vec::new(),
+        now_ms: 0,
+    };
+    store.create_log(log).await.unwrap();
+    (dir, Arc::new(store))
+}
+
+/// Holds the writer inside a batch until the sender is dropped.
+async fn hold_writer(store: &Arc<SqliteStore>, tasks: &mut JoinSet<()>) -> Sender<()> {
+    let (release, held) = channel::<()>();
+    let (entered, inside) = tokio::sync::oneshot::channel();
+    let store = Arc::clone(store);
+    tasks.spawn(async move {
+        let job = store.write(move |_, _| {
+            let _ = entered.send(());
+            let _ = held.recv();
+            Ok(())
+        });
+        job.await.unwrap();
+    });
+    inside.await.unwrap();
+    release
+}
+
+/// Writes that come in during a sync share the next one; beyond the queue the answer is busy, and a
+/// busy write leaves no trace.
+#[tokio::test]
+async fn many_writes_share_a_commit_and_a_full_queue_is_busy() {
+    let (_dir, store) = store_with_log().await;
+    let mut holding = JoinSet::new();
+    let release = hold_writer(&store, &mut holding).await;
+    let before = store.batches();
+    let over = 10;
+    let mut appends = JoinSet::new();
+    for n in 0..STORE_QUEUE_ITEMS + over {
+        let store = Arc::clone(&store);
+        let payload = n.to_be_bytes().to_vec();
+        appends.spawn(async move { store.append(LOG, Epoch(1), payload, 0).await });
+    }
+    for _ in 0..over {
+        let refused = appends.join_next().await.unwrap().unwrap();
+        assert_eq!(refused, Err(StoreError::Busy));
+    }
+    drop(release);
+    let mut seqs = Vec::new();
+    while let Some(appended) = appends.join_next().await {
+        let Ok(AppendOutcome::Appended { head }) = appended.unwrap() else {
+            panic!("what was queued is written");
+        };
+        seqs.push(head.seq.0);
+    }
+    seqs.sort_unstable();
+    let queued = u64::try_from(STORE_QUEUE_ITEMS).unwrap();
+    assert!(seqs.into_iter().eq(1..=queued));
+    let after = store.batches();
+    assert_eq!(after.items - before.items, queued + 1);
+    let batches = u64::try_from(STORE_QUEUE_ITEMS / STORE_BATCH_ITEMS).unwrap();
+    assert!(after.commits - before.commits <= batches + 1);
+}
+
+/// A full disk fails the write, kills the store, is never tried again, and loses nothing that was
+/// acknowledged.
+#[tokio::test]
+async fn a_full_disk_is_final() {
+    let (dir, store) = store_with_log().await;
+    let limit = |tx: &rusqlite::Connection| tx.pragma_update(None, "max_page_count", 80);
+    store.write(move |tx, _| limit(tx)).await.unwrap();
+    let mut accepted = 0;
+    let failed = loop {
+        match store.append(LOG, Epoch(1), vec![7; 8_000], 0).await {
+            Ok(AppendOutcome::Appended { .. }) => accepted += 1,
+            other => break other,
+        }
+        assert!(accepted < 100, "the disk never fills");
+    };
+    assert!(matches!(failed, Err(StoreError::Broken(_))));
+    store.failed().await;
+    let later = store.append(LOG, Epoch(1), vec![7], 0).await;
+    assert!(matches!(later, Err(StoreError::Broken(_))));
+    let read = store.read(LOG, Epoch(1), Seq(0), 1, 1).await;
+    assert!(matches!(read, Err(StoreError::Broken(_))));
+    drop(store);
+    let again = SqliteStore::open(dir.path(), StoreOptions::default()).unwrap();
+    let page = again.read(LOG, Epoch(1), Seq(0), READ_PAGE_ENTRIES, 1 << 20);
+    assert_eq!(page.await.unwrap().unwrap().entries.len(), accepted);
+}
+
+/// A write that the schema refuses fails alone: others of its batch stand, and the store lives on.
+#[tokio::test]
+async fn a_refused_write_fails_alone() {
+    let (_dir, store) = store_with_log().await;
+    let mut holding = JoinSet::new();
+    let release = hold_writer(&store, &mut holding).await;
+    let mut writes = JoinSet::new();
+    let refused = Arc::clone(&store);
+    writes.spawn(async move {
+        let job = refused.write(|tx, _| {
+            tx.execute("UPDATE log SET seq = 99", [])?;
+            tx.execute("INSERT INTO log SELECT * FROM log", [])
+        });
+        assert!(matches!(job.await, Err(StoreError::Broken(_))));
+    });
+    let taken = Arc::clone(&store);
+    writes.spawn(async move {
+        let appended = taken.append(LOG, Epoch(1), vec![1], 0).await.unwrap();
+        assert!(matches!(appended, AppendOutcome::Appended { head } if head.seq == Seq(1)));
+    });
+    tokio::task::yield_now().await;
+    drop(release);
+    while let Some(done) = writes.join_next().await {
+        done.unwrap();
+    }
+    let key = store.epoch_key(LOG, Epoch(1)).await.unwrap().unwrap();
+    assert_eq!(key.head.seq, Seq(1));
+}
