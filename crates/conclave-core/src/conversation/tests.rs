@@ -226,6 +226,38 @@ fn c055_entries_have_bucket_sizes() {
     }
 }
 
+/// What content.rs pads fills a bucket exactly, from a word to the longest text.
+#[test]
+fn c055_encoded_content_fills_a_bucket() {
+    use crate::content::{Content, Kind, Mark};
+    let (mut ana, mut ben) = friends();
+    for length in [
+        1,
+        100,
+        1000,
+        5000,
+        30_000,
+        conclave_proto::limits::TEXT_BYTES_MAX,
+    ] {
+        let written = Content {
+            message_id: conclave_proto::id::MessageId::random(&ana.env),
+            sent_ms: NOW_MS,
+            seen: Mark {
+                seq: Seq(1),
+                hash: Hash32::new([1; 32]),
+            },
+            state_head: None,
+            kind: Kind::Text {
+                body: "x".repeat(length),
+            },
+        };
+        let entry = ana.seal(&written.encode_padded().unwrap());
+        assert!(seal::is_bucket_sized(entry.len()));
+        let opened = message_by(ben.open(&entry)).1;
+        assert_eq!(Content::decode_padded(&opened).unwrap(), written);
+    }
+}
+
 /// Content between buckets is refused before anybody could send it.
 #[test]
 fn c055_unpadded_content_is_refused() {

@@ -176,3 +176,69 @@ fn a_welcome_is_for_one_device() {
     );
     assert!(matches!(wrong_device, Err(JoinError::UnknownKeyPackage)));
 }
+
+/// Two devices of one person join with a welcome each and one tree; neither can use the other's, and all
+/// three devices talk and commit.
+#[test]
+fn several_devices_share_one_tree() {
+    let (mut ana, mut ben) = strangers();
+    let mut tablet = Side::new(2, &[]);
+    let env = FixedEnv::new(55);
+    tablet.person.own.secret = crate::identity::DeviceSecret::generate(&env);
+    tablet.person.own.device_id = DeviceId::random(&env);
+    tablet.env = env;
+    let facts =
+        crate::fixture::device_facts(tablet.person.own.account_id, tablet.person.own.device_id);
+    let identity = &ben.person.identity;
+    let certs = [
+        ben.person.cert.clone(),
+        identity.certify(&tablet.person.own.secret, &facts),
+    ];
+    let state = identity.next_state(&ben.person.state, &certs, NOW_MS);
+    for side in [&mut ana, &mut ben, &mut tablet] {
+        let known = crate::credential::KnownAccount::new(
+            crate::fixture::SERVER,
+            state.clone(),
+            certs.to_vec(),
+        );
+        side.book.accept(Person::new(1).known());
+        side.book.accept(known.unwrap());
+    }
+    let peers = [
+        ana.check(&ben.key_package(false)),
+        ana.check(&tablet.key_package(false)),
+    ];
+    let created = create(ana.outside(), &peers, &CreateOptions::default()).unwrap();
+    let tree = open_blob(&created.tree);
+    let join_as = |side: &Side, place: usize| {
+        let welcome = open_blob(&created.welcomes[place].blob);
+        join(
+            side.outside(),
+            &side.book,
+            created.log_id,
+            &welcome,
+            &tree,
+            &[],
+        )
+    };
+    let wrong = join_as(&tablet, 0);
+    assert!(matches!(wrong, Err(JoinError::UnknownKeyPackage)));
+    ben.conversation = Some(join_as(&ben, 0).unwrap().conversation);
+    tablet.conversation = Some(join_as(&tablet, 1).unwrap().conversation);
+    ana.conversation = Some(created.conversation);
+    for committer in 0..3 {
+        let mut sides = [&mut ana, &mut ben, &mut tablet];
+        let entry = sides[committer].self_update().entry;
+        for side in &mut sides {
+            side.apply(&entry).unwrap();
+        }
+        let entry = sides[committer].seal(&content(1));
+        for (place, side) in sides.iter_mut().enumerate() {
+            let opened = side.open(&entry);
+            assert_eq!(place == committer, opened == Opened::Own);
+            assert!(!matches!(opened, Opened::Unreadable(_)));
+        }
+    }
+    assert_eq!(ana.chat().people().len(), 2);
+    assert_eq!(ana.chat().members().len(), 3);
+}
