@@ -1,0 +1,207 @@
+//! What an operator can set, its defaults, and where each value came from.
+//!
+//! Flags win over the environment (`CONCLAVE_SERVER__SECTION__KEY`), that over the TOML file, that
+//! over the defaults. Every value is plain text, a number or a yes/no, so all four can say all of it.
+
+mod load;
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use conclave_proto::address::DEFAULT_PORT;
+use conclave_proto::limits::{COMMIT_SPACING_MAX_MS, COMMIT_SPACING_MS};
+use serde::{Deserialize, Serialize};
+
+use crate::log::CommitSpacing;
+
+pub use load::{ConfigError, ENV_PREFIX, Loaded, Origin, Setting, load};
+
+/// All settings of a server.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `[server]`
+    pub server: ServerSection,
+    /// `[registration]`
+    pub registration: RegistrationSection,
+    /// `[otp]`
+    pub otp: OtpSection,
+    /// `[limits]`
+    pub limits: LimitsSection,
+    /// `[retention]`
+    pub retention: RetentionSection,
+    /// `[logs]`
+    pub logs: LogsSection,
+}
+
+/// `[server]`: where it listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSection {
+    /// Address and port to listen on; port 0 = any free one.
+    pub listen: SocketAddr,
+    /// `HOST:PORT` that clients reach it under; empty = as it listens.
+    pub public: String,
+    /// Connections at once; further ones are closed before TLS.
+    pub max_connections: u32,
+}
+
+/// `[registration]`: who may have an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegistrationSection {
+    /// Who may register.
+    pub mode: RegistrationMode,
+    /// Accounts with an identifier; 0 = any number.
+    pub max_accounts: u64,
+}
+
+/// Who may register.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RegistrationMode {
+    /// Everybody who gets a code.
+    #[default]
+    Open,
+    /// Who also has an invite.
+    Invite,
+    /// Nobody.
+    Closed,
+}
+
+/// `[otp]`: how one-time codes travel.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtpSection {
+    /// Who sends codes.
+    pub sender: OtpSender,
+    /// Lets the console sender work while others than this machine can connect: whoever sees the
+    /// terminal can register any identifier.
+    pub console_beyond_loopback: bool,
+}
+
+/// Who sends one-time codes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OtpSender {
+    /// Prints them on the server's standard output.
+    #[default]
+    Console,
+    /// E-mail. Not built yet.
+    Smtp,
+    /// A signed webhook. Not built yet.
+    Http,
+}
+
+/// `[limits]`: events per hour; a whole hour's worth may come at once. 0 = no limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "the names and the doc of the type say it all")]
+pub struct LimitsSection {
+    pub per_network_lookups: u32,
+    pub per_network_claims: u32,
+    pub per_network_creates: u32,
+    pub per_network_posts: u32,
+    pub per_network_otp_starts: u32,
+    pub per_network_failed_opens: u32,
+    pub per_connection_lookups: u32,
+    pub per_connection_claims: u32,
+    pub per_connection_creates: u32,
+    pub per_connection_posts: u32,
+    pub per_connection_otp_starts: u32,
+    pub per_connection_failed_opens: u32,
+    pub per_connection_signals: u32,
+    /// Code requests of the whole world.
+    pub otp_starts_in_all: u32,
+    /// Whether connections from this machine are exempt.
+    pub exempt_loopback: ExemptLoopback,
+}
+
+/// Whether connections from this machine are exempt from `[limits]`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExemptLoopback {
+    /// While the server listens on loopback alone: behind a proxy everybody comes from loopback.
+    #[default]
+    Auto,
+    /// Yes.
+    Always,
+    /// No.
+    Never,
+}
+
+/// `[retention]`: how expired data leaves. (How long messages stay is each log's own choice.)
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionSection {
+    /// Time between two sweeps, ms.
+    pub sweep_every_ms: u64,
+}
+
+/// `[logs]`: rules of conversation logs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogsSection {
+    /// Spacing of a log's commits after the first lost race, ms; doubles. 0 = off (C-028).
+    pub commit_spacing_ms: u64,
+    /// Ceiling of that spacing, ms.
+    pub commit_spacing_max_ms: u64,
+}
+
+impl Default for ServerSection {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+            public: String::new(),
+            max_connections: 20_000,
+        }
+    }
+}
+
+impl Default for LimitsSection {
+    fn default() -> Self {
+        Self {
+            per_network_lookups: 1200,
+            per_network_claims: 1200,
+            per_network_creates: 600,
+            per_network_posts: 3600,
+            per_network_otp_starts: 30,
+            per_network_failed_opens: 600,
+            per_connection_lookups: 300,
+            per_connection_claims: 300,
+            per_connection_creates: 300,
+            per_connection_posts: 1200,
+            per_connection_otp_starts: 20,
+            per_connection_failed_opens: 100,
+            per_connection_signals: 3600,
+            otp_starts_in_all: 2000,
+            exempt_loopback: ExemptLoopback::Auto,
+        }
+    }
+}
+
+impl Default for RetentionSection {
+    fn default() -> Self {
+        Self {
+            sweep_every_ms: 60_000,
+        }
+    }
+}
+
+impl Default for LogsSection {
+    fn default() -> Self {
+        Self {
+            commit_spacing_ms: COMMIT_SPACING_MS,
+            commit_spacing_max_ms: COMMIT_SPACING_MAX_MS,
+        }
+    }
+}
+
+impl LogsSection {
+    /// The rule that the store follows.
+    pub fn commit_spacing(&self) -> CommitSpacing {
+        CommitSpacing {
+            first_ms: self.commit_spacing_ms,
+            max_ms: self.commit_spacing_max_ms.max(self.commit_spacing_ms),
+        }
+    }
+}
