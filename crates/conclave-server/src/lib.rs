@@ -1,4 +1,48 @@
-//! x
+//! Conclave's server: opaque, ordered logs, a directory and private queues; it links no MLS.
+//!
+//! [`Server::open`] takes a data folder and a bound listener, [`Server::run`] serves until told to
+//! stop: the program and every test run exactly this. [`ServerHandle`] does both in the background.
+//!
+//! - [`config`]: settings and where they come from
+//! - [`folder`]: the data folder, private and crash-safe
+//! - [`keys`] and [`tls`]: root, leaf, pepper, TLS 1.3
+//! - `server`, `connection`, `session`, `http`: from the socket to one request
+//! - `api`: one file per family of requests; `limit`: how often; `wake`: pushes
+//! - [`otp`]: one-time codes and who sends them
+//! - [`log`]: the rules of a log, pure
+//! - [`store`]: the store in domain verbs
+//! - [`admin`]: what the running server does for its operator
+//! - [`health`]: asks a running server how it is
+//!
+//! ```
+//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! use conclave_server::{ServerHandle, config::Config};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let server = ServerHandle::start(folder.path(), Config::default()).await?;
+//! assert!(server.server_address().to_string().starts_with("conclave://"));
+//! server.stop().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
 
+pub mod admin;
+mod api;
+pub mod config;
+mod connection;
+pub mod folder;
+mod handle;
+pub mod health;
+mod http;
+pub mod keys;
+mod limit;
 pub mod log;
+pub mod otp;
+mod server;
+mod session;
 pub mod store;
+pub mod tls;
+mod wake;
+
+pub use handle::ServerHandle;
+pub use server::{ServeError, ServeOptions, Server, address_of};

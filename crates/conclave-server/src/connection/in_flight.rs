@@ -1,0 +1,69 @@
+//! The unanswered requests of one connection, run side by side inside its task.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::api::Answer;
+
+/// Unanswered requests of one connection; a further one is refused (C-011).
+pub(super) const UNANSWERED_MAX: usize = 64;
+
+type Running = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// Requests that run. Each is polled in the order of arrival, so that what they hand to the store
+/// arrives there in that order.
+#[derive(Default)]
+pub(super) struct InFlight(Vec<Request>);
+
+struct Request {
+    id: u64,
+    bytes: usize,
+    running: Running,
+}
+
+impl InFlight {
+    /// Whether one more would be too many.
+    pub(super) fn is_full(&self) -> bool {
+        self.0.len() >= UNANSWERED_MAX
+    }
+
+    /// Whether nothing runs.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether a request with this id runs.
+    pub(super) fn contains(&self, id: u64) -> bool {
+        self.0.iter().any(|request| request.id == id)
+    }
+
+    /// Bytes of the frames whose requests run.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(|request| request.bytes).sum()
+    }
+
+    /// Adds a request that came in a frame of `bytes`.
+    pub(super) fn push(&mut self, id: u64, bytes: usize, running: Running) {
+        self.0.push(Request { id, bytes, running });
+    }
+
+    /// The next answer, whoever is first; waits for ever while nothing runs.
+    pub(super) async fn next(&mut self) -> (u64, Answer) {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<(u64, Answer)> {
+        let mut done = None;
+        for (index, request) in self.0.iter_mut().enumerate() {
+            if let Poll::Ready(answer) = request.running.as_mut().poll(context) {
+                done = Some((index, answer));
+                break;
+            }
+        }
+        match done {
+            Some((index, answer)) => Poll::Ready((self.0.remove(index).id, answer)),
+            None => Poll::Pending,
+        }
+    }
+}

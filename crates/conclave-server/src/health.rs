@@ -1,0 +1,76 @@
+//! Asks a running server for `/readyz` over TLS with its own pinned root.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::keys::{self, KeysError, LEAF_NAME};
+use crate::tls;
+
+const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_BYTES_MAX: u64 = 4096;
+
+/// The server is not ready, or nobody can say.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HealthError {
+    /// The folder has no keys to recognise the server by.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// Nobody answers there, or not with this server's keys.
+    #[error("no ready server at {address}: {source}")]
+    Unreachable {
+        /// Where it was asked.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// It answers that it is not ready.
+    #[error("the server at {0} is not ready")]
+    NotReady(SocketAddr),
+}
+
+/// Asks the server of `folder` at `address`.
+pub async fn ask(folder: &Path, address: SocketAddr) -> Result<(), HealthError> {
+    let root = keys::root_certificate(folder)?;
+    let unreachable = |source| HealthError::Unreachable { address, source };
+    let late = |_| unreachable(io::ErrorKind::TimedOut.into());
+    let answer = timeout(PATIENCE, fetch(root, address))
+        .await
+        .map_err(late)?;
+    if answer.map_err(unreachable)?.starts_with("HTTP/1.1 200 ") {
+        return Ok(());
+    }
+    Err(HealthError::NotReady(address))
+}
+
+async fn fetch(
+    root: rustls::pki_types::CertificateDer<'static>,
+    address: SocketAddr,
+) -> io::Result<String> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root).map_err(io::Error::other)?;
+    let config = tls::health_config(roots).map_err(io::Error::other)?;
+    let name = ServerName::try_from(LEAF_NAME).map_err(io::Error::other)?;
+    let socket = TcpStream::connect(address).await?;
+    let mut stream = TlsConnector::from(Arc::new(config))
+        .connect(name, socket)
+        .await?;
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {LEAF_NAME}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream
+        .take(ANSWER_BYTES_MAX)
+        .read_to_string(&mut answer)
+        .await?;
+    Ok(answer)
+}

@@ -1,0 +1,325 @@
+//! The server: opens a data folder, accepts connections, sweeps, stops gracefully.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use conclave_proto::address::ServerAddress;
+use conclave_proto::env::SharedEnv;
+use conclave_proto::id::ServerId;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+
+use crate::config::{Config, ExemptLoopback, OtpSender};
+use crate::keys::{KeysError, ServerKeys};
+use crate::limit::{Limits, NetworkKey};
+use crate::otp::{CodeQueue, ConsoleSender, Sender};
+use crate::store::{OpenError, SharedStore, SqliteStore, StoreError, StoreOptions};
+use crate::wake::Hub;
+use crate::{admin, connection, folder, tls};
+
+/// How long connections may take to finish what is in flight when the server stops.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// Pause after a failed accept: the machine is out of files or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a server needs to run.
+#[derive(Debug)]
+pub struct ServeOptions {
+    /// Where everything is kept; made when missing.
+    pub data_dir: PathBuf,
+    /// All settings.
+    pub config: Config,
+    /// Time and chance.
+    pub env: SharedEnv,
+    /// Who sends codes; `None` = whom the settings name.
+    pub sender: Option<Arc<dyn Sender>>,
+}
+
+/// The server cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The chosen sender is not there.
+    #[error("the `{0}` sender is not built yet; `--otp console` is the one that exists")]
+    SenderMissing(&'static str),
+    /// The console sender while strangers can connect.
+    #[error(
+        "the console sender is refused while listening on {0}: whoever sees this terminal could \
+         register any identifier; listen on 127.0.0.1, or say \
+         --print-codes-on-this-terminal-although-strangers-can-connect"
+    )]
+    ConsoleBeyondLoopback(SocketAddr),
+    /// The data folder cannot be used.
+    #[error("cannot use the data folder {path}: {source}")]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The keys do not hold.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] OpenError),
+    /// The store failed while running: a write or sync did not reach the disk.
+    #[error(
+        "the store failed and the server stopped; look at the disk, then run `conclave-server check`"
+    )]
+    StoreFailed,
+    /// TLS refuses the keys.
+    #[error("TLS refuses the server's keys: {0}")]
+    Tls(#[from] rustls::Error),
+    /// The listening socket is broken.
+    #[error("the listening socket is broken: {0}")]
+    Socket(#[from] io::Error),
+}
+
+/// What every connection shares.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub(crate) keys: ServerKeys,
+    pub(crate) store: SharedStore,
+    pub(crate) env: SharedEnv,
+    pub(crate) config: Config,
+    pub(crate) limits: Limits,
+    pub(crate) hub: Hub,
+    pub(crate) codes: CodeQueue,
+    exempt_loopback: bool,
+    is_ready: AtomicBool,
+}
+
+impl App {
+    /// Whether new work is welcome.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+
+    /// The network to charge for what a peer does; `None` when the peer is exempt.
+    pub(crate) fn network_to_limit(&self, peer: SocketAddr) -> Option<NetworkKey> {
+        let is_exempt = self.exempt_loopback && peer.ip().to_canonical().is_loopback();
+        (!is_exempt).then(|| self.limits.network(peer))
+    }
+}
+
+/// A server that is open: its folder is locked, its port bound, its keys loaded.
+pub struct Server {
+    app: Arc<App>,
+    data_dir: PathBuf,
+    listener: TcpListener,
+    local_address: SocketAddr,
+    acceptor: TlsAcceptor,
+    admin: Option<UnixListener>,
+    codes: JoinHandle<()>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Server")
+    }
+}
+
+impl Server {
+    /// Opens the data folder, making what a new server lacks. Needs a tokio runtime.
+    pub fn open(options: ServeOptions, listener: TcpListener) -> Result<Self, ServeError> {
+        let local_address = listener.local_addr()?;
+        let ServeOptions {
+            data_dir,
+            config,
+            env,
+            sender,
+        } = options;
+        let sender = match sender {
+            Some(sender) => sender,
+            None => sender_of(&config, local_address)?,
+        };
+        let in_folder = |source| ServeError::Folder {
+            path: data_dir.clone(),
+            source,
+        };
+        folder::prepare(&data_dir).map_err(in_folder)?;
+        let store_options = StoreOptions {
+            commit_spacing: config.logs.commit_spacing(),
+        };
+        let store = Arc::new(SqliteStore::open(&data_dir, store_options)?);
+        let keys = ServerKeys::open(&data_dir, &*env)?;
+        let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(&keys)?));
+        let admin = admin::listen(&data_dir);
+        folder::remember_listening(&data_dir, local_address).map_err(in_folder)?;
+        let (inlet, codes) = CodeQueue::start(sender);
+        let app = Arc::new(App {
+            keys,
+            store,
+            limits: Limits::new(config.limits.clone(), Arc::clone(&env)),
+            env,
+            hub: Hub::default(),
+            codes: inlet,
+            exempt_loopback: exempt_loopback(&config, local_address),
+            is_ready: AtomicBool::new(true),
+            config,
+        });
+        Ok(Self {
+            app,
+            data_dir,
+            listener,
+            local_address,
+            acceptor,
+            admin,
+            codes,
+        })
+    }
+
+    /// The address that is bound.
+    pub fn local_address(&self) -> SocketAddr {
+        self.local_address
+    }
+
+    /// What addresses pin.
+    pub fn server_id(&self) -> ServerId {
+        self.app.keys.server_id
+    }
+
+    /// Serves until `shutdown` completes, then finishes what is in flight; or until the store fails.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let (stop, stopping) = watch::channel(false);
+        let mut connections = JoinSet::new();
+        let upkeep = tokio::spawn(upkeep(Arc::clone(&self.app)));
+        let admin = self.admin.map(|socket| {
+            let app = Arc::clone(&self.app);
+            tokio::spawn(async move { admin::serve(&socket, &*app.store, &*app.env).await })
+        });
+        let accept = Accept {
+            app: &self.app,
+            acceptor: &self.acceptor,
+            stopping,
+        };
+        let ended = tokio::select! {
+            () = shutdown => Ok(()),
+            () = self.app.store.failed() => Err(ServeError::StoreFailed),
+            () = accept.run(&self.listener, &mut connections) => Ok(()),
+        };
+        self.app.is_ready.store(false, Ordering::Relaxed);
+        drop(self.listener);
+        // every connection may be gone already
+        let _ = stop.send(true);
+        let all_done = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_PATIENCE, all_done).await.is_err() {
+            connections.shutdown().await;
+        }
+        for task in std::iter::once(upkeep).chain(admin) {
+            task.abort();
+            // aborted on purpose
+            let _ = task.await;
+        }
+        admin::remove(&self.data_dir);
+        let app = self.app;
+        // dropping the store waits for its last write
+        let closed = tokio::task::spawn_blocking(move || drop(app)).await;
+        let sent = self.codes.await;
+        if closed.is_err() || sent.is_err() {
+            tracing::error!("a task of the server broke while it stopped");
+        }
+        ended
+    }
+}
+
+/// The accept loop's surroundings.
+struct Accept<'a> {
+    app: &'a Arc<App>,
+    acceptor: &'a TlsAcceptor,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Accept<'_> {
+    /// Accepts for ever.
+    async fn run(&self, listener: &TcpListener, connections: &mut JoinSet<()>) {
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, peer)) => self.start(connections, socket, peer),
+                    Err(error) => {
+                        tracing::warn!("cannot accept a connection: {}", error.kind());
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(ended) = connections.join_next() => {
+                    if ended.is_err_and(|error| error.is_panic()) {
+                        tracing::error!("a connection's task broke");
+                    }
+                }
+            }
+        }
+    }
+
+    fn start(&self, connections: &mut JoinSet<()>, socket: TcpStream, peer: SocketAddr) {
+        let most = self.app.config.server.max_connections;
+        // C-011: one connection too many is closed before it costs a handshake.
+        if connections.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
+            return;
+        }
+        let app = Arc::clone(self.app);
+        let (acceptor, stopping) = (self.acceptor.clone(), self.stopping.clone());
+        connections.spawn(connection::serve(app, acceptor, socket, peer, stopping));
+    }
+}
+
+/// Deletes what has expired and forgets idle networks, for ever.
+async fn upkeep(app: Arc<App>) {
+    let every_ms = app.config.retention.sweep_every_ms.max(1);
+    let mut tick = tokio::time::interval(Duration::from_millis(every_ms));
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        app.limits.tidy();
+        loop {
+            match app.store.sweep(app.env.now_ms()).await {
+                Ok(true) => tokio::task::yield_now().await,
+                Ok(false) | Err(StoreError::Busy) => break,
+                // the store has failed: the server is about to stop
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn sender_of(config: &Config, listen: SocketAddr) -> Result<Arc<dyn Sender>, ServeError> {
+    match config.otp.sender {
+        OtpSender::Smtp => Err(ServeError::SenderMissing("smtp")),
+        OtpSender::Http => Err(ServeError::SenderMissing("http")),
+        OtpSender::Console if listen.ip().is_loopback() || config.otp.console_beyond_loopback => {
+            Ok(Arc::new(ConsoleSender))
+        }
+        OtpSender::Console => Err(ServeError::ConsoleBeyondLoopback(listen)),
+    }
+}
+
+fn exempt_loopback(config: &Config, listen: SocketAddr) -> bool {
+    match config.limits.exempt_loopback {
+        ExemptLoopback::Auto => listen.ip().is_loopback(),
+        ExemptLoopback::Always => true,
+        ExemptLoopback::Never => false,
+    }
+}
+
+/// The address that clients of a server bound to `listening` can use on this machine or, for a
+/// concrete host, in its network.
+pub fn address_of(server_id: ServerId, listening: SocketAddr) -> ServerAddress {
+    let host = if listening.ip().is_unspecified() {
+        "127.0.0.1".to_owned()
+    } else {
+        listening.ip().to_string()
+    };
+    ServerAddress {
+        server_id,
+        host,
+        port: listening.port(),
+    }
+}
