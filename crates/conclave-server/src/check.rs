@@ -1,0 +1,144 @@
+//! `check`: named findings, each with a fix.
+
+use std::path::Path;
+
+use conclave_proto::env::{Env as _, OsEnv};
+use conclave_server::admin::{Request, Response};
+use conclave_server::config::Loaded;
+use conclave_server::{folder, health, keys};
+
+use crate::commands::{admin_work, print};
+use crate::exit::CommandError;
+
+/// 2026-01-01 UTC, ms: a clock before this is wrong.
+const CLOCK_AT_LEAST_MS: u64 = 1_767_225_600_000;
+
+enum Finding {
+    Pass(&'static str, String),
+    Warn(&'static str, String),
+    Fail(&'static str, String),
+}
+
+impl Finding {
+    fn line(&self) -> String {
+        match self {
+            Self::Pass(name, text) => format!("pass  {name:<8}  {text}"),
+            Self::Warn(name, text) => format!("warn  {name:<8}  {text}"),
+            Self::Fail(name, text) => format!("fail  {name:<8}  {text}"),
+        }
+    }
+}
+
+/// Prints every finding; fails when one does.
+pub(crate) async fn run(folder: &Path, settings: anyhow::Result<Loaded>) -> anyhow::Result<()> {
+    let mut findings = vec![config(&settings), data_folder(folder), clock()];
+    if folder.exists() {
+        findings.extend(keys(folder));
+        findings.push(storage(folder).await);
+        findings.push(running(folder).await);
+    }
+    for finding in &findings {
+        print(&finding.line())?;
+    }
+    let is_failed = |finding: &&Finding| matches!(finding, Finding::Fail(..));
+    match findings.iter().filter(is_failed).count() {
+        0 => Ok(()),
+        failed => Err(CommandError::ChecksFailed(failed).into()),
+    }
+}
+
+fn config(settings: &anyhow::Result<Loaded>) -> Finding {
+    match settings {
+        Ok(_) => Finding::Pass("config", "the settings hold".to_owned()),
+        Err(error) => Finding::Fail("config", format!("{error:#}")),
+    }
+}
+
+fn data_folder(folder: &Path) -> Finding {
+    let path = folder.display();
+    match folder::mode(folder) {
+        Ok(0o700) => Finding::Pass("folder", format!("{path} is private")),
+        Ok(mode) => {
+            let fix = format!("{path} has mode {mode:o}: run `chmod 700 {path}`");
+            Finding::Fail("folder", fix)
+        }
+        Err(_) => {
+            let fix = format!("{path} is not there: run `conclave-server init`");
+            Finding::Fail("folder", fix)
+        }
+    }
+}
+
+fn clock() -> Finding {
+    if OsEnv.now_ms() >= CLOCK_AT_LEAST_MS {
+        return Finding::Pass("clock", "the clock is plausible".to_owned());
+    }
+    let fix = "the clock is years behind: set it, or clients will warn everybody";
+    Finding::Fail("clock", fix.to_owned())
+}
+
+fn keys(folder: &Path) -> Vec<Finding> {
+    let report = keys::report(folder, &OsEnv);
+    let certificate = match (report.leaf_valid, report.leaf_lasts, report.root_key_here) {
+        (true, true, _) => Finding::Pass("keys", "the certificate is good for 30 days".to_owned()),
+        (true, false, true) => {
+            let text = "the certificate ends within 30 days: restart the server to renew it";
+            Finding::Warn("keys", text.to_owned())
+        }
+        (true, false, false) => {
+            let text = "the certificate ends within 30 days: put root-key.pem back for one start";
+            Finding::Warn("keys", text.to_owned())
+        }
+        (false, _, true) => {
+            let text = "there is no valid certificate: run `conclave-server init`";
+            Finding::Fail("keys", text.to_owned())
+        }
+        (false, _, false) => {
+            let text = "there is no valid certificate: put root-key.pem back and run \
+                        `conclave-server init`";
+            Finding::Fail("keys", text.to_owned())
+        }
+    };
+    let mut findings = vec![certificate];
+    let open_files = ["root-key.pem", "leaf-key.pem", "pepper", "store.db"]
+        .into_iter()
+        .filter(|name| folder::mode(&folder.join(name)).is_ok_and(|mode| mode & 0o077 != 0));
+    findings.extend(open_files.map(|name| {
+        let path = folder.join(name);
+        let path = path.display();
+        Finding::Fail(
+            "keys",
+            format!("{path} is open to others: run `chmod 600 {path}`"),
+        )
+    }));
+    findings
+}
+
+async fn storage(folder: &Path) -> Finding {
+    match admin_work(folder, Request::Check).await {
+        Ok(Response::Problems(problems)) if problems.is_empty() => {
+            Finding::Pass("storage", "the database is whole".to_owned())
+        }
+        Ok(Response::Problems(problems)) => {
+            let text = problems.join("; ");
+            Finding::Fail(
+                "storage",
+                format!("{text}: restore the folder from a backup"),
+            )
+        }
+        Ok(Response::Error(text)) => Finding::Fail("storage", text),
+        Ok(Response::Invite(_)) => Finding::Fail("storage", "the answer makes no sense".to_owned()),
+        Err(error) => Finding::Fail("storage", format!("{error:#}")),
+    }
+}
+
+async fn running(folder: &Path) -> Finding {
+    let Some(address) = folder::last_listening(folder) else {
+        return Finding::Pass("server", "it has never run from here".to_owned());
+    };
+    if health::ask(folder, address).await.is_ok() {
+        return Finding::Pass("server", format!("it runs and is ready at {address}"));
+    }
+    let text = format!("nobody is ready at {address}: run `conclave-server serve`");
+    Finding::Warn("server", text)
+}
