@@ -22,7 +22,7 @@ pub(super) struct Item {
     number: u64,
     stranger: bool,
     hash: Hash32,
-    item: Vec<u8>,
+    bytes: Vec<u8>,
     pub(super) day: Day,
 }
 
@@ -127,7 +127,7 @@ impl Model {
             number: device.last_number,
             stranger,
             hash,
-            item: new.item,
+            bytes: new.item,
             day: Day::of_ms(new.now_ms),
         });
         PostOutcome::Posted
@@ -144,7 +144,7 @@ impl Model {
                 .take(limit)
                 .map(|item| StoredItem {
                     number: item.number,
-                    item: item.item.clone(),
+                    item: item.bytes.clone(),
                 })
                 .collect(),
             more: waiting().count() > limit,
