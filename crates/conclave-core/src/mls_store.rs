@@ -230,10 +230,10 @@ pub(crate) struct Storage<'a> {
     failed: RefCell<Option<RowsError>>,
 }
 
-/// A row failed; the cause waits in [`Storage`].
+/// A row failed; the cause waits in the storage.
 #[derive(Debug, thiserror::Error)]
 #[error("a row of MLS state could not be read or written")]
-pub struct StorageError;
+pub(crate) struct StorageError;
 
 impl<'a> Storage<'a> {
     pub(crate) fn new(rows: &'a dyn MlsRows) -> Self {
