@@ -1,2 +1,65 @@
-//! x
-fn main() {}
+//! The program `conclave`: words in, one call to the client engine, rows out.
+
+mod args;
+mod commands;
+mod exit;
+mod output;
+mod profile;
+mod rfc3339;
+mod rows;
+mod tail;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Cli;
+use crate::exit::Failure;
+use crate::output::Output;
+use crate::profile::Context;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return args::refuse(&error),
+    };
+    start_logs(cli.global.verbose);
+    let out = Output::new(cli.global.output);
+    match run(cli, out) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            out.failure(&failure);
+            ExitCode::from(failure.exit)
+        }
+    }
+}
+
+fn run(cli: Cli, out: Output) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?;
+    let context = Context::new(cli.global, out);
+    let result = runtime.block_on(Box::pin(commands::run(&context, cli.command)));
+    // A read of standard input may still block a thread; nobody waits for it.
+    runtime.shutdown_background();
+    result
+}
+
+/// Logs go to standard error and only Conclave's own: other crates may name hosts and addresses.
+fn start_logs(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = format!("off,conclave={level},conclave_client={level},conclave_core={level}");
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+}

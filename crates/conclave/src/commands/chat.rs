@@ -1,0 +1,171 @@
+//! `conclave chat`: lines out, messages in, one process.
+
+use std::io::IsTerminal as _;
+
+use conclave_client::view::Message;
+use conclave_client::{Client, ClientError, Event};
+use conclave_proto::id::ChatId;
+use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+
+use crate::exit::Failure;
+use crate::profile::Context;
+use crate::rows::{MessageRow, StateRow};
+use crate::tail::{self, Tail};
+
+/// Write and see messages in one terminal: each line you type is a message. What is shown counts as read.
+/// Ends at the end of input (Ctrl-D) when everything is accepted.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  conclave chat anna@example.org
+  conclave chat +4915112345678 -p work")]
+pub(crate) struct Args {
+    /// `+E164` number, e-mail address or chat id
+    to: String,
+}
+
+/// Chats.
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    context
+        .with_client(async |client: &Client| chat(context, client, &args.to).await)
+        .await
+}
+
+async fn chat(context: &Context, client: &Client, to: &str) -> Result<(), Failure> {
+    let mut events = client.events();
+    let mut room = Room::enter(context, client, to)?;
+    client.go_online();
+    let mut lines = BufReader::new(stdin()).lines();
+    if std::io::stdin().is_terminal() {
+        context.out.text("each line is a message; Ctrl-D ends")?;
+    }
+    loop {
+        tokio::select! {
+            line = lines.next_line() => match line? {
+                Some(line) => room.say(&line).await?,
+                None => break,
+            },
+            _ = tokio::signal::ctrl_c() => break,
+            event = events.recv() => match event {
+                Ok(event) => room.event(event)?,
+                Err(RecvError::Lagged(_)) => room.catch_up()?,
+                Err(RecvError::Closed) => break,
+            },
+        }
+    }
+    let settled = client.settle(context.global.timeout).await;
+    loop {
+        match events.try_recv() {
+            Ok(event) => room.event(event)?,
+            Err(TryRecvError::Lagged(_)) => room.catch_up()?,
+            Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+        }
+    }
+    // Showing the last messages queued a receipt for them.
+    let settled = match settled {
+        Ok(()) => client.settle(context.global.timeout).await,
+        Err(error) => Err(error),
+    };
+    match room.failure {
+        Some(failure) => Err(failure),
+        None => Ok(settled?),
+    }
+}
+
+/// One chat as it is shown.
+struct Room<'a> {
+    context: &'a Context,
+    client: &'a Client,
+    to: &'a str,
+    /// Known from the first message on.
+    chat: Option<ChatId>,
+    tail: Tail,
+    /// The first line that could not be sent; the chat goes on, the exit code tells.
+    failure: Option<Failure>,
+}
+
+impl<'a> Room<'a> {
+    /// Shows what is unread and marks it read.
+    fn enter(context: &'a Context, client: &'a Client, to: &'a str) -> Result<Self, Failure> {
+        let chat = match client.find_chat(to) {
+            Ok(chat) => Some(chat),
+            Err(ClientError::NotFound(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let tail = Tail::new(client)?;
+        let room = Self {
+            context,
+            client,
+            to,
+            chat,
+            tail,
+            failure: None,
+        };
+        if let Some(id) = chat {
+            for message in tail::unread(client, id)? {
+                context.out.row(&MessageRow::from(&message))?;
+            }
+            client.mark_read(id)?;
+        }
+        Ok(room)
+    }
+
+    async fn say(&mut self, line: &str) -> Result<(), Failure> {
+        if line.is_empty() {
+            return Ok(());
+        }
+        // Each line has its own --timeout: a person types longer than one.
+        let sent =
+            tokio::time::timeout(self.context.global.timeout, self.client.send(self.to, line));
+        match sent.await.unwrap_or(Err(ClientError::TimedOut)) {
+            Ok(message) => {
+                self.chat = Some(message.chat);
+                self.context.out.row(&MessageRow::from(&message))?;
+            }
+            Err(error) => {
+                let failure = Failure::from(error);
+                self.context.out.failure(&failure);
+                self.failure.get_or_insert(failure);
+            }
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Received(message) if self.tail.is_new(&message) => self.show(&message),
+            Event::StateChanged { chat, id, state } if self.is_here(chat) => {
+                let row = StateRow {
+                    chat: chat.to_string(),
+                    id: id.to_string(),
+                    state: state.name(),
+                };
+                Ok(self.context.out.row(&row)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn catch_up(&mut self) -> Result<(), Failure> {
+        for message in self.tail.catch_up(self.client)? {
+            self.show(&message)?;
+        }
+        Ok(())
+    }
+
+    fn show(&mut self, message: &Message) -> Result<(), Failure> {
+        if self.is_here(message.chat) {
+            self.context.out.row(&MessageRow::from(message))?;
+            self.client.mark_read(message.chat)?;
+        }
+        Ok(())
+    }
+
+    /// Whether `chat` is this one; it may have begun, by the other side, after this command did.
+    fn is_here(&mut self, chat: ChatId) -> bool {
+        if self.chat.is_none() {
+            self.chat = self.client.find_chat(self.to).ok();
+        }
+        self.chat == Some(chat)
+    }
+}

@@ -1,0 +1,39 @@
+//! `conclave history`: the newest messages of a chat, oldest first, from the disk alone.
+
+use conclave_client::Client;
+
+use crate::exit::Failure;
+use crate::profile::Context;
+use crate::rows::MessageRow;
+
+/// Show the newest messages of a chat, oldest first. Does not use the network, marks nothing as read.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  conclave history anna@example.org
+  conclave history +4915112345678 --limit 500 -o json")]
+pub(crate) struct Args {
+    /// `+E164` number, e-mail address or chat id
+    chat: String,
+    /// At most this many messages
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    limit: u32,
+    /// Print each message's id before it
+    #[arg(long)]
+    ids: bool,
+}
+
+/// Prints a row per message.
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let work = async |client: &Client| {
+        let chat = client.find_chat(&args.chat)?;
+        let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+        for message in client.history(chat, limit)? {
+            if args.ids {
+                context.out.text(&message.id.to_string())?;
+            }
+            context.out.row(&MessageRow::from(&message))?;
+        }
+        Ok(())
+    };
+    context.with_client(work).await
+}

@@ -1,0 +1,154 @@
+//! `conclave key`: the identity key as a file that `openssl pkey` reads.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use conclave_client::Client;
+use zeroize::Zeroizing;
+
+use crate::exit::{self, Failure};
+use crate::profile::{Context, first_line};
+use crate::rows::KeyRow;
+
+/// Export the identity key, or check an export.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  conclave key export identity.pem
+  conclave key import --verify identity.pem")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Write the identity key, encrypted under a passphrase of its own, to a new file
+    #[command(after_help = "Examples:
+  conclave key export identity.pem
+  conclave key export identity.pem --export-passphrase-file secret.txt")]
+    Export {
+        /// The file to write; must not be there yet
+        file: PathBuf,
+        /// File whose first line is the export's passphrase
+        #[arg(long, value_name = "FILE")]
+        export_passphrase_file: Option<PathBuf>,
+    },
+    /// Check that an exported key opens and whether it is this profile's
+    #[command(after_help = "Examples:
+  conclave key import --verify identity.pem
+  conclave key import --verify identity.pem --export-passphrase-file secret.txt")]
+    Import {
+        /// Only check; nothing is changed
+        #[arg(long, required = true)]
+        verify: bool,
+        /// The exported file
+        file: PathBuf,
+        /// File whose first line is the export's passphrase
+        #[arg(long, value_name = "FILE")]
+        export_passphrase_file: Option<PathBuf>,
+    },
+}
+
+/// Exports or checks.
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let client = context.open()?;
+    let result = match &args.action {
+        Action::Export {
+            file,
+            export_passphrase_file,
+        } => export(context, &client, file, export_passphrase_file.as_deref()),
+        Action::Import {
+            file,
+            export_passphrase_file,
+            ..
+        } => verify(context, &client, file, export_passphrase_file.as_deref()),
+    };
+    client.close().await;
+    result
+}
+
+const FLAG: &str = "--export-passphrase-file";
+
+fn export(
+    context: &Context,
+    client: &Client,
+    file: &Path,
+    passphrase: Option<&Path>,
+) -> Result<(), Failure> {
+    if file.exists() {
+        return Err(exists(file));
+    }
+    let passphrase = context.new_secret(passphrase, FLAG, "passphrase of the exported key: ")?;
+    let pem = Zeroizing::new(client.export_key(&passphrase)?);
+    let (fingerprint, matches) = client.check_exported_key(&pem, &passphrase)?;
+    write_new(file, &pem)?;
+    Ok(context.out.row(&KeyRow {
+        file: file.display().to_string(),
+        fingerprint,
+        matches,
+    })?)
+}
+
+fn exists(file: &Path) -> Failure {
+    let message = format!("{} is there already and is not overwritten", file.display());
+    Failure::new(exit::CONFLICT, "FILE_EXISTS", message).with_hint("choose another file")
+}
+
+/// Writes a file that only its owner reads and that was not there; a half-written one is removed again.
+fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
+    let cannot = |error: io::Error| match error.kind() {
+        io::ErrorKind::AlreadyExists => exists(file),
+        _ => Failure::new(
+            exit::UNEXPECTED,
+            "IO",
+            format!("{} cannot be written: {error}", file.display()),
+        ),
+    };
+    let mut options = OpenOptions::new();
+    let mut open = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .map_err(cannot)?;
+    let written = open
+        .write_all(text.as_bytes())
+        .and_then(|()| open.sync_all());
+    written.map_err(|error| {
+        // The first error is the one to tell.
+        let _ = fs::remove_file(file);
+        cannot(error)
+    })
+}
+
+fn verify(
+    context: &Context,
+    client: &Client,
+    file: &Path,
+    passphrase: Option<&Path>,
+) -> Result<(), Failure> {
+    let pem = fs::read_to_string(file)
+        .map(Zeroizing::new)
+        .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display())))?;
+    let passphrase = match passphrase {
+        Some(file) => first_line(file)?,
+        None => context.ask("passphrase of the exported key: ")?,
+    };
+    let (fingerprint, matches) = client.check_exported_key(&pem, &passphrase)?;
+    context.out.row(&KeyRow {
+        file: file.display().to_string(),
+        fingerprint,
+        matches,
+    })?;
+    if matches {
+        Ok(())
+    } else {
+        Err(Failure::new(
+            exit::KEY,
+            "OTHER_KEY",
+            "the file opens, but it is not this profile's key",
+        ))
+    }
+}

@@ -1,0 +1,167 @@
+//! `conclave listen`: everything that comes in, as it comes in.
+
+use std::time::Duration;
+
+use conclave_client::{Client, ClientError, Event};
+use conclave_proto::id::ChatId;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::Receiver;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+
+use crate::args::duration;
+use crate::exit::Failure;
+use crate::output::Output;
+use crate::profile::Context;
+use crate::rows::{GapRow, IdentityRow, MessageRow, PersonRow, RequestRow, StateRow, WarningRow};
+use crate::tail::Tail;
+
+/// Print messages, requests and state changes as they come in, until interrupted. Printing does not mark
+/// messages as read.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  conclave listen --once
+  conclave listen --for 10m -o json")]
+pub(crate) struct Args {
+    /// Sync all there is, print it, and end; also when there is nothing
+    #[arg(long, conflicts_with = "for_")]
+    once: bool,
+    /// End after this long
+    #[arg(long = "for", value_name = "DUR", value_parser = duration)]
+    for_: Option<Duration>,
+}
+
+/// Listens.
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    context
+        .with_client(async |client: &Client| {
+            let mut printer = Printer::new(client, context.out)?;
+            client.go_online();
+            match (args.once, args.for_) {
+                (true, _) => printer.until(client.settle(context.global.timeout)).await,
+                (false, Some(time)) => {
+                    printer.until(until_stopped(Some(time))).await?;
+                    printer.until(client.settle(context.global.timeout)).await
+                }
+                (false, None) => printer.until(until_stopped(None)).await,
+            }
+        })
+        .await
+}
+
+/// Ends on SIGINT or SIGTERM, or when the time is over.
+async fn until_stopped(time: Option<Duration>) -> Result<(), ClientError> {
+    let broken =
+        |error: std::io::Error| ClientError::Broken(format!("signals cannot be heard: {error}"));
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
+    let time_over = async {
+        match time {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = time_over => {}
+    }
+    Ok(())
+}
+
+/// Turns events into rows, each incoming message exactly once.
+struct Printer<'a> {
+    client: &'a Client,
+    out: Output,
+    events: Receiver<Event>,
+    tail: Tail,
+}
+
+impl<'a> Printer<'a> {
+    /// Prints what happens from now on; made before going online, so that nothing is missed.
+    fn new(client: &'a Client, out: Output) -> Result<Self, Failure> {
+        let events = client.events();
+        let tail = Tail::new(client)?;
+        Ok(Self {
+            client,
+            out,
+            events,
+            tail,
+        })
+    }
+
+    /// Prints until `end` is there, then what was sent before it. Returns how `end` ended.
+    async fn until(
+        &mut self,
+        end: impl Future<Output = Result<(), ClientError>>,
+    ) -> Result<(), Failure> {
+        tokio::pin!(end);
+        let ended = loop {
+            tokio::select! {
+                ended = &mut end => break ended,
+                event = self.events.recv() => match event {
+                    Ok(event) => self.event(event)?,
+                    Err(RecvError::Lagged(_)) => self.catch_up()?,
+                    Err(RecvError::Closed) => return Err(ClientError::Broken("the engine has stopped".into()).into()),
+                },
+            }
+        };
+        loop {
+            match self.events.try_recv() {
+                Ok(event) => self.event(event)?,
+                Err(TryRecvError::Lagged(_)) => self.catch_up()?,
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
+        Ok(ended?)
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), Failure> {
+        match event {
+            Event::Received(message) if self.tail.is_new(&message) => {
+                self.out.row(&MessageRow::from(&message))?;
+            }
+            Event::StateChanged { chat, id, state } => {
+                let row = StateRow {
+                    chat: chat.to_string(),
+                    id: id.to_string(),
+                    state: state.name(),
+                };
+                self.out.row(&row)?;
+            }
+            Event::Requested { chat } => self.request(chat)?,
+            Event::IdentityChanged { chat } => {
+                let with = PersonRow::from(&self.client.chat(chat)?.with);
+                self.out.row(&IdentityRow {
+                    chat: chat.to_string(),
+                    with,
+                })?;
+            }
+            Event::Gap { chat, from, to } => {
+                self.out.row(&GapRow {
+                    chat: chat.to_string(),
+                    from_seq: from,
+                    to_seq: to,
+                })?;
+            }
+            Event::Warning(message) => self.out.row(&WarningRow { message })?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn request(&self, chat: ChatId) -> Result<(), Failure> {
+        let requests = self.client.requests()?;
+        // Gone when it was answered in the meantime.
+        if let Some(request) = requests.iter().find(|request| request.chat == chat) {
+            self.out.row(&RequestRow::from(request))?;
+        }
+        Ok(())
+    }
+
+    fn catch_up(&mut self) -> Result<(), Failure> {
+        for message in self.tail.catch_up(self.client)? {
+            self.out.row(&MessageRow::from(&message))?;
+        }
+        Ok(())
+    }
+}

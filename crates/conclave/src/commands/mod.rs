@@ -1,0 +1,52 @@
+//! One file per command: its words, and its few steps.
+
+pub(crate) mod chat;
+pub(crate) mod chats;
+pub(crate) mod completions;
+pub(crate) mod contact;
+pub(crate) mod doctor;
+pub(crate) mod history;
+pub(crate) mod info;
+pub(crate) mod key;
+pub(crate) mod listen;
+pub(crate) mod man;
+pub(crate) mod passphrase;
+pub(crate) mod paths;
+pub(crate) mod read;
+pub(crate) mod register;
+pub(crate) mod request;
+pub(crate) mod safety;
+pub(crate) mod send;
+pub(crate) mod status;
+pub(crate) mod unread;
+pub(crate) mod whoami;
+
+use crate::args::Command;
+use crate::exit::Failure;
+use crate::profile::Context;
+
+/// Does what the command line says.
+pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Register(args) => register::run(context, args).await,
+        Command::Whoami(_) => whoami::run(context).await,
+        Command::Status(_) => status::run(context).await,
+        Command::Send(args) => send::run(context, args).await,
+        Command::Chat(args) => chat::run(context, args).await,
+        Command::Listen(args) => listen::run(context, args).await,
+        Command::Read(args) => read::run(context, args).await,
+        Command::Unread(_) => unread::run(context).await,
+        Command::Chats(_) => chats::run(context).await,
+        Command::History(args) => history::run(context, args).await,
+        Command::Info(args) => info::run(context, args).await,
+        Command::Safety(args) => safety::run(context, args).await,
+        Command::Contact(args) => contact::run(context, args).await,
+        Command::Request(args) => request::run(context, args).await,
+        Command::Key(args) => key::run(context, args).await,
+        Command::Passphrase(args) => passphrase::run(context, args).await,
+        Command::Doctor(_) => doctor::run(context).await,
+        Command::Paths(_) => paths::run(context),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(args),
+    }
+}

@@ -1,0 +1,194 @@
+//! What goes to standard output (rows) and to standard error (what went wrong), as text or JSON Lines.
+
+use std::borrow::Cow;
+use std::io::{self, Write as _};
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::exit::Failure;
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Short lines for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Something that is printed as one row.
+pub(crate) trait Row: Serialize {
+    /// The JSON object's `type`.
+    const TYPE: &'static str;
+
+    /// The row for people, without a line end.
+    fn text(&self) -> String;
+}
+
+/// Where rows go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    format: Format,
+}
+
+/// A JSON object's fixed head and its body: version, type, then the row's own fields.
+#[derive(Serialize)]
+struct Line<'a, T> {
+    v: u8,
+    r#type: &'static str,
+    #[serde(flatten)]
+    body: &'a T,
+}
+
+/// An error as programs read it.
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    code: &'a str,
+    message: &'a str,
+    hint: &'a str,
+    retry_after_ms: Option<u64>,
+    details: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Output {
+    /// Rows in `format`.
+    pub(crate) const fn new(format: Format) -> Self {
+        Self { format }
+    }
+
+    /// Whether programs read the rows.
+    pub(crate) const fn is_json(self) -> bool {
+        matches!(self.format, Format::Json)
+    }
+
+    /// Prints one row and flushes it.
+    pub(crate) fn row<T: Row>(self, row: &T) -> io::Result<()> {
+        match self.format {
+            Format::Text => self.text(&row.text()),
+            Format::Json => print(&json(T::TYPE, row)?),
+        }
+    }
+
+    /// Prints a line for people only; programs get nothing.
+    pub(crate) fn text(self, line: &str) -> io::Result<()> {
+        match self.format {
+            Format::Text => print(line),
+            Format::Json => Ok(()),
+        }
+    }
+
+    /// Tells on standard error why the command failed.
+    pub(crate) fn failure(self, failure: &Failure) {
+        if failure.is_silent() {
+            return;
+        }
+        let body = ErrorBody {
+            code: &failure.code,
+            message: &failure.message,
+            hint: &failure.hint,
+            retry_after_ms: failure.retry_after_ms,
+            details: serde_json::Map::new(),
+        };
+        let text = match self.format {
+            Format::Json => json("error", &body).unwrap_or_default(),
+            Format::Text => failure_text(failure),
+        };
+        // When standard error is closed there is nobody to tell.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+}
+
+fn failure_text(failure: &Failure) -> String {
+    let mut lines = vec![format!("error: {}", safe(&failure.message))];
+    if !failure.hint.is_empty() {
+        lines.push(format!("hint: {}", safe(&failure.hint)));
+    }
+    if let Some(ms) = failure.retry_after_ms {
+        lines.push(format!("retry after: {} s", ms.div_ceil(1000)));
+    }
+    lines.join("\n")
+}
+
+fn json<T: Serialize>(kind: &'static str, body: &T) -> io::Result<String> {
+    let line = Line {
+        v: 1,
+        r#type: kind,
+        body,
+    };
+    serde_json::to_string(&line).map_err(io::Error::from)
+}
+
+fn print(line: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
+/// `text` so that it cannot drive the terminal, reverse the line or look like a row of its own.
+///
+/// Control characters and those that change the writing direction become `�`; further lines are indented.
+/// Everything that other people wrote goes through here before a terminal sees it.
+pub(crate) fn safe(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| !c.is_control() && !turns_text(c);
+    if text.chars().all(is_plain) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' => out.push_str("\n    "),
+            '\t' => out.push(' '),
+            c if is_plain(c) => out.push(c),
+            _ => out.push(char::REPLACEMENT_CHARACTER),
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// Marks that reorder or break the line around them (Unicode bidirectional controls and separators).
+const fn turns_text(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Other people's text cannot move the cursor, reverse the line or fake a row.
+    #[test]
+    fn text_cannot_drive_the_terminal() {
+        assert_eq!(safe("grüße 👋"), "grüße 👋");
+        assert_eq!(safe("a\u{1b}[2Jb\r\u{7}\u{9b}"), "a�[2Jb���");
+        assert_eq!(safe("a\nmallory: b\tc"), "a\n    mallory: b c");
+        assert_eq!(safe("x\u{202e}y\u{2028}z"), "x�y�z");
+    }
+
+    /// The shape that programs rely on: version and type first, all fields there even when empty.
+    #[test]
+    fn errors_have_every_field() {
+        let failure = Failure::new(4, "KEY_CHANGED", "changed").with_hint("compare");
+        let body = ErrorBody {
+            code: &failure.code,
+            message: &failure.message,
+            hint: &failure.hint,
+            retry_after_ms: None,
+            details: serde_json::Map::new(),
+        };
+        assert_eq!(
+            json("error", &body).unwrap(),
+            r#"{"v":1,"type":"error","code":"KEY_CHANGED","message":"changed","hint":"compare","retry_after_ms":null,"details":{}}"#
+        );
+    }
+
+    /// People read the same on up to three lines.
+    #[test]
+    fn errors_read_well() {
+        let mut failure = Failure::new(5, "RATE_LIMITED", "too often").with_hint("try again later");
+        failure.retry_after_ms = Some(1500);
+        assert_eq!(
+            failure_text(&failure),
+            "error: too often\nhint: try again later\nretry after: 2 s"
+        );
+    }
+}

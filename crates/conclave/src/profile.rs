@@ -1,0 +1,289 @@
+//! Which profile is meant, where it lives, and how it is unlocked.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _};
+use std::path::{Path, PathBuf};
+
+use conclave_client::{Client, ClientError, KeyKind, OpenError, Unlock};
+use conclave_proto::env::OsEnv;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use crate::args::Global;
+use crate::exit::Failure;
+use crate::output::Output;
+
+/// First line of a passphrase file, in bytes.
+const PASSPHRASE_BYTES_MAX: u64 = 4096;
+
+/// What every command gets: the global flags and where rows go.
+#[derive(Debug)]
+pub(crate) struct Context {
+    /// The global flags.
+    pub(crate) global: Global,
+    /// Where rows go.
+    pub(crate) out: Output,
+    deadline: Instant,
+}
+
+impl Context {
+    /// The context of a command that begins now.
+    pub(crate) fn new(global: Global, out: Output) -> Self {
+        let deadline = Instant::now() + global.timeout;
+        Self {
+            global,
+            out,
+            deadline,
+        }
+    }
+
+    /// What is left of `--timeout`.
+    pub(crate) fn remaining(&self) -> std::time::Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Runs network work until `--timeout` ends.
+    pub(crate) async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, Failure> {
+        match tokio::time::timeout_at(self.deadline, work).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(ClientError::TimedOut.into()),
+        }
+    }
+
+    /// Whether a person can be asked on standard input.
+    pub(crate) fn is_interactive(&self) -> bool {
+        !self.global.no_input && !self.out.is_json() && io::stdin().is_terminal()
+    }
+
+    /// The profile's folder.
+    pub(crate) fn dir(&self) -> Result<PathBuf, Failure> {
+        profile_dir(&self.global, |name| {
+            std::env::var_os(name).map(PathBuf::from)
+        })
+        .ok_or_else(|| Failure::usage("no home folder is known; say where with --data-dir DIR"))
+    }
+
+    /// Opens the profile, whether registered or not.
+    pub(crate) fn open(&self) -> Result<Client, Failure> {
+        let dir = self.dir()?;
+        let unlock = match Client::key_kind(&dir) {
+            KeyKind::Absent => return Err(OpenError::Absent.into()),
+            KeyKind::KeyFile => Unlock::KeyFile,
+            KeyKind::Passphrase => Unlock::Passphrase(self.passphrase()?),
+        };
+        Ok(Client::open(&dir, unlock, OsEnv::shared())?)
+    }
+
+    /// Opens the profile, or creates it on the first run.
+    pub(crate) fn open_or_create(&self) -> Result<Client, Failure> {
+        let dir = self.dir()?;
+        if Client::key_kind(&dir) != KeyKind::Absent {
+            return self.open();
+        }
+        let unlock = if self.global.no_passphrase {
+            Unlock::KeyFile
+        } else {
+            self.new_passphrase(self.global.passphrase_file.as_deref(), "--passphrase-file")?
+        };
+        Ok(Client::create(&dir, unlock, OsEnv::shared())?)
+    }
+
+    /// Opens the registered profile, does `work` with it and closes it, however the work ends.
+    pub(crate) async fn with_client(
+        &self,
+        work: impl AsyncFnOnce(&Client) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let client = self.open()?;
+        let result = if client.is_registered() {
+            Box::pin(work(&client)).await
+        } else {
+            Err(ClientError::NotRegistered.into())
+        };
+        client.close().await;
+        result
+    }
+
+    /// Goes online and waits until everything there is was received and everything queued was accepted.
+    pub(crate) async fn settle(&self, client: &Client) -> Result<(), Failure> {
+        client.go_online();
+        Ok(client.settle(self.remaining()).await?)
+    }
+
+    /// The passphrase of a profile that has one: from the file, else asked on the terminal.
+    fn passphrase(&self) -> Result<Zeroizing<String>, Failure> {
+        match &self.global.passphrase_file {
+            Some(file) => first_line(file),
+            None => self.ask("passphrase: "),
+        }
+    }
+
+    /// A new passphrase from `file`, else asked twice on the terminal. `flag` names the flag that gives the file.
+    pub(crate) fn new_passphrase(
+        &self,
+        file: Option<&Path>,
+        flag: &str,
+    ) -> Result<Unlock, Failure> {
+        let passphrase = self.new_secret(file, flag, "new passphrase: ")?;
+        Ok(Unlock::Passphrase(passphrase))
+    }
+
+    /// A new secret from `file`, else asked twice; never empty.
+    pub(crate) fn new_secret(
+        &self,
+        file: Option<&Path>,
+        flag: &str,
+        prompt: &str,
+    ) -> Result<Zeroizing<String>, Failure> {
+        let secret = if let Some(file) = file {
+            first_line(file)?
+        } else {
+            let missing = |_| {
+                let message = format!("a new passphrase is needed; give it with {flag} FILE");
+                Failure::new(crate::exit::USAGE, "PASSPHRASE_NEEDED", message)
+                    .with_hint("or run without --no-input to be asked; bots say --no-passphrase to keep the profile's key in a file")
+            };
+            let first = self.ask(prompt).map_err(missing)?;
+            let second = self.ask("again: ").map_err(missing)?;
+            if first != second {
+                return Err(Failure::usage(
+                    "the two passphrases differ; nothing was changed",
+                ));
+            }
+            first
+        };
+        if secret.is_empty() {
+            return Err(OpenError::EmptyPassphrase.into());
+        }
+        Ok(secret)
+    }
+
+    /// Asks on the terminal without showing what is typed.
+    pub(crate) fn ask(&self, prompt: &str) -> Result<Zeroizing<String>, Failure> {
+        if self.global.no_input {
+            return Err(OpenError::PassphraseNeeded.into());
+        }
+        let answer = rpassword::prompt_password(prompt);
+        answer
+            .map(Zeroizing::new)
+            .map_err(|_| OpenError::PassphraseNeeded.into())
+    }
+}
+
+/// The first line of `file` without its line end.
+pub(crate) fn first_line(file: &Path) -> Result<Zeroizing<String>, Failure> {
+    let cannot = |error: io::Error| {
+        Failure::usage(format!(
+            "the passphrase file {} cannot be read: {error}",
+            file.display()
+        ))
+    };
+    let mut line = Zeroizing::new(String::new());
+    BufReader::new(File::open(file).map_err(cannot)?)
+        .take(PASSPHRASE_BYTES_MAX)
+        .read_line(&mut line)
+        .map_err(cannot)?;
+    let length = line.trim_end_matches(['\n', '\r']).len();
+    line.truncate(length);
+    Ok(line)
+}
+
+/// `--data-dir` or `$XDG_DATA_HOME/conclave` or `~/.local/share/conclave`, then the profile's name.
+fn profile_dir(global: &Global, var: impl Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
+    let base = match &global.data_dir {
+        Some(dir) => dir.clone(),
+        None => var("XDG_DATA_HOME")
+            .filter(|dir| dir.is_absolute())
+            .or_else(|| Some(var("HOME")?.join(".local/share")))?
+            .join("conclave"),
+    };
+    Some(base.join(&global.profile))
+}
+
+/// A profile's name, checked: it becomes a folder's name.
+pub(crate) fn profile_name(text: &str) -> Result<String, String> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.is_empty() || text.len() > 64 || text.starts_with('.') || !text.chars().all(is_allowed)
+    {
+        return Err(
+            "a profile's name is up to 64 letters, digits and `-_.`, not beginning with a dot"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::Cli;
+    use clap::Parser as _;
+
+    fn dir(line: &[&str], vars: &[(&str, &str)]) -> Option<PathBuf> {
+        let cli = Cli::try_parse_from([&["conclave", "paths"], line].concat()).unwrap();
+        profile_dir(&cli.global, |name| {
+            vars.iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| PathBuf::from(value))
+        })
+    }
+
+    /// Flag before XDG before home; a relative XDG folder is ignored, as its specification says.
+    #[test]
+    fn folders_follow_the_conventions() {
+        let home = [("HOME", "/h"), ("XDG_DATA_HOME", "/x")];
+        assert_eq!(dir(&["--data-dir", "/d"], &home), Some("/d/default".into()));
+        assert_eq!(dir(&["-p", "work"], &home), Some("/x/conclave/work".into()));
+        assert_eq!(
+            dir(&[], &home[..1]),
+            Some("/h/.local/share/conclave/default".into())
+        );
+        let relative = [("HOME", "/h"), ("XDG_DATA_HOME", "x")];
+        assert_eq!(
+            dir(&[], &relative),
+            Some("/h/.local/share/conclave/default".into())
+        );
+        assert_eq!(dir(&[], &[]), None);
+    }
+
+    /// A name cannot leave the folder it belongs in.
+    #[test]
+    fn names_are_checked() {
+        for name in ["default", "work-2", "a.b_c", "A"] {
+            assert_eq!(profile_name(name), Ok(name.to_owned()));
+        }
+        for name in [
+            "",
+            ".",
+            "..",
+            ".hidden",
+            "a/b",
+            "a b",
+            "ä",
+            "a\n",
+            &"a".repeat(65),
+        ] {
+            assert!(profile_name(name).is_err(), "{name}");
+        }
+    }
+
+    /// Only the first line counts, and its line end does not.
+    #[test]
+    fn passphrase_is_the_first_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pass");
+        for (bytes, want) in [
+            ("a b \n", "a b "),
+            ("one\r\ntwo", "one"),
+            ("x", "x"),
+            ("", ""),
+        ] {
+            std::fs::write(&file, bytes).unwrap();
+            assert_eq!(*first_line(&file).unwrap(), want);
+        }
+        let failure = first_line(&folder.path().join("none")).unwrap_err();
+        assert_eq!(failure.exit, 2);
+    }
+}

@@ -1,0 +1,58 @@
+//! The rows that commands print: the JSON shape and the line for people of each. Fields are only ever added.
+
+mod account;
+mod message;
+mod people;
+
+use conclave_client::view::Person;
+use serde::Serialize;
+
+use crate::output::safe;
+
+pub(crate) use account::{
+    CodeSentRow, FindingRow, KeyRow, PassphraseRow, PathsRow, StatusRow, WhoamiRow,
+};
+pub(crate) use message::{GapRow, IdentityRow, InfoRow, MessageRow, SentRow, StateRow, WarningRow};
+pub(crate) use people::{ChatRow, ContactRow, DoneRow, ReadRow, RequestRow, SafetyRow, UnreadRow};
+
+/// A person as other rows carry them.
+#[derive(Debug, Serialize)]
+pub(crate) struct PersonRow {
+    account: String,
+    identifier: String,
+    name: String,
+}
+
+impl From<&Person> for PersonRow {
+    fn from(person: &Person) -> Self {
+        Self {
+            account: person.account_id.to_string(),
+            identifier: person.identifier.clone(),
+            name: person.name.clone(),
+        }
+    }
+}
+
+impl PersonRow {
+    /// `Anna (anna@example.org)`, or the identifier alone; the identifier always shows, names can be faked.
+    fn text(&self) -> String {
+        match self.name.as_str() {
+            "" => safe(&self.identifier).into_owned(),
+            name => format!("{} ({})", safe(name), safe(&self.identifier)),
+        }
+    }
+}
+
+/// Names and values in two columns; empty values are left out.
+fn table(rows: &[(&str, &str)]) -> String {
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let lines = rows.iter().filter(|(_, value)| !value.is_empty());
+    let lines: Vec<String> = lines
+        .map(|(name, value)| format!("{name:<width$}  {value}"))
+        .collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+#[path = "rows/tests.rs"]
+mod tests;

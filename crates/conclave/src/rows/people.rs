@@ -1,0 +1,256 @@
+//! Rows about chats and the people in them.
+
+use conclave_client::view::{Chat, Contact, Request, Safety};
+use serde::Serialize;
+
+use crate::output::{Row, safe};
+use crate::rfc3339::{rfc3339, short};
+use crate::rows::{MessageRow, PersonRow};
+
+/// One chat.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChatRow {
+    id: String,
+    with: PersonRow,
+    state: &'static str,
+    reason: String,
+    unread: u64,
+    last: Option<MessageRow>,
+    ts: String,
+    ts_ms: u64,
+}
+
+impl From<&Chat> for ChatRow {
+    fn from(chat: &Chat) -> Self {
+        Self {
+            id: chat.id.to_string(),
+            with: PersonRow::from(&chat.with),
+            state: chat.state.name(),
+            reason: chat.reason.clone(),
+            unread: chat.unread,
+            last: chat.last.as_ref().map(MessageRow::from),
+            ts: rfc3339(chat.ts_ms),
+            ts_ms: chat.ts_ms,
+        }
+    }
+}
+
+impl Row for ChatRow {
+    const TYPE: &'static str = "chat";
+
+    fn text(&self) -> String {
+        let unread = match self.unread {
+            0 => String::new(),
+            count => format!("  ({count} unread)"),
+        };
+        let state = match self.state {
+            "open" => String::new(),
+            state => format!("  [{state}]"),
+        };
+        let reason = match self.reason.as_str() {
+            "" => String::new(),
+            reason => format!("  {}", safe(reason)),
+        };
+        format!(
+            "{}  {}{unread}{state}{reason}\n    {}",
+            short(self.ts_ms),
+            self.with.text(),
+            self.id
+        )
+    }
+}
+
+/// Unread messages of all chats together, and of each that has some.
+#[derive(Debug, Serialize)]
+pub(crate) struct UnreadRow {
+    count: u64,
+    chats: Vec<UnreadChatRow>,
+}
+
+/// Unread messages of one chat.
+#[derive(Debug, Serialize)]
+struct UnreadChatRow {
+    chat: String,
+    with: PersonRow,
+    count: u64,
+}
+
+impl From<&[Chat]> for UnreadRow {
+    fn from(chats: &[Chat]) -> Self {
+        let unread = chats.iter().filter(|chat| chat.unread > 0);
+        let chats: Vec<_> = unread
+            .map(|chat| UnreadChatRow {
+                chat: chat.id.to_string(),
+                with: PersonRow::from(&chat.with),
+                count: chat.unread,
+            })
+            .collect();
+        Self {
+            count: chats.iter().map(|chat| chat.count).sum(),
+            chats,
+        }
+    }
+}
+
+impl Row for UnreadRow {
+    const TYPE: &'static str = "unread";
+
+    fn text(&self) -> String {
+        let total = format!("{} unread", self.count);
+        let chats = self.chats.iter();
+        let chats = chats.map(|chat| format!("{:>6}  {}", chat.count, chat.with.text()));
+        [total]
+            .into_iter()
+            .chain(chats)
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+}
+
+/// A chat was marked read.
+#[derive(Debug, Serialize)]
+pub(crate) struct ReadRow {
+    /// The chat.
+    pub(crate) chat: String,
+    /// How many messages were unread.
+    pub(crate) count: u64,
+}
+
+impl Row for ReadRow {
+    const TYPE: &'static str = "read";
+
+    fn text(&self) -> String {
+        format!("{} marked read", self.count)
+    }
+}
+
+/// One contact.
+#[derive(Debug, Serialize)]
+pub(crate) struct ContactRow {
+    #[serde(flatten)]
+    person: PersonRow,
+    confirmed: bool,
+    blocked: bool,
+    trust: &'static str,
+    fingerprint: String,
+}
+
+impl From<&Contact> for ContactRow {
+    fn from(contact: &Contact) -> Self {
+        Self {
+            person: PersonRow::from(&contact.person),
+            confirmed: contact.confirmed,
+            blocked: contact.blocked,
+            trust: contact.trust.name(),
+            fingerprint: contact.fingerprint.clone(),
+        }
+    }
+}
+
+impl Row for ContactRow {
+    const TYPE: &'static str = "contact";
+
+    fn text(&self) -> String {
+        let confirmed = if self.confirmed { "" } else { "  unconfirmed" };
+        let blocked = if self.blocked { "  blocked" } else { "" };
+        format!(
+            "{:<10}  {}{confirmed}{blocked}",
+            self.trust,
+            self.person.text()
+        )
+    }
+}
+
+/// A stranger's request.
+#[derive(Debug, Serialize)]
+pub(crate) struct RequestRow {
+    chat: String,
+    from: PersonRow,
+    confirmed: bool,
+    text: String,
+    ts: String,
+    ts_ms: u64,
+}
+
+impl From<&Request> for RequestRow {
+    fn from(request: &Request) -> Self {
+        Self {
+            chat: request.chat.to_string(),
+            from: PersonRow::from(&request.from),
+            confirmed: request.confirmed,
+            text: request.text.clone(),
+            ts: rfc3339(request.ts_ms),
+            ts_ms: request.ts_ms,
+        }
+    }
+}
+
+impl Row for RequestRow {
+    const TYPE: &'static str = "request";
+
+    fn text(&self) -> String {
+        let confirmed = if self.confirmed { "" } else { " [unconfirmed]" };
+        format!(
+            "{}  {}{confirmed} asks to write to you: {}\n    accept with: conclave request accept {}",
+            short(self.ts_ms),
+            self.from.text(),
+            safe(&self.text),
+            self.chat
+        )
+    }
+}
+
+/// A decision about a chat or a person, carried out.
+#[derive(Debug, Serialize)]
+pub(crate) struct DoneRow {
+    /// What was done, one word: `accepted`, `declined`, `renamed`, `blocked`, `unblocked`.
+    pub(crate) done: &'static str,
+    /// To what: a chat id or an identifier.
+    pub(crate) to: String,
+}
+
+impl Row for DoneRow {
+    const TYPE: &'static str = "done";
+
+    fn text(&self) -> String {
+        format!("{} {}", self.done, safe(&self.to))
+    }
+}
+
+/// A safety number.
+#[derive(Debug, Serialize)]
+pub(crate) struct SafetyRow {
+    with: PersonRow,
+    number: String,
+    qr: String,
+    trust: &'static str,
+}
+
+impl From<&Safety> for SafetyRow {
+    fn from(safety: &Safety) -> Self {
+        Self {
+            with: PersonRow::from(&safety.with),
+            number: safety.number.clone(),
+            qr: hex::encode(&safety.qr),
+            trust: safety.trust.name(),
+        }
+    }
+}
+
+impl Row for SafetyRow {
+    const TYPE: &'static str = "safety";
+
+    fn text(&self) -> String {
+        let groups: Vec<&str> = self.number.split_whitespace().collect();
+        let lines: Vec<String> = groups
+            .chunks(4)
+            .map(|four| format!("    {}", four.join(" ")))
+            .collect();
+        format!(
+            "{:<10}  {}\n{}",
+            self.trust,
+            self.with.text(),
+            lines.join("\n")
+        )
+    }
+}
