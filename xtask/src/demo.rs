@@ -148,7 +148,6 @@ fn register(
         "the server's console sender printed the code for {identifier}: {code}"
     ));
     person.run(&["register", "confirm", &code])?;
-    person.run(&["whoami"])?;
     Ok(())
 }
 

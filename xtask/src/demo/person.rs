@@ -26,6 +26,13 @@ impl Person {
 
     /// Runs one command, shown with its output; answers what it printed.
     pub(super) fn run(&self, words: &[&str]) -> anyhow::Result<String> {
+        let text = self.run_unseen(words)?;
+        print!("{text}");
+        Ok(text)
+    }
+
+    /// Runs one command, shown without its output; answers what it printed.
+    fn run_unseen(&self, words: &[&str]) -> anyhow::Result<String> {
         let quoted: Vec<String> = words.iter().map(|word| quoted(word)).collect();
         let line = format!(
             "conclave --data-dir {} {}",
@@ -42,12 +49,10 @@ impl Person {
             .output()
             .context("conclave did not start")?;
         let text = String::from_utf8(output.stdout).context("conclave printed no text")?;
-        print!("{text}");
-        ensure!(
-            output.status.success(),
-            "`{line}` ended with {}",
-            output.status
-        );
+        if !output.status.success() {
+            print!("{text}");
+            bail!("`{line}` ended with {}", output.status);
+        }
         Ok(text)
     }
 
@@ -93,8 +98,10 @@ impl Person {
     }
 
     fn state(&self, message: &str) -> anyhow::Result<String> {
-        let printed = self.run(&["info", message, "-o", "json"])?;
-        field(&printed, "state").context("`info` printed no state")
+        let printed = self.run_unseen(&["info", message, "-o", "json"])?;
+        let state = field(&printed, "state").context("`info` printed no state")?;
+        println!("… \"state\":\"{state}\" …");
+        Ok(state)
     }
 }
 
