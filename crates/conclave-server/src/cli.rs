@@ -229,7 +229,7 @@ mod tests {
     /// Times are a number and a unit.
     #[test]
     fn times_are_a_number_and_a_unit() {
-        assert_eq!(duration("2d"), Ok(Duration::from_secs(172_800)));
+        assert_eq!(duration("2d"), Ok(Duration::from_hours(48)));
         assert_eq!(duration("90s"), Ok(Duration::from_secs(90)));
         for wrong in [
             "",

@@ -39,10 +39,15 @@ pub(crate) async fn serve(
     acceptor: TlsAcceptor,
     socket: TcpStream,
     peer: SocketAddr,
-    stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) {
     let limit = Duration::from_millis(HANDSHAKE_MS);
-    let Ok(Some(greeted)) = timeout(limit, greet(&app, acceptor, socket, peer)).await else {
+    let greeted = tokio::select! {
+        greeted = timeout(limit, greet(&app, acceptor, socket, peer)) => greeted,
+        // whoever has not said hello yet has nothing in flight
+        _ = stop.wait_for(|is_stopping| *is_stopping) => return,
+    };
+    let Ok(Some(greeted)) = greeted else {
         return;
     };
     if let Greeted::Frames(stream, session) = greeted {

@@ -32,6 +32,7 @@ pub(crate) enum Action {
     Create,
     Post,
     OtpStart,
+    OtpCheck,
     FailedOpen,
     Signal,
 }
@@ -62,6 +63,7 @@ struct PerAction<T> {
     create: Option<T>,
     post: Option<T>,
     otp_start: Option<T>,
+    otp_check: Option<T>,
     failed_open: Option<T>,
     signal: Option<T>,
 }
@@ -74,6 +76,7 @@ impl<T> PerAction<T> {
             Action::Create => self.create.as_ref(),
             Action::Post => self.post.as_ref(),
             Action::OtpStart => self.otp_start.as_ref(),
+            Action::OtpCheck => self.otp_check.as_ref(),
             Action::FailedOpen => self.failed_open.as_ref(),
             Action::Signal => self.signal.as_ref(),
         }
@@ -86,6 +89,7 @@ impl<T> PerAction<T> {
             &self.create,
             &self.post,
             &self.otp_start,
+            &self.otp_check,
             &self.failed_open,
             &self.signal,
         ]
@@ -102,6 +106,7 @@ impl Limits {
             create: keyed(config.per_network_creates),
             post: keyed(config.per_network_posts),
             otp_start: keyed(config.per_network_otp_starts),
+            otp_check: keyed(config.per_network_otp_checks),
             failed_open: keyed(config.per_network_failed_opens),
             signal: None,
         };
@@ -124,6 +129,7 @@ impl Limits {
             create: direct(config.per_connection_creates),
             post: direct(config.per_connection_posts),
             otp_start: direct(config.per_connection_otp_starts),
+            otp_check: direct(config.per_connection_otp_checks),
             failed_open: direct(config.per_connection_failed_opens),
             signal: direct(config.per_connection_signals),
         })

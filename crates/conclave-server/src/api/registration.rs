@@ -110,6 +110,8 @@ struct Applicant {
 
 /// Finishes a registration. The same state again gets the same answer.
 pub(super) async fn register(app: &App, session: &Session, request: Register) -> Answer {
+    // signatures cost time, so even malformed tries are counted
+    session.count(Action::OtpCheck)?;
     let applicant = applicant(app, session, &request)?;
     let challenge_id = applicant.challenge_id;
     let mac = otp::code_mac(&app.keys.pepper, challenge_id, &request.code);

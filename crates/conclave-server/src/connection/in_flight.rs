@@ -67,3 +67,26 @@ impl InFlight {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use conclave_proto::frame::{Done, reply};
+
+    use super::*;
+
+    /// Requests that wait fill the bound; answers come out as they are ready and make room.
+    #[tokio::test]
+    async fn c011_unanswered_requests_are_bounded() {
+        let mut in_flight = InFlight::default();
+        for id in 1..64 {
+            in_flight.push(id, 10, Box::pin(std::future::pending()));
+        }
+        assert!(!in_flight.is_full());
+        let done = async { Ok(reply::Body::Done(Done {})) };
+        in_flight.push(64, 10, Box::pin(done));
+        assert!(in_flight.is_full() && in_flight.contains(64));
+        assert_eq!(in_flight.bytes(), 640);
+        assert_eq!(in_flight.next().await.0, 64);
+        assert!(!in_flight.is_full() && !in_flight.contains(64));
+    }
+}

@@ -1,0 +1,16 @@
+//! The real router over loopback TLS: what every request gets, from friends and from others.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod account;
+mod connection;
+mod inbox;
+mod limits;
+mod logs;
+mod registration;
+mod support;
