@@ -173,10 +173,7 @@ impl Client {
 
     /// Finishes the registration with the code.
     pub async fn register_confirm(&self, code: &str) -> Result<Whoami, ClientError> {
-        let pending = self
-            .engine()
-            .store
-            .read(crate::store::Tx::pending_registration)?;
+        let pending = self.engine().store.read(|tx| tx.pending_registration())?;
         let server = pending.ok_or(ClientError::NoRegistration)?.account.server;
         let transport = RealTransport::new(server, self.inner.shared.env.clone());
         register::confirm(&self.inner.shared, &transport, code).await
@@ -199,7 +196,7 @@ impl Client {
 
     /// This account.
     pub fn whoami(&self) -> Result<Whoami, ClientError> {
-        register::whoami(&self.engine().own()?.account)
+        Ok(register::whoami(&self.engine().own()?.account))
     }
 
     /// This profile at a glance; offline facts only unless the driver runs.
@@ -230,7 +227,7 @@ impl Client {
                 ));
             }
             Ok(Status {
-                account: Some(register::whoami(&own.account)?),
+                account: Some(register::whoami(&own.account)),
                 online: standing.is_online(),
                 queued: tx.outbox_waiting()? + tx.receipts_waiting()? + tx.posts_waiting()?,
                 unread,
@@ -347,7 +344,7 @@ impl Client {
         let identity = self
             .engine()
             .store
-            .read(crate::store::Tx::identity)?
+            .read(|tx| tx.identity())?
             .ok_or(ClientError::NotRegistered)?;
         export_pem(&identity, passphrase, self.inner.shared.env.as_ref())
             .map_err(|error| ClientError::Broken(error.to_string()))
@@ -366,7 +363,7 @@ impl Client {
             other => ClientError::BadInput(other.to_string()),
         })?;
         let fingerprint = imported.public().fingerprint();
-        let own = self.engine().store.read(crate::store::Tx::identity)?;
+        let own = self.engine().store.read(|tx| tx.identity())?;
         let is_own = own.is_some_and(|own| own.public().fingerprint() == fingerprint);
         Ok((hex::encode(fingerprint.as_bytes()), is_own))
     }

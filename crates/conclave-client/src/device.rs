@@ -1,7 +1,5 @@
 //! The account connection: who this device is, today's pass, its key packages and its capability.
 
-use std::sync::Arc;
-
 use conclave_core::identity::OwnDevice;
 use conclave_core::key_package;
 use conclave_proto::hello::{ConnectionContext, Purpose, Role, account_fields};
@@ -22,26 +20,25 @@ const POOL_LOW: usize = KEY_PACKAGE_POOL / 2;
 /// Step 1 of a round: the account connection stands, is authenticated, and what it needs is there.
 pub(crate) async fn tend(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     let (connection, is_new) = net.connection(Role::Account).await?;
+    let connection = connection.as_ref();
     if is_new || net.pass.is_none() {
-        if is_new {
-            authenticate(shared, net, &connection).await?;
+        let introduced = introduce(shared, connection).await;
+        if introduced.is_err() {
+            // A connection that did not authenticate is of no use; the next round opens another.
+            net.forget(Role::Account);
         }
-        let status = calls::fetch_status(connection.as_ref()).await?;
-        net.pass = Some(status.pass.clone());
-        tell(shared, connection.hello().skew_ms, status.hold_ms);
-        let pool_left = usize::try_from(status.pool_left).unwrap_or(usize::MAX);
-        publish_key_packages(shared, &connection, pool_left, status.has_last_resort).await?;
-        calls::subscribe_inbox(connection.as_ref()).await?;
+        net.pass = Some(introduced?);
+        calls::subscribe_inbox(connection).await?;
         net.inbox_moved = true;
     }
-    put_capability(shared, &connection).await
+    put_capability(shared, connection).await
 }
 
-async fn authenticate(
+/// Authenticates a new account connection and publishes what key packages are missing. The member pass.
+pub(crate) async fn introduce(
     shared: &Shared,
-    net: &mut Net,
-    connection: &Arc<dyn Connection>,
-) -> Result<(), TransportError> {
+    connection: &dyn Connection,
+) -> Result<Vec<u8>, TransportError> {
     let signed = {
         let engine = shared.engine();
         let own = engine.own().map_err(|_| TransportError::Closed)?;
@@ -52,12 +49,12 @@ async fn authenticate(
             account_proof(device, connection.context()),
         )
     };
-    let answer = calls::authenticate(connection.as_ref(), signed.0, signed.1, signed.2).await;
-    if answer.is_err() {
-        // A connection that did not authenticate is of no use; the next round opens another.
-        net.forget(Role::Account);
-    }
-    answer
+    calls::authenticate(connection, signed.0, signed.1, signed.2).await?;
+    let status = calls::fetch_status(connection).await?;
+    tell(shared, connection.hello().skew_ms, status.hold_ms);
+    let pool_left = usize::try_from(status.pool_left).unwrap_or(usize::MAX);
+    publish_key_packages(shared, connection, pool_left, status.has_last_resort).await?;
+    Ok(status.pass)
 }
 
 /// Proves on one connection that it acts for this device (C-007).
@@ -95,7 +92,7 @@ fn tell(shared: &Shared, skew_ms: i64, hold_ms: u64) {
 /// the public ones; old ones go only after the server has the new (C-032).
 async fn publish_key_packages(
     shared: &Shared,
-    connection: &Arc<dyn Connection>,
+    connection: &dyn Connection,
     pool_left: usize,
     has_last_resort: bool,
 ) -> Result<(), TransportError> {
@@ -130,7 +127,7 @@ async fn publish_key_packages(
     if put.one_time.is_empty() && put.last_resort.is_empty() {
         return Ok(());
     }
-    calls::put_key_packages(connection.as_ref(), put).await?;
+    calls::put_key_packages(connection, put).await?;
     let Some(reference) = reference else {
         return Ok(());
     };
@@ -146,7 +143,7 @@ async fn publish_key_packages(
 
 async fn put_capability(
     shared: &Shared,
-    connection: &Arc<dyn Connection>,
+    connection: &dyn Connection,
 ) -> Result<(), TransportError> {
     let due = shared.engine().look(|tx, own| {
         Ok(tx
@@ -156,7 +153,7 @@ async fn put_capability(
     let Some(hash) = due.map_err(|error| broken(shared, &error))? else {
         return Ok(());
     };
-    calls::put_capability(connection.as_ref(), hash.to_vec()).await?;
+    calls::put_capability(connection, hash.to_vec()).await?;
     let done = shared
         .engine()
         .step(|step| Ok(step.tx.clear_capability_due()?));

@@ -68,7 +68,7 @@ impl Engine {
 
     /// Loads the registered account after it changed on disk.
     pub(crate) fn load_own(&mut self) -> Result<(), ClientError> {
-        let account = self.store.read(Tx::own_account)?;
+        let account = self.store.read(|tx| tx.own_account())?;
         self.own = account.map(Own::new).transpose()?;
         Ok(())
     }

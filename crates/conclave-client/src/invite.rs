@@ -11,7 +11,7 @@ use conclave_core::conversation::{Conversation, CreateOptions, Created, Predeces
 use conclave_core::credential::LeafError;
 use conclave_core::inbox_item::{self, InboxItem, WelcomePointer};
 use conclave_core::intro::{FirstText, Greeting, Intro, IntroFor};
-use conclave_core::key_package::{self, CheckedKeyPackage, KeyPackageError};
+use conclave_core::key_package::{self, KeyPackageError};
 use conclave_core::leaf::LeafNodeError;
 use conclave_proto::ErrorCode;
 use conclave_proto::blob::NewBlob;
@@ -139,7 +139,7 @@ fn make(
     };
     let created = create(step.outside(), &peers, &options);
     let created = created.map_err(|error| ClientError::Store(error.to_string()))?;
-    keep(step, chat, contact, &peers, created)?;
+    keep(step, chat, contact, created)?;
     Ok(Made::Done)
 }
 
@@ -178,7 +178,6 @@ fn keep(
     step: &mut Step<'_>,
     chat: &ChatRow,
     contact: &ContactRow,
-    peers: &[CheckedKeyPackage],
     created: Created,
 ) -> Result<(), ClientError> {
     let log_id = created.log_id;
@@ -220,42 +219,35 @@ fn keep(
         live_log: Some(log_id),
         ..chat.clone()
     })?;
-    let known = contact
-        .known()
-        .ok_or_else(|| ClientError::Store("a contact's state is damaged".into()))?;
+    queue_pointers(step, chat, contact, created)
+}
+
+/// Seals one pointer for each invited device and queues it.
+fn queue_pointers(
+    step: &mut Step<'_>,
+    chat: &ChatRow,
+    contact: &ContactRow,
+    created: Created,
+) -> Result<(), ClientError> {
+    let damaged = || ClientError::Store("a contact's state is damaged".into());
+    let known = contact.known().ok_or_else(damaged)?;
     let first = first_text(step, chat)?;
+    let log_id = created.log_id;
     for welcome in created.welcomes {
-        let cert = known.cert(welcome.device_id);
-        let cert =
-            cert.ok_or_else(|| ClientError::Broken("an invited device has no certificate".into()))?;
-        debug_assert!(
-            peers
-                .iter()
-                .any(|peer| peer.device_id() == welcome.device_id)
-        );
-        let intro = intro(
-            step,
-            (welcome.account_id, welcome.device_id),
-            log_id,
-            first.clone(),
-        )?;
+        let cert = known.cert(welcome.device_id).ok_or_else(damaged)?;
+        let to = (welcome.account_id, welcome.device_id);
         let item = InboxItem::Welcome(WelcomePointer {
             log_id,
             welcome: welcome.blob.pointer,
             tree: created.tree.pointer.duplicate(),
             epoch: Epoch(1),
             start_seq: Seq(0),
-            start_hash: start,
-            intro,
+            start_hash: chain_start(step.own.server_id(), log_id),
+            intro: intro(step, to, log_id, first.clone())?,
         });
         let sealed = inbox_item::seal(&item, cert)
             .map_err(|error| ClientError::Broken(error.to_string()))?;
-        step.tx.push_post(
-            log_id,
-            (welcome.account_id, welcome.device_id),
-            &sealed,
-            pointer_due(step),
-        )?;
+        step.tx.push_post(log_id, to, &sealed, pointer_due(step))?;
     }
     Ok(())
 }

@@ -210,7 +210,7 @@ fn refused(
             return Err(ClientError::Broken(error.to_string()));
         }
         ApplyError::NeedsNewerVersion => {
-            recover::pause(step, row, "it needs a newer version of conclave")?
+            recover::pause(step, row, "it needs a newer version of conclave")?;
         }
         ApplyError::Garbage { .. }
         | ApplyError::UnknownOwn { .. }

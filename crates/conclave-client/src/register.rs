@@ -17,6 +17,7 @@ use conclave_proto::limits::{
 };
 use conclave_proto::{codec, label};
 
+use crate::device;
 use crate::driver::Shared;
 use crate::error::ClientError;
 use crate::store::{OwnAccount, PendingRegistration, StoreError};
@@ -102,23 +103,28 @@ pub(crate) async fn confirm(
         capability_hash: label::hash(label::CAPABILITY_HASH, &account.capability).to_vec(),
     };
     calls::register(connection.as_ref(), request).await?;
-    let mut engine = shared.engine();
-    engine
-        .store
-        .write(|tx| -> Result<(), StoreError> { tx.set_registered() })?;
-    engine.load_own()?;
-    whoami(&engine.own()?.account)
+    let whoami = {
+        let mut engine = shared.engine();
+        engine
+            .store
+            .write(|tx| -> Result<(), StoreError> { tx.set_registered() })?;
+        engine.load_own()?;
+        whoami(&engine.own()?.account)
+    };
+    // Others can write to this account from now on. Should the connection end first, the driver does it.
+    let _ = device::introduce(shared, connection.as_ref()).await;
+    Ok(whoami)
 }
 
 /// The account as people see it.
-pub(crate) fn whoami(account: &OwnAccount) -> Result<Whoami, ClientError> {
-    Ok(Whoami {
+pub(crate) fn whoami(account: &OwnAccount) -> Whoami {
+    Whoami {
         account_id: account.device.account_id,
         device_id: account.device.device_id,
         identifier: account.identifier.clone(),
         server: account.server.to_string(),
         fingerprint: hex::encode(account.device.identity_fingerprint.as_bytes()),
-    })
+    }
 }
 
 fn check_words(

@@ -13,7 +13,7 @@ use conclave_proto::ErrorCode;
 use conclave_proto::account::AccountStates;
 use conclave_proto::codec;
 use conclave_proto::hello::Role;
-use conclave_proto::id::{AccountId, Day, Incarnation, LogId};
+use conclave_proto::id::{AccountId, ChatId, Day, Incarnation, LogId};
 use conclave_proto::log::Head;
 
 use crate::contact::{Judged, accept_states, look_up, new_chat};
@@ -47,6 +47,10 @@ pub(crate) async fn read_inbox(shared: &Shared, net: &mut Net) -> Result<(), Tra
             if let Some(asker) = taken.confirm {
                 confirm(shared, net, &asker).await?;
             }
+            if let Some(chat) = taken.requested {
+                // Nobody listening is fine: the request stands in the store.
+                let _ = shared.engine().events.send(Event::Requested { chat });
+            }
             if taken.acknowledge {
                 done.push(item.number);
             }
@@ -68,11 +72,14 @@ struct Taken {
     acknowledge: bool,
     /// Look this identifier up: somebody says that it is theirs.
     confirm: Option<String>,
+    /// A stranger's request to tell of, once its identifier was looked up. Its first text is told with it.
+    requested: Option<ChatId>,
 }
 
 const VOID: Taken = Taken {
     acknowledge: true,
     confirm: None,
+    requested: None,
 };
 
 /// Opens one item and writes what it says.
@@ -117,6 +124,7 @@ fn take(step: &mut Step<'_>, bytes: &[u8]) -> Result<Taken, ClientError> {
             Ok(Taken {
                 acknowledge: true,
                 confirm: Some(introduced.greeting.identifier.to_string()),
+                requested: None,
             })
         }
         Err(ClientError::WrongServer(_)) => Ok(VOID),
@@ -150,18 +158,17 @@ fn introduce(
     contact.own_name.clone_from(&greeting.name);
     contact.capability = greeting.capability.as_bytes().to_vec();
     step.tx.put_contact(&contact)?;
-    let chat = match known_chat {
-        Some(chat) => chat,
-        None => {
-            let stage = if contact.accepted {
-                ChatStage::Open
-            } else {
-                ChatStage::Request
-            };
-            let chat = new_chat(step, sender, stage);
-            step.tx.put_chat(&chat)?;
-            chat
-        }
+    let chat = if let Some(chat) = known_chat {
+        chat
+    } else {
+        let stage = if contact.accepted {
+            ChatStage::Open
+        } else {
+            ChatStage::Request
+        };
+        let chat = new_chat(step, sender, stage);
+        step.tx.put_chat(&chat)?;
+        chat
     };
     invite_row(step, &chat, sender, pointer)?;
     if let Some(first) = &greeting.first {
@@ -175,18 +182,18 @@ fn introduce(
             reason: "",
             sent_ms: first.sent_ms,
         })?;
-        if let (true, Some(row)) = (is_new, step.tx.message(sender, first.message_id)?) {
+        // A stranger's first text is told with the request, not as a message: shown once.
+        let row = step.tx.message(sender, first.message_id)?;
+        if let (true, ChatStage::Open, Some(row)) = (is_new, chat.stage, row) {
             let shown = show(step.tx, step.own, &row)?;
             step.events.push(Event::Received(shown));
         }
-    }
-    if chat.stage == ChatStage::Request {
-        step.events.push(Event::Requested { chat: chat.chat_id });
     }
     let confirm = (!contact.confirmed).then(|| contact.identifier.clone());
     Ok(Taken {
         acknowledge: true,
         confirm,
+        requested: (chat.stage == ChatStage::Request).then_some(chat.chat_id),
     })
 }
 
@@ -265,7 +272,7 @@ async fn join_one(
     let joined = shared.engine().step(|step| {
         let result = step.tx.attempt(|| try_join(step, &pointer, welcome, tree));
         match result {
-            Ok(joined) => settle(step, invitation, &pointer, joined).map(|()| None),
+            Ok(joined) => settle(step, invitation, &pointer, &joined).map(|()| None),
             Err(Attempt::Store(error)) => Err(error.into()),
             Err(Attempt::Refused(JoinError::Failed(error))) => {
                 Err(ClientError::Store(error.to_string()))
@@ -339,7 +346,7 @@ fn settle(
     step: &mut Step<'_>,
     invitation: &InvitationRow,
     pointer: &WelcomePointer,
-    joined: Joined,
+    joined: &Joined,
 ) -> Result<(), ClientError> {
     let log_id = pointer.log_id;
     step.tx.delete_invitation(log_id)?;
@@ -373,7 +380,7 @@ fn settle(
     let Some(mut chat) = step.tx.chat(invitation.chat_id)? else {
         return Ok(());
     };
-    chat.live_log = Some(winner(chat.live_log, &joined, log_id));
+    chat.live_log = Some(winner(chat.live_log, joined, log_id));
     Ok(step.tx.put_chat(&chat)?)
 }
 

@@ -11,6 +11,7 @@ use super::{StoreError, Tx, counter, id, int};
 
 /// One person.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 pub(crate) struct ContactRow {
     /// What was accepted first, and followed since.
     pub(crate) pin: Pin,
