@@ -58,12 +58,14 @@ impl Context {
         !self.global.no_input && !self.out.is_json() && io::stdin().is_terminal()
     }
 
-    /// The profile's folder.
+    /// The profile's folder, as an absolute path.
     pub(crate) fn dir(&self) -> Result<PathBuf, Failure> {
-        profile_dir(&self.global, |name| {
+        let dir = profile_dir(&self.global, |name| {
             std::env::var_os(name).map(PathBuf::from)
-        })
-        .ok_or_else(|| Failure::usage("no home folder is known; say where with --data-dir DIR"))
+        });
+        let unknown = "no home folder is known; say where with --data-dir DIR";
+        let dir = dir.ok_or_else(|| Failure::usage(unknown))?;
+        Ok(std::path::absolute(dir)?)
     }
 
     /// Opens the profile, whether registered or not.

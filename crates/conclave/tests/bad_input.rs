@@ -129,6 +129,13 @@ fn a_replayed_code_registers_nothing() {
         .expect_error(9, "ALREADY_REGISTERED");
     anna.ask_code(&server).expect_error(9, "ALREADY_REGISTERED");
     assert_eq!(anna.ok(&["whoami"]), before);
+
+    let other = Person::new(folder.path(), "other@example.org");
+    other.ask_code(&server).expect_exit(0);
+    other
+        .run(&["register", "confirm", &code])
+        .expect_error(3, "OTP_WRONG");
+    assert!(!is_registered(&other));
 }
 
 /// A code asked for with one identity key registers no other key.
@@ -238,6 +245,25 @@ fn a_wrong_passphrase_changes_nothing() {
     assert!(bad.stdout.is_empty());
     anna.run(&["whoami"]).expect_error(3, "PASSPHRASE_NEEDED");
     anna.ok(&["whoami", "--passphrase-file", "good"]);
+}
+
+/// A damaged store is told as such, exit 12, and is not written over.
+#[test]
+fn a_damaged_store_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let anna = Person::registered(folder.path(), &server, "anna@example.org");
+    let store = anna.folder().join("store.db");
+    let damaged: Vec<u8> = fs::read(&store)
+        .unwrap()
+        .iter()
+        .map(|byte| byte ^ 0x55)
+        .collect();
+    fs::write(&store, &damaged).unwrap();
+    anna.run(&["history", "x@example.org"])
+        .expect_error(12, "STORE");
+    anna.ask_code(&server).expect_error(12, "STORE");
+    assert_eq!(fs::read(&store).unwrap(), damaged);
 }
 
 /// A taken port: the second server names it and ends; the first goes on.

@@ -323,6 +323,7 @@ fn a_profile_has_one_process() {
     terminate(&listener);
     assert_eq!(finish(listener, "listen").code, 0);
     assert_eq!(ben.history(&anna).len(), 2);
+    ben.ok(&["listen", "--for", "10ms"]);
 }
 
 /// A declined stranger learns nothing: the message stays accepted, and nothing ever says read.

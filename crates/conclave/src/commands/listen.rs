@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use conclave_client::view::{ChatState, Message};
 use conclave_client::{Client, ClientError, Event};
 use conclave_proto::id::ChatId;
 use tokio::signal::unix::{SignalKind, signal};
@@ -117,9 +118,7 @@ impl<'a> Printer<'a> {
 
     fn event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
-            Event::Received(message) if self.tail.is_new(&message) => {
-                self.out.row(&MessageRow::from(&message))?;
-            }
+            Event::Received(message) if self.tail.is_new(&message) => self.message(&message)?,
             Event::StateChanged { chat, id, state } => {
                 let row = StateRow {
                     chat: chat.to_string(),
@@ -149,6 +148,14 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
+    /// For people a stranger's first text stands in the row of the request, once.
+    fn message(&self, message: &Message) -> Result<(), Failure> {
+        if !self.out.is_json() && self.client.chat(message.chat)?.state == ChatState::Request {
+            return Ok(());
+        }
+        Ok(self.out.row(&MessageRow::from(message))?)
+    }
+
     fn request(&self, chat: ChatId) -> Result<(), Failure> {
         let requests = self.client.requests()?;
         // Gone when it was answered in the meantime.
@@ -160,7 +167,7 @@ impl<'a> Printer<'a> {
 
     fn catch_up(&mut self) -> Result<(), Failure> {
         for message in self.tail.catch_up(self.client)? {
-            self.out.row(&MessageRow::from(&message))?;
+            self.message(&message)?;
         }
         Ok(())
     }

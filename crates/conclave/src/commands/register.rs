@@ -150,6 +150,9 @@ async fn ask_and_confirm(context: &Context, client: &Client) -> Result<(), Failu
 }
 
 async fn confirm(context: &Context, client: &Client, code: &str) -> Result<(), Failure> {
+    if client.is_registered() {
+        return Err(ClientError::AlreadyRegistered(client.whoami()?.identifier).into());
+    }
     let me = context.in_time(client.register_confirm(code)).await?;
     Ok(context.out.row(&WhoamiRow::from(&me))?)
 }
