@@ -15,7 +15,7 @@
 //! - [`health`]: asks a running server how it is
 //!
 //! ```
-//! # tokio::runtime::Runtime::new()?.block_on(async {
+//! # tokio::runtime::Runtime::new().unwrap().block_on(async {
 //! use conclave_server::{ServerHandle, config::Config};
 //!
 //! let folder = tempfile::tempdir()?;
