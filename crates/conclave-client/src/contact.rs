@@ -73,8 +73,10 @@ pub(crate) async fn recheck(shared: &Shared, net: &mut Net) -> Result<(), Transp
     for contact in due.map_err(|error| broken(shared, &error))? {
         match look_up(shared, net, &contact.identifier).await {
             Ok(_) => {}
-            // Gone or not discoverable any more: the pinned conversation still works.
-            Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::NotFound => {
+            // Gone, not discoverable any more, or asked too often: the pinned conversation still works.
+            Err(TransportError::Refused(refusal))
+                if matches!(refusal.code(), ErrorCode::NotFound | ErrorCode::RateLimited) =>
+            {
                 let noted = shared.engine().step(|step| {
                     let now_ms = step.now_ms;
                     Ok(step.tx.put_contact(&ContactRow {

@@ -189,6 +189,8 @@ pub(crate) struct Net {
     pub(crate) pass: Option<Vec<u8>>,
     /// Open handles on the logs connection.
     pub(crate) handles: HashMap<LogId, (Epoch, u32)>,
+    /// Handles that a create or bundle opened for an epoch this device has not read up to yet.
+    pub(crate) next_handles: HashMap<LogId, (Epoch, u32)>,
     /// Logs that may have moved.
     pub(crate) moved: HashSet<LogId>,
     /// Logs whose next commit must wait, until when (ms since 1970-01-01 UTC).
@@ -214,6 +216,7 @@ impl Net {
             pushes: HashMap::new(),
             pass: None,
             handles: HashMap::new(),
+            next_handles: HashMap::new(),
             moved: HashSet::new(),
             commit_after_ms: HashMap::new(),
             inbox_moved: true,
@@ -266,6 +269,7 @@ impl Net {
         match role {
             Role::Logs => {
                 self.handles.clear();
+                self.next_handles.clear();
                 self.all_moved = true;
             }
             Role::Account => self.inbox_moved = true,
@@ -347,7 +351,9 @@ pub(crate) async fn run(shared: Arc<Shared>, transport: Arc<dyn Transport>) {
                 idle(&shared, &mut net).await;
             }
             // The day may have turned between two hellos: once is no lie.
-            Err(TransportError::PassDiffers) if !std::mem::replace(&mut net.pass_doubted, true) => {
+            Err(error)
+                if is_about_pass(&error) && !std::mem::replace(&mut net.pass_doubted, true) =>
+            {
                 net.forget_all();
             }
             Err(error) => {
@@ -364,6 +370,15 @@ pub(crate) async fn run(shared: Arc<Shared>, transport: Arc<dyn Transport>) {
                 }
             }
         }
+    }
+}
+
+/// Whether the member pass in hand is the trouble: another day's, or a lie (C-041).
+fn is_about_pass(error: &TransportError) -> bool {
+    match error {
+        TransportError::PassDiffers => true,
+        TransportError::Refused(refusal) => refusal.code() == ErrorCode::PassInvalid,
+        _ => false,
     }
 }
 
@@ -386,6 +401,7 @@ async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     request::join_accepted(shared, net).await?;
     contact::recheck(shared, net).await?;
     invite::open_chats(shared, net).await?;
+    // C-060: everything is read to its head before anything is sealed.
     sync::sync_moved(shared, net).await?;
     outbox::flush(shared, net).await?;
     invite::post_due(shared, net).await

@@ -324,13 +324,17 @@ pub(crate) async fn create_log(
     let created = calls::create_log(logs.as_ref(), create).await;
     net.progress = true;
     let outcome = match created {
-        Ok(_) => shared.engine().step(|step| {
-            let mut row = row.clone();
-            row.create_request = None;
-            row.stage = Stage::Live;
-            row.incarnation = logs.hello().incarnation;
-            Ok(step.tx.put_conversation(&row)?)
-        }),
+        Ok(opened) => {
+            net.next_handles
+                .insert(row.log_id, (row.epoch, opened.handle));
+            shared.engine().step(|step| {
+                let mut row = row.clone();
+                row.create_request = None;
+                row.stage = Stage::Live;
+                row.incarnation = logs.hello().incarnation;
+                Ok(step.tx.put_conversation(&row)?)
+            })
+        }
         Err(TransportError::Refused(refusal))
             if !refusal.code().is_temporary() && refusal.code() != ErrorCode::PassInvalid =>
         {

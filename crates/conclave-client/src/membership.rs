@@ -60,8 +60,8 @@ pub(crate) async fn send_bundle(
         return Ok(());
     };
     let (logs, is_new) = net.connection(Role::Logs).await?;
-    let handle = net.handles.get(&log_id).map(|(_, handle)| *handle);
-    let (Some(handle), false) = (handle, is_new) else {
+    let handle = net.handles.get(&log_id).copied();
+    let (Some((epoch, handle)), false) = (handle, is_new) else {
         return Ok(());
     };
     let sent = calls::put_bundle(
@@ -74,7 +74,10 @@ pub(crate) async fn send_bundle(
     )
     .await;
     match sent {
-        Ok(_) => {
+        Ok(opened) => {
+            // Not merged before it is read in its place; then this handle is ready.
+            net.next_handles
+                .insert(log_id, (epoch.next(), opened.handle));
             net.moved.insert(log_id);
             Ok(())
         }

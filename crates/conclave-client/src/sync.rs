@@ -16,7 +16,7 @@ use crate::driver::{Net, Shared, broken};
 use crate::error::ClientError;
 use crate::outbox::load;
 use crate::store::{ConversationRow, Stage};
-use crate::transport::{TransportError, calls};
+use crate::transport::{Connection, TransportError, calls};
 use crate::{invite, receive, recover};
 
 /// Step 5 of a round: every log that may have moved is read to its head.
@@ -101,6 +101,24 @@ async fn open(
         }
         None => {}
     }
+    let handle = match net.next_handles.remove(&row.log_id) {
+        Some((epoch, handle)) if epoch == row.epoch => handle,
+        _ => prove(shared, logs.as_ref(), row).await?,
+    };
+    if handle == 0 {
+        return Ok(None);
+    }
+    net.handles.insert(row.log_id, (row.epoch, handle));
+    calls::subscribe_log(logs.as_ref(), handle).await?;
+    Ok(Some(handle))
+}
+
+/// Opens the log by a proof of A_e. The handle; 0 = unknown.
+async fn prove(
+    shared: &Shared,
+    logs: &dyn Connection,
+    row: &ConversationRow,
+) -> Result<u32, TransportError> {
     let proof = shared.engine().step(|step| {
         let key = load(step, row.log_id)?
             .access_key()
@@ -113,14 +131,8 @@ async fn open(
         epoch: row.epoch.0,
         proof,
     };
-    let opened = calls::open_logs(logs.as_ref(), vec![one]).await?;
-    let handle = opened.first().map_or(0, |one| one.handle);
-    if handle == 0 {
-        return Ok(None);
-    }
-    net.handles.insert(row.log_id, (row.epoch, handle));
-    calls::subscribe_log(logs.as_ref(), handle).await?;
-    Ok(Some(handle))
+    let opened = calls::open_logs(logs, vec![one]).await?;
+    Ok(opened.first().map_or(0, |one| one.handle))
 }
 
 /// The server does not know the log, or not this epoch of it: restored from an older backup, or this

@@ -76,3 +76,50 @@ pub fn hash(label: &str, content: &[u8]) -> Hash32 {
 pub fn sha256(bytes: &[u8]) -> Hash32 {
     Hash32::parse(digest::digest(&digest::SHA256, bytes).as_ref()).expect("SHA-256 is 32 bytes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The same content under two labels is two inputs, and moving bytes between label and content is a third.
+    #[test]
+    fn c005_labels_keep_objects_apart() {
+        assert_ne!(
+            signing_input(ACCOUNT_STATE, b"x"),
+            signing_input(DEVICE_CERT, b"x")
+        );
+        assert_ne!(signing_input("ab", b"c"), signing_input("a", b"bc"));
+        assert_ne!(hash(INTRO, b"x"), sha256(b"x"));
+    }
+
+    /// No two objects share a label.
+    #[test]
+    fn c005_every_label_is_distinct() {
+        let labels = [
+            DEVICE_CERT,
+            DEVICE_CERT_POSSESSION,
+            ACCOUNT_STATE,
+            IDENTITY_FINGERPRINT,
+            ACCOUNT_STATE_HASH,
+            DEVICE_CERT_HASH,
+            SAFETY_NUMBER,
+            CONNECTION_PROOF,
+            BUNDLE_OLD,
+            BUNDLE_NEW,
+            BUNDLE_BINDING,
+            CHAIN_START,
+            LOG_HEAD,
+            INTRO,
+            INBOX_ITEM,
+            WELCOME_BLOB,
+            MEMBER_PASS,
+            MEMBER_PASS_HASH,
+            CAPABILITY_HASH,
+            OTP_CODE,
+            OTP_IDENTIFIER,
+            CREATE_LOG,
+        ];
+        let distinct: std::collections::BTreeSet<_> = labels.iter().collect();
+        assert_eq!(distinct.len(), labels.len());
+    }
+}
