@@ -125,7 +125,8 @@ impl<'a> Room<'a> {
             Err(error) => {
                 let failure = Failure::from(error);
                 self.context.out.failure(&failure);
-                self.failure.get_or_insert(failure);
+                let message = format!("not every line was sent; the first: {}", failure.message);
+                self.failure.get_or_insert(Failure { message, ..failure });
             }
         }
         Ok(())
