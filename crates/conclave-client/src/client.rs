@@ -160,9 +160,22 @@ impl Client {
         name: &str,
     ) -> Result<CodeSent, ClientError> {
         let transport = RealTransport::new(server.clone(), self.inner.shared.env.clone());
+        self.register_start_over(&transport, server, identifier, invite, name)
+            .await
+    }
+
+    /// The same over a transport of the caller's choice: tests and the simulator.
+    pub async fn register_start_over(
+        &self,
+        transport: &dyn Transport,
+        server: &ServerAddress,
+        identifier: &Identifier,
+        invite: Option<&str>,
+        name: &str,
+    ) -> Result<CodeSent, ClientError> {
         register::start(
             &self.inner.shared,
-            &transport,
+            transport,
             server,
             identifier,
             invite,
@@ -174,9 +187,24 @@ impl Client {
     /// Finishes the registration with the code.
     pub async fn register_confirm(&self, code: &str) -> Result<Whoami, ClientError> {
         let pending = self.engine().store.read(|tx| tx.pending_registration())?;
-        let server = pending.ok_or(ClientError::NoRegistration)?.account.server;
+        let server = match pending {
+            Some(pending) => pending.account.server,
+            None if self.is_registered() => {
+                return Err(ClientError::AlreadyRegistered(self.whoami()?.identifier));
+            }
+            None => return Err(ClientError::NoRegistration),
+        };
         let transport = RealTransport::new(server, self.inner.shared.env.clone());
-        register::confirm(&self.inner.shared, &transport, code).await
+        self.register_confirm_over(&transport, code).await
+    }
+
+    /// The same over a transport of the caller's choice: tests and the simulator.
+    pub async fn register_confirm_over(
+        &self,
+        transport: &dyn Transport,
+        code: &str,
+    ) -> Result<Whoami, ClientError> {
+        register::confirm(&self.inner.shared, transport, code).await
     }
 
     /// Stops a pending move of this account's identifier to somebody else.
@@ -286,6 +314,10 @@ impl Client {
     pub async fn send(&self, to: &str, text: &str) -> Result<Message, ClientError> {
         send::check_text(text)?;
         let chat = match self.find_chat(to) {
+            // Somebody who only claims the identifier is not who is meant: look it up.
+            Ok(_) if self.is_only_claimed(to)? => {
+                self.inner.shared.ask(parse_identifier(to)?).await?
+            }
             Err(ClientError::NotFound(_)) if !to.starts_with("c_") => {
                 self.inner.shared.ask(parse_identifier(to)?).await?
             }

@@ -34,10 +34,31 @@ pub(crate) enum Judged {
     Stopped,
 }
 
+/// How states reached this device.
+#[derive(Clone, Copy)]
+pub(crate) enum Source<'a> {
+    /// From somebody who speaks for their own account.
+    Peer,
+    /// By a lookup of this identifier, to write there.
+    Lookup(&'a str),
+    /// By a lookup of this identifier, to see whether it is really that of somebody who claims it.
+    Confirm(&'a str),
+}
+
+impl<'a> Source<'a> {
+    fn identifier(self) -> Option<&'a str> {
+        match self {
+            Self::Peer => None,
+            Self::Lookup(identifier) | Self::Confirm(identifier) => Some(identifier),
+        }
+    }
+}
+
 /// Looks up what front ends asked for.
 pub(crate) async fn answer_questions(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     while let Some(question) = shared.next_question() {
-        let answer = match look_up(shared, net, question.identifier.as_str()).await {
+        let source = Source::Lookup(question.identifier.as_str());
+        let answer = match look_up(shared, net, source).await {
             Ok(judged) => open_chat(shared, judged, question.identifier.as_str()),
             Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::NotFound => {
                 let who = &question.identifier;
@@ -71,7 +92,7 @@ pub(crate) async fn recheck(shared: &Shared, net: &mut Net) -> Result<(), Transp
         Ok(due)
     });
     for contact in due.map_err(|error| broken(shared, &error))? {
-        match look_up(shared, net, &contact.identifier).await {
+        match look_up(shared, net, Source::Lookup(&contact.identifier)).await {
             Ok(_) => {}
             // Gone, not discoverable any more, or asked too often: the pinned conversation still works.
             Err(TransportError::Refused(refusal))
@@ -96,15 +117,16 @@ pub(crate) async fn recheck(shared: &Shared, net: &mut Net) -> Result<(), Transp
 pub(crate) async fn look_up(
     shared: &Shared,
     net: &mut Net,
-    identifier: &str,
+    source: Source<'_>,
 ) -> Result<Judged, TransportError> {
+    let identifier = source.identifier().unwrap_or_default();
     let (directory, _) = net.connection(Role::Directory).await?;
     let mut states = calls::lookup(directory.as_ref(), net.pass()?, identifier).await?;
     let mut followed = false;
     loop {
         let judged = shared
             .engine()
-            .step(|step| accept_states(step, Some(identifier), &states));
+            .step(|step| accept_states(step, source, &states));
         match judged.map_err(|error| refused_states(shared, &error))? {
             Judged::Fetch(account, from_seq) if !followed => {
                 followed = true;
@@ -126,25 +148,28 @@ fn refused_states(shared: &Shared, error: &ClientError) -> TransportError {
     }
 }
 
-/// Judges `states` against what is pinned and writes the outcome (C-016). `looked_up`: they came as the
-/// answer to a lookup of our own for this identifier, so the pin is the identifier's.
+/// Judges `states` against what is pinned and writes the outcome (C-016). After a lookup of our own the
+/// pin is the identifier's; one that only confirms a claim makes no contact of a third person.
 pub(crate) fn accept_states(
     step: &mut Step<'_>,
-    looked_up: Option<&str>,
+    source: Source<'_>,
     states: &AccountStates,
 ) -> Result<Judged, ClientError> {
     let server_id = step.own.server_id();
     let parsed = parse(states)?;
     let newest = parsed.last().ok_or_else(malformed)?;
     let account = newest.content.account_id;
-    let pinned = match looked_up {
+    let pinned = match source.identifier() {
         Some(identifier) => pinned_to(step.tx, identifier, account)?,
         None => step.tx.contact(account)?,
     };
     let verdict = judge(pinned.as_ref().map(|row| &row.pin), server_id, &parsed);
     let is_usable = parse_known(server_id, states).is_some();
     let mut contact = match (verdict, pinned) {
-        (Verdict::New(pin), None) if is_usable => new_contact(pin, looked_up, states),
+        (Verdict::New(_), None) if matches!(source, Source::Confirm(_)) => {
+            return Ok(Judged::Stopped);
+        }
+        (Verdict::New(pin), None) if is_usable => new_contact(pin, source.identifier(), states),
         (Verdict::Same | Verdict::Stale, Some(contact)) => contact,
         (Verdict::Advanced(pin), Some(contact)) if is_usable => ContactRow {
             pin,
@@ -167,7 +192,9 @@ pub(crate) fn accept_states(
         }
         _ => return Err(malformed()),
     };
-    if let Some(identifier) = looked_up {
+    if let Some(identifier) = source.identifier() {
+        // Whoever else claims it, unaccepted, does so wrongly.
+        step.tx.drop_claims(identifier, account)?;
         identifier.clone_into(&mut contact.identifier);
         contact.confirmed = true;
         contact.checked_ms = step.now_ms;

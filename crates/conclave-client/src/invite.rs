@@ -23,7 +23,7 @@ use conclave_proto::limits::{INTRO_TEXT_BYTES_MAX, POINTER_DELAY_MAX_MS, RETENTI
 use conclave_proto::log::{CreateLog, Head, chain_start};
 use prost::Message as _;
 
-use crate::contact::accept_states;
+use crate::contact::{Source, accept_states};
 use crate::driver::{Net, Shared, broken};
 use crate::engine::Step;
 use crate::error::ClientError;
@@ -95,7 +95,7 @@ async fn open_chat(
                 calls::fetch_states(directory.as_ref(), net.pass()?, account, from_seq).await?;
             let judged = shared
                 .engine()
-                .step(|step| accept_states(step, None, &states));
+                .step(|step| accept_states(step, Source::Peer, &states));
             judged.map(drop).map_err(|error| broken(shared, &error))?;
             net.progress = true;
             Ok(())

@@ -16,6 +16,14 @@ impl Client {
         self.engine().look(|tx, _| Ok(find(tx, to)?.1.chat_id))
     }
 
+    /// Whether `to` is an identifier that only an unaccepted, unconfirmed stranger says is theirs.
+    pub(crate) fn is_only_claimed(&self, to: &str) -> Result<bool, ClientError> {
+        self.engine().look(|tx, _| {
+            let contact = find(tx, to)?.0;
+            Ok(!to.starts_with("c_") && !contact.confirmed && !contact.accepted)
+        })
+    }
+
     /// All chats, newest first.
     pub fn chats(&self) -> Result<Vec<Chat>, ClientError> {
         self.engine().look(|tx, own| {
@@ -73,6 +81,36 @@ impl Client {
         })?;
         self.wake();
         Ok(count)
+    }
+
+    /// Unread messages of a chat, in the order they came in.
+    pub fn unread(&self, chat: ChatId) -> Result<Vec<Message>, ClientError> {
+        self.engine().look(|tx, own| {
+            let rows = tx.unread_messages(chat)?;
+            rows.iter().map(|row| show(tx, own, row)).collect()
+        })
+    }
+
+    /// Messages that no listener was told of yet, in the order they came in, whichever command received
+    /// them. A stranger's first text is told with the request instead.
+    pub fn unheard(&self) -> Result<Vec<Message>, ClientError> {
+        self.engine().look(|tx, own| {
+            let rows = tx.unheard_messages()?;
+            rows.iter().map(|row| show(tx, own, row)).collect()
+        })
+    }
+
+    /// Listeners were told of these; [`Client::unheard`] leaves them out from now on.
+    pub fn mark_heard(&self, messages: &[Message]) -> Result<(), ClientError> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        self.engine().step(|step| {
+            for message in messages {
+                step.tx.mark_heard(message.from.account_id, message.id)?;
+            }
+            Ok(())
+        })
     }
 
     /// Requests that wait, oldest first.

@@ -11,7 +11,7 @@ use conclave_proto::label;
 use conclave_proto::limits::RETENTION_DAYS;
 use conclave_proto::log::{Entry, EntryKind};
 
-use crate::contact::accept_states;
+use crate::contact::{Source, accept_states};
 use crate::engine::{Step, show};
 use crate::error::ClientError;
 use crate::event::Event;
@@ -400,7 +400,7 @@ fn apply_content(
                     .collect(),
             };
             // States that do not follow the pin stop the contact or are ignored; the message itself is fine.
-            match accept_states(step, None, &states) {
+            match accept_states(step, Source::Peer, &states) {
                 Err(ClientError::WrongServer(_)) | Ok(_) => Ok(()),
                 Err(error) => Err(error),
             }
@@ -493,6 +493,7 @@ fn insert(
         raw,
         reason,
         sent_ms,
+        is_heard: false,
     };
     let is_new = step.tx.insert_message(&new)?;
     step.tx

@@ -79,6 +79,11 @@ pub(crate) async fn confirm(
     let code = normalise_code(code)?;
     let (pending, identity) = {
         let mut engine = shared.engine();
+        if let Some(own) = &engine.own {
+            return Err(ClientError::AlreadyRegistered(
+                own.account.identifier.clone(),
+            ));
+        }
         let pending = engine
             .store
             .read(|tx| tx.pending_registration())?

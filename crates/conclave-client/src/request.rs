@@ -16,7 +16,7 @@ use conclave_proto::hello::Role;
 use conclave_proto::id::{AccountId, ChatId, Day, Incarnation, LogId};
 use conclave_proto::log::Head;
 
-use crate::contact::{Judged, accept_states, look_up, new_chat};
+use crate::contact::{Judged, Source, accept_states, look_up, new_chat};
 use crate::driver::{Net, Shared, broken};
 use crate::engine::{Step, show};
 use crate::error::ClientError;
@@ -114,7 +114,7 @@ fn take(step: &mut Step<'_>, bytes: &[u8]) -> Result<Taken, ClientError> {
             .map(conclave_proto::account::DeviceCert::to_bytes)
             .collect(),
     };
-    match accept_states(step, None, &states) {
+    match accept_states(step, Source::Peer, &states) {
         Ok(Judged::Accepted(contact)) => introduce(step, *contact, &introduced, &pointer),
         // Changed: kept for when the person accepts the new identity. Gaps close with the next lookup.
         Ok(Judged::Stopped | Judged::Fetch(..)) => {
@@ -181,8 +181,9 @@ fn introduce(
             raw: &[],
             reason: "",
             sent_ms: first.sent_ms,
+            // A stranger's first text is told with the request, not as a message: shown once.
+            is_heard: chat.stage == ChatStage::Request,
         })?;
-        // A stranger's first text is told with the request, not as a message: shown once.
         let row = step.tx.message(sender, first.message_id)?;
         if let (true, ChatStage::Open, Some(row)) = (is_new, chat.stage, row) {
             let shown = show(step.tx, step.own, &row)?;
@@ -215,7 +216,7 @@ fn invite_row(
 
 /// Checks by a lookup of our own that the identifier leads to whoever claims it. A refusal leaves them unconfirmed.
 async fn confirm(shared: &Shared, net: &mut Net, identifier: &str) -> Result<(), TransportError> {
-    match look_up(shared, net, identifier).await {
+    match look_up(shared, net, Source::Confirm(identifier)).await {
         Ok(_) => Ok(()),
         Err(TransportError::Refused(refusal))
             if matches!(

@@ -27,6 +27,7 @@ pub(crate) fn queue(
         raw: &[],
         reason: "",
         sent_ms: step.now_ms,
+        is_heard: true,
     })?;
     step.tx
         .push_outbox(chat_id, None, Some(message_id), OutboxKind::Text)?;

@@ -7,7 +7,6 @@ mod output;
 mod profile;
 mod rfc3339;
 mod rows;
-mod tail;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;

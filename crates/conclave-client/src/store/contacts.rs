@@ -119,6 +119,15 @@ impl Tx<'_> {
         Ok(statement.query_row([identifier], contact).optional()?)
     }
 
+    /// Takes an identifier from everybody but its owner who only claimed it.
+    pub(crate) fn drop_claims(&self, identifier: &str, owner: AccountId) -> Result<(), StoreError> {
+        self.0.execute(
+            "UPDATE contact SET identifier = '' WHERE identifier = ?1 AND account_id <> ?2 AND accepted = 0",
+            params![identifier, owner.as_bytes()],
+        )?;
+        Ok(())
+    }
+
     /// Everybody, by name and identifier.
     pub(crate) fn contacts(&self) -> Result<Vec<ContactRow>, StoreError> {
         let mut statement = self

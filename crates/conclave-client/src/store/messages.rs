@@ -56,6 +56,8 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) reason: &'a str,
     /// When it was written, ms since 1970-01-01 UTC, clamped.
     pub(crate) sent_ms: u64,
+    /// Whether it is told otherwise: with the request that it came in.
+    pub(crate) is_heard: bool,
 }
 
 /// Where an entry stands.
@@ -104,7 +106,7 @@ impl Tx<'_> {
             .0
             .prepare_cached(
                 "INSERT OR IGNORE INTO message (chat_id, message_id, sender, own, body, raw, state, reason,
-                 sent_ms, is_read) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?4)",
+                 sent_ms, is_read, is_heard) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?4, ?10)",
             )?
             .execute(params![
                 new.chat_id.as_bytes(),
@@ -116,6 +118,7 @@ impl Tx<'_> {
                 state.name(),
                 new.reason,
                 int(new.sent_ms),
+                new.own || new.is_heard,
             ])?;
         Ok(written == 1)
     }
@@ -236,13 +239,41 @@ impl Tx<'_> {
         Ok(statement.query_row([chat_id.as_bytes()], |row| super::counter(row, "n"))?)
     }
 
+    /// Unread messages of a chat, in the order they came in.
+    pub(crate) fn unread_messages(&self, chat_id: ChatId) -> Result<Vec<MessageRow>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT * FROM message WHERE chat_id = ?1 AND is_read = 0 ORDER BY id",
+        )?;
+        let rows = statement.query_map([chat_id.as_bytes()], message)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Messages that no listener was told of, in the order they came in.
+    pub(crate) fn unheard_messages(&self) -> Result<Vec<MessageRow>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT * FROM message WHERE is_heard = 0 ORDER BY id")?;
+        let rows = statement.query_map([], message)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// A listener was told of a message.
+    pub(crate) fn mark_heard(&self, sender: AccountId, id: MessageId) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached(
+                "UPDATE message SET is_heard = 1 WHERE sender = ?1 AND message_id = ?2",
+            )?
+            .execute(params![sender.as_bytes(), id.as_bytes()])?;
+        Ok(())
+    }
+
     /// Marks everything in a chat read; how many were not, and the last read position of each log.
     pub(crate) fn mark_read(
         &self,
         chat_id: ChatId,
     ) -> Result<(u64, Vec<(LogId, u64)>), StoreError> {
         let count = self.0.execute(
-            "UPDATE message SET is_read = 1 WHERE chat_id = ?1 AND is_read = 0",
+            "UPDATE message SET is_read = 1, is_heard = 1 WHERE chat_id = ?1 AND is_read = 0",
             [chat_id.as_bytes()],
         )?;
         let mut statement = self.0.prepare_cached(

@@ -90,11 +90,13 @@ CREATE TABLE message (
     devices    INTEGER NOT NULL DEFAULT 0,
     sent_ms    INTEGER NOT NULL,
     is_read    INTEGER NOT NULL,
+    is_heard   INTEGER NOT NULL,           -- told by a listener, in a request, or read
     UNIQUE (sender, message_id)
 );
 CREATE INDEX message_chat ON message (chat_id, ordinal, seq);
 CREATE INDEX message_position ON message (log_id, seq);
 CREATE INDEX message_unread ON message (chat_id) WHERE is_read = 0;
+CREATE INDEX message_unheard ON message (id) WHERE is_heard = 0;
 
 -- What must still reach a log. Sealed bytes are written before they are sent and never change (C-051).
 CREATE TABLE outbox (

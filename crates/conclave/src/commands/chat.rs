@@ -2,7 +2,6 @@
 
 use std::io::IsTerminal as _;
 
-use conclave_client::view::Message;
 use conclave_client::{Client, ClientError, Event};
 use conclave_proto::id::ChatId;
 use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
@@ -11,7 +10,6 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use crate::exit::Failure;
 use crate::profile::Context;
 use crate::rows::{MessageRow, StateRow};
-use crate::tail::{self, Tail};
 
 /// Write and see messages in one terminal: each line you type is a message. What is shown counts as read.
 /// Ends at the end of input (Ctrl-D) when everything is accepted.
@@ -48,7 +46,7 @@ async fn chat(context: &Context, client: &Client, to: &str) -> Result<(), Failur
             _ = tokio::signal::ctrl_c() => break,
             event = events.recv() => match event {
                 Ok(event) => room.event(event)?,
-                Err(RecvError::Lagged(_)) => room.catch_up()?,
+                Err(RecvError::Lagged(_)) => room.show()?,
                 Err(RecvError::Closed) => break,
             },
         }
@@ -57,7 +55,7 @@ async fn chat(context: &Context, client: &Client, to: &str) -> Result<(), Failur
     loop {
         match events.try_recv() {
             Ok(event) => room.event(event)?,
-            Err(TryRecvError::Lagged(_)) => room.catch_up()?,
+            Err(TryRecvError::Lagged(_)) => room.show()?,
             Err(TryRecvError::Empty | TryRecvError::Closed) => break,
         }
     }
@@ -79,34 +77,26 @@ struct Room<'a> {
     to: &'a str,
     /// Known from the first message on.
     chat: Option<ChatId>,
-    tail: Tail,
     /// The first line that could not be sent; the chat goes on, the exit code tells.
     failure: Option<Failure>,
 }
 
 impl<'a> Room<'a> {
-    /// Shows what is unread and marks it read.
+    /// Enters, and shows what is unread.
     fn enter(context: &'a Context, client: &'a Client, to: &'a str) -> Result<Self, Failure> {
         let chat = match client.find_chat(to) {
             Ok(chat) => Some(chat),
             Err(ClientError::NotFound(_)) => None,
             Err(error) => return Err(error.into()),
         };
-        let tail = Tail::new(client)?;
-        let room = Self {
+        let mut room = Self {
             context,
             client,
             to,
             chat,
-            tail,
             failure: None,
         };
-        if let Some(id) = chat {
-            for message in tail::unread(client, id)? {
-                context.out.row(&MessageRow::from(&message))?;
-            }
-            client.mark_read(id)?;
-        }
+        room.show()?;
         Ok(room)
     }
 
@@ -134,7 +124,7 @@ impl<'a> Room<'a> {
 
     fn event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
-            Event::Received(message) if self.tail.is_new(&message) => self.show(&message),
+            Event::Received(message) if self.is_here(message.chat) => self.show(),
             Event::StateChanged { chat, id, state } if self.is_here(chat) => {
                 let row = StateRow {
                     chat: chat.to_string(),
@@ -147,17 +137,15 @@ impl<'a> Room<'a> {
         }
     }
 
-    fn catch_up(&mut self) -> Result<(), Failure> {
-        for message in self.tail.catch_up(self.client)? {
-            self.show(&message)?;
-        }
-        Ok(())
-    }
-
-    fn show(&mut self, message: &Message) -> Result<(), Failure> {
-        if self.is_here(message.chat) {
+    /// Shows what is unread and marks it read.
+    fn show(&mut self) -> Result<(), Failure> {
+        let Some(chat) = self.chat else { return Ok(()) };
+        let unread = self.client.unread(chat)?;
+        for message in &unread {
             self.context.out.row(&MessageRow::from(message))?;
-            self.client.mark_read(message.chat)?;
+        }
+        if !unread.is_empty() {
+            self.client.mark_read(chat)?;
         }
         Ok(())
     }

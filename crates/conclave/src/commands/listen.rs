@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use conclave_client::view::{ChatState, Message};
 use conclave_client::{Client, ClientError, Event};
 use conclave_proto::id::ChatId;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,7 +13,6 @@ use crate::exit::Failure;
 use crate::output::Output;
 use crate::profile::Context;
 use crate::rows::{GapRow, IdentityRow, MessageRow, PersonRow, RequestRow, StateRow, WarningRow};
-use crate::tail::Tail;
 
 /// Print messages, requests and state changes as they come in, until interrupted. Printing does not mark
 /// messages as read.
@@ -35,7 +33,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     context
         .with_client(async |client: &Client| {
-            let mut printer = Printer::new(client, context.out)?;
+            let mut printer = Printer::new(client, context.out);
             client.go_online();
             match (args.once, args.for_) {
                 (true, _) => printer.until(client.settle(context.global.timeout)).await,
@@ -69,25 +67,21 @@ async fn until_stopped(time: Option<Duration>) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// Turns events into rows, each incoming message exactly once.
+/// Turns events into rows, each incoming message once, also when another command received it.
 struct Printer<'a> {
     client: &'a Client,
     out: Output,
     events: Receiver<Event>,
-    tail: Tail,
 }
 
 impl<'a> Printer<'a> {
     /// Prints what happens from now on; made before going online, so that nothing is missed.
-    fn new(client: &'a Client, out: Output) -> Result<Self, Failure> {
-        let events = client.events();
-        let tail = Tail::new(client)?;
-        Ok(Self {
+    fn new(client: &'a Client, out: Output) -> Self {
+        Self {
             client,
             out,
-            events,
-            tail,
-        })
+            events: client.events(),
+        }
     }
 
     /// Prints until `end` is there, then what was sent before it. Returns how `end` ended.
@@ -96,12 +90,13 @@ impl<'a> Printer<'a> {
         end: impl Future<Output = Result<(), ClientError>>,
     ) -> Result<(), Failure> {
         tokio::pin!(end);
+        self.messages()?;
         let ended = loop {
             tokio::select! {
                 ended = &mut end => break ended,
                 event = self.events.recv() => match event {
                     Ok(event) => self.event(event)?,
-                    Err(RecvError::Lagged(_)) => self.catch_up()?,
+                    Err(RecvError::Lagged(_)) => self.messages()?,
                     Err(RecvError::Closed) => return Err(ClientError::Broken("the engine has stopped".into()).into()),
                 },
             }
@@ -109,7 +104,7 @@ impl<'a> Printer<'a> {
         loop {
             match self.events.try_recv() {
                 Ok(event) => self.event(event)?,
-                Err(TryRecvError::Lagged(_)) => self.catch_up()?,
+                Err(TryRecvError::Lagged(_)) => self.messages()?,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
@@ -118,7 +113,7 @@ impl<'a> Printer<'a> {
 
     fn event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
-            Event::Received(message) if self.tail.is_new(&message) => self.message(&message)?,
+            Event::Received(_) => self.messages()?,
             Event::StateChanged { chat, id, state } => {
                 let row = StateRow {
                     chat: chat.to_string(),
@@ -148,12 +143,13 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
-    /// For people a stranger's first text stands in the row of the request, once.
-    fn message(&self, message: &Message) -> Result<(), Failure> {
-        if !self.out.is_json() && self.client.chat(message.chat)?.state == ChatState::Request {
-            return Ok(());
+    /// Prints what no listener was told of yet, whichever command received it. Marked only when printed.
+    fn messages(&self) -> Result<(), Failure> {
+        let messages = self.client.unheard()?;
+        for message in &messages {
+            self.out.row(&MessageRow::from(message))?;
         }
-        Ok(self.out.row(&MessageRow::from(message))?)
+        Ok(self.client.mark_heard(&messages)?)
     }
 
     fn request(&self, chat: ChatId) -> Result<(), Failure> {
@@ -161,13 +157,6 @@ impl<'a> Printer<'a> {
         // Gone when it was answered in the meantime.
         if let Some(request) = requests.iter().find(|request| request.chat == chat) {
             self.out.row(&RequestRow::from(request))?;
-        }
-        Ok(())
-    }
-
-    fn catch_up(&mut self) -> Result<(), Failure> {
-        for message in self.tail.catch_up(self.client)? {
-            self.message(&message)?;
         }
         Ok(())
     }

@@ -26,7 +26,7 @@ pub(crate) struct Args {
     /// `+E164` number, e-mail address or chat id
     to: String,
     /// The text; `-` or nothing = standard input, a trailing line end cut
-    #[arg(allow_hyphen_values = true, conflicts_with = "lines")]
+    #[arg(allow_hyphen_values = true)]
     text: Option<String>,
     /// Each line of standard input is a message, in order
     #[arg(long)]
@@ -68,6 +68,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 /// Step 1. All are checked before the first is queued: bad words send nothing.
 fn texts(text: Option<String>, is_lines: bool) -> Result<Vec<String>, Failure> {
     let texts = match text {
+        Some(text) if is_lines && text != "-" => {
+            return Err(Failure::usage(
+                "--lines reads standard input; leave the text out",
+            ));
+        }
         _ if is_lines => io::stdin()
             .lock()
             .lines()
