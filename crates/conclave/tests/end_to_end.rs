@@ -346,3 +346,20 @@ fn a_declined_request_says_nothing() {
             .all(|row| row["state"] == "accepted")
     );
 }
+
+/// A message that another command took in is told by the next `listen`, once; what was read is not told again.
+#[test]
+fn listen_tells_what_other_commands_received() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let (anna, ben) = introduced(folder.path(), &server);
+    anna.ok(&["send", &ben.identifier, "taken in by a send"]);
+    ben.ok(&["send", &anna.identifier, "busy"]);
+    let heard = of_type(&ben.ok(&["listen", "--once"]), "message");
+    assert_eq!(texts(&heard), ["taken in by a send"]);
+    assert!(of_type(&ben.ok(&["listen", "--once"]), "message").is_empty());
+    anna.ok(&["send", &ben.identifier, "read first"]);
+    ben.ok(&["status"]);
+    ben.ok(&["read", &anna.identifier]);
+    assert!(of_type(&ben.ok(&["listen", "--once"]), "message").is_empty());
+}
