@@ -67,7 +67,8 @@ pub(crate) async fn answer_questions(shared: &Shared, net: &mut Net) -> Result<(
                 )))
             }
             Err(error) => {
-                let _ = question.answer.send(Err(error.clone().into()));
+                // The round's end decides: it is answered with the error, or asked again when a day has turned.
+                shared.put_back(question);
                 return Err(error);
             }
         };

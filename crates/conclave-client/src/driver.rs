@@ -113,6 +113,11 @@ impl Shared {
         self.questions().pop_front()
     }
 
+    /// A question that could not be answered waits again, before all others.
+    pub(crate) fn put_back(&self, question: Question) {
+        self.questions().push_front(question);
+    }
+
     fn questions(&self) -> std::sync::MutexGuard<'_, VecDeque<Question>> {
         self.questions
             .lock()
