@@ -271,7 +271,9 @@ async fn join_one(
         return Ok(());
     };
     let joined = shared.engine().step(|step| {
-        let result = step.tx.attempt(|| try_join(step, &pointer, welcome, tree));
+        let result = step
+            .tx
+            .attempt(|| try_join(step, invitation, &pointer, welcome, tree));
         match result {
             Ok(joined) => settle(step, invitation, &pointer, &joined).map(|()| None),
             Err(Attempt::Store(error)) => Err(error.into()),
@@ -279,6 +281,7 @@ async fn join_one(
                 Err(ClientError::Store(error.to_string()))
             }
             Err(Attempt::Refused(error)) => Ok(Some(error.to_string())),
+            Err(Attempt::Stranger) => Ok(Some("its welcome is by somebody else".to_owned())),
         }
     });
     match joined.map_err(|error| broken(shared, &error))? {
@@ -293,6 +296,7 @@ async fn join_one(
 enum Attempt {
     Store(crate::store::StoreError),
     Refused(JoinError),
+    Stranger,
 }
 
 impl From<crate::store::StoreError> for Attempt {
@@ -303,13 +307,14 @@ impl From<crate::store::StoreError> for Attempt {
 
 fn try_join(
     step: &Step<'_>,
+    invitation: &InvitationRow,
     pointer: &WelcomePointer,
     welcome: &[u8],
     tree: &[u8],
 ) -> Result<Joined, Attempt> {
     let accounts = step.tx.known_accounts(&step.own.known);
     let psks = old_psks(step, pointer.log_id).map_err(Attempt::Store)?;
-    join(
+    let joined = join(
         step.outside(),
         &accounts,
         pointer.log_id,
@@ -317,7 +322,13 @@ fn try_join(
         tree,
         &psks,
     )
-    .map_err(Attempt::Refused)
+    .map_err(Attempt::Refused)?;
+    // C-039: the person behind the welcome is the one whose intro was accepted: the same pinned account.
+    if joined.inviter.account_id == invitation.account_id {
+        Ok(joined)
+    } else {
+        Err(Attempt::Stranger)
+    }
 }
 
 /// What older conversations of the same chat left to bind a successor with.
@@ -351,12 +362,6 @@ fn settle(
 ) -> Result<(), ClientError> {
     let log_id = pointer.log_id;
     step.tx.delete_invitation(log_id)?;
-    // The person behind the welcome is the one whose intro was accepted: the same pinned account.
-    if joined.inviter.account_id != invitation.account_id {
-        return Err(ClientError::WrongServer(
-            "an invitation and its welcome are by different people".into(),
-        ));
-    }
     let head = Head {
         epoch: joined.conversation.epoch(),
         seq: pointer.start_seq,
@@ -381,7 +386,12 @@ fn settle(
     let Some(mut chat) = step.tx.chat(invitation.chat_id)? else {
         return Ok(());
     };
-    chat.live_log = Some(winner(chat.live_log, joined, log_id));
+    let live = winner(chat.live_log, joined, log_id);
+    if live != log_id {
+        // The one that goes on comes last, so that both sides see one order.
+        step.tx.put_last(chat.chat_id, live)?;
+    }
+    chat.live_log = Some(live);
     Ok(step.tx.put_chat(&chat)?)
 }
 

@@ -212,6 +212,18 @@ impl Tx<'_> {
             .map_or(1, |row| row.ordinal + 1))
     }
 
+    /// Moves a conversation behind all others of its chat, with its messages.
+    pub(crate) fn put_last(&self, chat_id: ChatId, log_id: LogId) -> Result<(), StoreError> {
+        let ordinal = int(self.next_ordinal(chat_id)?);
+        for table in ["conversation", "message"] {
+            self.0.execute(
+                &format!("UPDATE {table} SET ordinal = ?2 WHERE log_id = ?1"),
+                params![log_id.as_bytes(), ordinal],
+            )?;
+        }
+        Ok(())
+    }
+
     /// Writes one conversation whole.
     pub(crate) fn put_conversation(&self, row: &ConversationRow) -> Result<(), StoreError> {
         self.0
