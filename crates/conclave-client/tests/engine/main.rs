@@ -1,6 +1,16 @@
 //! The engine between a real server and real profiles: talking, dying at every point, lies, restores.
 
 #[cfg(test)]
+mod identity;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod lies;
+#[cfg(test)]
+mod recovery;
+#[cfg(test)]
+mod store;
+#[cfg(test)]
 #[path = "../support/mod.rs"]
 mod support;
 #[cfg(test)]

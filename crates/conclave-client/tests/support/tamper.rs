@@ -84,6 +84,16 @@ impl Tamper {
         self.calls.lock().unwrap().clone()
     }
 
+    /// The logs that were appended to.
+    pub(crate) fn appended_to(&self) -> Vec<LogId> {
+        let handles = self.handles.lock().unwrap();
+        let log = |call: &request::Body| match call {
+            request::Body::AppendEntry(append) => handles.get(&append.handle).copied(),
+            _ => None,
+        };
+        self.calls.lock().unwrap().iter().filter_map(log).collect()
+    }
+
     fn lie(&self, request: &request::Body, page: &mut LogPage) {
         let request::Body::ReadLog(read) = request else {
             panic!("only pages of logs are lied about");
@@ -95,12 +105,21 @@ impl Tamper {
     }
 
     fn note_handles(&self, request: &request::Body, reply: &reply::Body) {
-        if let (request::Body::OpenLogs(asked), reply::Body::OpenedLogs(opened)) = (request, reply)
-        {
-            let mut handles = self.handles.lock().unwrap();
-            for (asked, opened) in asked.logs.iter().zip(&opened.logs) {
-                handles.insert(opened.handle, LogId::parse(&asked.log_id).unwrap());
+        let mut handles = self.handles.lock().unwrap();
+        match (request, reply) {
+            (request::Body::OpenLogs(asked), reply::Body::OpenedLogs(opened)) => {
+                for (asked, opened) in asked.logs.iter().zip(&opened.logs) {
+                    handles.insert(opened.handle, LogId::parse(&asked.log_id).unwrap());
+                }
             }
+            (request::Body::CreateLog(create), reply::Body::Opened(opened)) => {
+                handles.insert(opened.handle, LogId::parse(&create.log_id).unwrap());
+            }
+            (request::Body::PutBundle(bundle), reply::Body::Opened(opened)) => {
+                let log_id = handles[&bundle.handle];
+                handles.insert(opened.handle, log_id);
+            }
+            _ => {}
         }
     }
 }
