@@ -15,6 +15,8 @@ use crate::identity::{DeviceFacts, DeviceSecret, IdentitySecret, OwnDevice, Stat
 pub(crate) const SERVER: ServerId = ServerId::new([0x5e; 32]);
 /// The moment at which tests happen: 2026-11-22, noon UTC.
 pub(crate) const NOW_MS: u64 = 1_795_348_800_000;
+/// How long fixture certificates are valid, in ms: 400 days.
+pub(crate) const CERT_VALID_MS: u64 = 400 * 86_400_000;
 
 /// Random bytes that are the same in every run, and a clock that stands still.
 #[derive(Debug, Default)]
@@ -112,7 +114,7 @@ pub(crate) fn device_facts(account_id: AccountId, device_id: DeviceId) -> Device
         device_id,
         role: DeviceRole::Certifier,
         not_before_ms: NOW_MS - 1000,
-        not_after_ms: NOW_MS + 1000,
+        not_after_ms: NOW_MS + CERT_VALID_MS,
     }
 }
 

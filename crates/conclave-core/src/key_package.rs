@@ -88,6 +88,9 @@ pub enum KeyPackageError {
     /// Past its signed expiry (C-031). The device must come online and publish new ones.
     #[error("the key package has expired: its device has not been online for long")]
     Expired,
+    /// The device's certificate is not valid on this date: that device must renew it, or a clock is wrong (C-019).
+    #[error("the device's certificate is not valid today: it must be renewed, or a clock is wrong")]
+    CertificateDate,
     /// Its leaf is not a device of its account as accepted here, or its keys cannot be used.
     #[error(transparent)]
     Leaf(#[from] LeafNodeError),
@@ -176,6 +179,7 @@ pub fn check(
     // C-017: the leaf is a device of its account; C-030: leaf and init key pass a trial seal
     let claim = leaf::check_node(package.leaf_node(), accounts, None)?;
     leaf::trial_seal(package.hpke_init_key().as_slice())?;
+    check_certificate_dates(&claim, accounts, now_ms)?;
     let hash_ref = package
         .hash_ref(&Crypto)
         .map_err(|_| KeyPackageError::Malformed("not hashable"))?;
@@ -185,6 +189,22 @@ pub fn check(
         claim,
         expires_ms,
     })
+}
+
+/// C-019: a device is added only while its certificate is valid; members are never frozen by a date.
+fn check_certificate_dates(
+    claim: &LeafClaim,
+    accounts: &dyn Accounts,
+    now_ms: u64,
+) -> Result<(), KeyPackageError> {
+    let known = accounts.known(claim.credential.account_id);
+    let cert = known
+        .as_ref()
+        .and_then(|known| known.cert(claim.credential.device_id));
+    match cert.map(|cert| cert.content.not_before_ms..=cert.content.not_after_ms) {
+        Some(valid) if valid.contains(&now_ms) => Ok(()),
+        _ => Err(KeyPackageError::CertificateDate),
+    }
 }
 
 /// Deletes the private keys of one of our key packages: nobody can add us with it any more.

@@ -4,8 +4,8 @@ use conclave_proto::codec;
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize, VLByteSlice, VLBytes};
 
 use super::*;
-use crate::fixture::{Book, FixedEnv, NOW_MS, Person};
-use crate::identity::DeviceSecret;
+use crate::fixture::{Book, FixedEnv, NOW_MS, Person, device_facts, state_facts};
+use crate::identity::{DeviceFacts, DeviceSecret};
 use crate::mls_store::MemoryRows;
 
 /// A key package taken apart, so that tests can forge any part and sign it again.
@@ -221,4 +221,27 @@ fn delete_removes_the_keys() {
     assert_eq!(f.rows.len(), before - 1);
     delete(&f.rows, &f.env, &other.hash_ref).unwrap();
     assert_eq!(f.rows.len(), before - 1);
+}
+
+/// A package whose device's certificate is over, or has not begun, adds nobody; within its dates it does.
+#[test]
+fn c019_certificate_dates_are_the_adders() {
+    let mut ana = fixture().ana;
+    let (rows, env) = (MemoryRows::default(), FixedEnv::new(102));
+    let bytes = build(&rows, &ana.own, &env, false).unwrap().bytes;
+    let facts = DeviceFacts {
+        not_after_ms: NOW_MS + 1000,
+        ..device_facts(ana.own.account_id, ana.own.device_id)
+    };
+    ana.cert = ana.identity.certify(&ana.own.secret, &facts);
+    let certs = std::slice::from_ref(&ana.cert);
+    ana.state = ana
+        .identity
+        .first_state(&state_facts(ana.own.account_id), certs);
+    let book = Book::of(&[&ana]);
+    assert!(check(&bytes, &book, NOW_MS + 1000).is_ok());
+    for outside in [NOW_MS + 1001, NOW_MS - 1001] {
+        let refused = check(&bytes, &book, outside);
+        assert!(matches!(refused, Err(KeyPackageError::CertificateDate)));
+    }
 }
