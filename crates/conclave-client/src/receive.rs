@@ -3,7 +3,7 @@
 //! Each entry is tried in a savepoint: an entry that cannot be applied is rolled back alone, and the
 //! group in memory, which is then ahead of the disk, is dropped and loaded again.
 
-use conclave_core::content::{Content, Kind, Receipt};
+use conclave_core::content::{Content, Kind, Receipt, StateHead};
 use conclave_core::conversation::{Applied, ApplyError, Conversation, Member, Opened};
 use conclave_proto::account::AccountStates;
 use conclave_proto::id::{AccountId, Day, Epoch, Hash32, LogId, MessageId, Seq};
@@ -17,7 +17,7 @@ use crate::error::ClientError;
 use crate::event::Event;
 use crate::outbox::load;
 use crate::recover;
-use crate::store::{ConversationRow, NewMessage, OutboxKind, OutboxRow, Position};
+use crate::store::{ContactRow, ConversationRow, NewMessage, OutboxKind, OutboxRow, Position};
 use crate::sync::CheckedPage;
 use crate::view::MessageState;
 
@@ -122,18 +122,44 @@ fn expired(
         )?;
         return Ok(Outcome::Stuck);
     }
+    if let Some(sealed) = own_by_hash(step, row.log_id, entry)? {
+        own_entry(step, row, entry, &sealed)?;
+        return Ok(Outcome::Done);
+    }
     step.events.push(Event::Gap {
         chat: row.chat_id,
         from: entry.seq,
         to: entry.seq,
     });
+    let hash = entry.payload_hash().unwrap_or(row.cursor_hash);
+    placeholder(
+        step,
+        row,
+        entry,
+        hash,
+        "the server had dropped it before this device read it",
+    )?;
+    // What came after the last read is younger than the time since then.
     let away_days = step.now_ms.saturating_sub(row.read_ms) / Day::MS;
-    if away_days < 1 {
+    if away_days < u64::from(RETENTION_DAYS) {
         step.warn(format!(
-            "the server dropped a message although this device was there within its {RETENTION_DAYS} days; ask its operator"
+            "the server dropped a message before its {RETENTION_DAYS} days were over; ask its operator"
         ));
     }
     Ok(Outcome::Done)
+}
+
+/// The own row whose bytes an expired entry held: it was accepted all the same.
+fn own_by_hash(
+    step: &Step<'_>,
+    log_id: LogId,
+    entry: &Entry,
+) -> Result<Option<OutboxRow>, ClientError> {
+    let rows = step.tx.sealed_outbox(log_id)?;
+    Ok(rows.into_iter().find(|row| {
+        let hash = row.sealed.as_deref().map(label::sha256);
+        hash.is_some() && hash == entry.payload_hash()
+    }))
 }
 
 fn group<'g>(
@@ -312,13 +338,24 @@ fn unreadable(
     entry: &Entry,
     reason: &str,
 ) -> Result<(), ClientError> {
-    let hash = label::sha256(&entry.payload);
+    placeholder(step, row, entry, label::sha256(&entry.payload), reason)
+}
+
+/// A row in the place of a message that nobody can read here. It causes no receipt.
+fn placeholder(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    entry: &Entry,
+    hash: Hash32,
+    reason: &str,
+) -> Result<(), ClientError> {
     let id = hash
         .as_bytes()
         .first_chunk::<16>()
         .copied()
         .unwrap_or_default();
-    let peer = peer(step, row)?;
+    let (peer, delivered) = (peer(step, row)?, row.want_delivered);
+    let at_ms = Day(entry.day).start_ms();
     insert(
         step,
         row,
@@ -326,9 +363,11 @@ fn unreadable(
         peer,
         MessageId::new(id),
         ("", &[], reason),
-        Day(entry.day).start_ms(),
+        at_ms,
         0,
-    )
+    )?;
+    row.want_delivered = delivered;
+    Ok(())
 }
 
 fn peer(step: &Step<'_>, row: &ConversationRow) -> Result<AccountId, ClientError> {
@@ -352,6 +391,9 @@ fn apply_content(
         .is_some_and(|contact| contact.blocked);
     if is_blocked {
         return Ok(());
+    }
+    if let Some(head) = content.state_head {
+        check_state_head(step, row, sender, head)?;
     }
     let sent_ms = clamp(content.sent_ms, Day(entry.day));
     let id = content.message_id;
@@ -438,6 +480,36 @@ fn check_seen(
         row,
         "the other side saw a different log: the server shows you different messages, or they do not tell the truth",
     )
+}
+
+/// C-016: what the sender says of its own newest state. Another hash for the pinned seq is a fork; a newer
+/// one is looked up before the next send.
+fn check_state_head(
+    step: &mut Step<'_>,
+    row: &ConversationRow,
+    sender: &Member,
+    head: StateHead,
+) -> Result<(), ClientError> {
+    let Some(contact) = step.tx.contact(sender.account_id)? else {
+        return Ok(());
+    };
+    if head.seq > contact.pin.seq {
+        return Ok(step.tx.put_contact(&ContactRow {
+            checked_ms: 0,
+            ..contact
+        })?);
+    }
+    if head.seq == contact.pin.seq && head.hash != contact.pin.hash {
+        let proof = [contact.pin.hash.to_vec(), head.hash.to_vec()].concat();
+        step.tx
+            .put_evidence("two account states with one number", &proof, step.now_ms)?;
+        return recover::pause(
+            step,
+            row,
+            "the server shows you another account state than the other side has; compare safety numbers",
+        );
+    }
+    Ok(())
 }
 
 /// C-053: a mark counts only with this device's own hash there, so never beyond the head.
