@@ -15,10 +15,11 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
-use crate::driver::{self, Shared};
+use crate::driver;
 use crate::engine::{Engine, show};
 use crate::error::{ClientError, OpenError};
 use crate::event::Event;
+use crate::shared::Shared;
 use crate::store::{KeyFile, Store, key_kind};
 use crate::transport::{RealTransport, Transport, TransportError, calls};
 use crate::view::{CodeSent, Finding, Message, MessageState, Status, Whoami};

@@ -5,24 +5,17 @@ use conclave_proto::ErrorCode;
 use conclave_proto::account::{AccountState, AccountStates};
 use conclave_proto::hello::Role;
 use conclave_proto::id::{AccountId, ChatId};
-use conclave_proto::identifier::Identifier;
-use tokio::sync::oneshot;
 
-use crate::driver::{Net, Shared, broken};
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::event::Event;
+use crate::net::Net;
+use crate::shared::{Shared, broken};
 use crate::store::{ChatRow, ChatStage, ContactRow, StoreError, Tx, parse_known};
 use crate::transport::{TransportError, calls};
 
 /// An identifier is looked up again before a send when the last look is older than this, in ms.
 const RECHECK_MS: u64 = 86_400_000;
-
-/// Somebody waits to know which chat an identifier leads to.
-pub(crate) struct Question {
-    pub(crate) identifier: Identifier,
-    pub(crate) answer: oneshot::Sender<Result<ChatId, ClientError>>,
-}
 
 /// What judging states against the pin led to.
 pub(crate) enum Judged {

@@ -9,9 +9,9 @@ use conclave_proto::limits::{
     CLOCK_SKEW_TOLD_MS, KEY_PACKAGE_POOL, LAST_RESORT_KEEP_MS, LAST_RESORT_REPLACE_MS,
 };
 
-use crate::driver::{Net, Shared, broken};
-use crate::error::ClientError;
 use crate::event::Event;
+use crate::net::Net;
+use crate::shared::{Shared, broken};
 use crate::transport::{Connection, TransportError, calls};
 
 /// Refill when fewer one-time packages than this are left.
@@ -98,7 +98,7 @@ async fn publish_key_packages(
 ) -> Result<(), TransportError> {
     let prepared = shared.engine().step(|step| {
         for reference in step.tx.take_old_last_resorts(step.now_ms)? {
-            key_package::delete(step.tx, step.env, &reference).map_err(rows)?;
+            key_package::delete(step.tx, step.env, &reference)?;
         }
         let wanted = if pool_left < POOL_LOW {
             KEY_PACKAGE_POOL.saturating_sub(pool_left)
@@ -109,13 +109,13 @@ async fn publish_key_packages(
         let build = |last_resort| key_package::build(step.tx, device, step.env, last_resort);
         let mut put = PutKeyPackages::default();
         for _ in 0..wanted {
-            put.one_time.push(build(false).map_err(mls)?.bytes);
+            put.one_time.push(build(false)?.bytes);
         }
         let made = step.tx.last_resort()?.map(|(made, _)| made);
         let is_old =
             made.is_none_or(|made| step.now_ms.saturating_sub(made) > LAST_RESORT_REPLACE_MS);
         let reference = if is_old || !has_last_resort {
-            let built = build(true).map_err(mls)?;
+            let built = build(true)?;
             put.last_resort = built.bytes;
             Some(built.hash_ref)
         } else {
@@ -158,16 +158,4 @@ async fn put_capability(
         .engine()
         .step(|step| Ok(step.tx.clear_capability_due()?));
     done.map_err(|error| broken(shared, &error))
-}
-
-/// The store failed under MLS.
-#[expect(clippy::needless_pass_by_value, reason = "used as map_err's function")]
-pub(crate) fn rows(error: conclave_core::mls_store::RowsError) -> ClientError {
-    ClientError::Store(error.to_string())
-}
-
-/// MLS failed where only a broken store or a bug can make it fail.
-#[expect(clippy::needless_pass_by_value, reason = "used as map_err's function")]
-pub(crate) fn mls(error: conclave_core::provider::MlsFailure) -> ClientError {
-    ClientError::Store(error.to_string())
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use conclave_core::conversation::Outside;
+use conclave_core::conversation::{Conversation, Outside};
 use conclave_core::credential::KnownAccount;
 use conclave_proto::env::{Env, SharedEnv};
-use conclave_proto::id::{ChatId, ServerId};
+use conclave_proto::id::{ChatId, LogId, ServerId};
 use tokio::sync::broadcast;
 
 use crate::error::ClientError;
@@ -149,6 +149,12 @@ impl<'a> Step<'a> {
         }
     }
 
+    /// The MLS group of a log.
+    pub(crate) fn group(&self, log_id: LogId) -> Result<Conversation, ClientError> {
+        Conversation::load(self.tx, log_id)?
+            .ok_or_else(|| ClientError::Store("the keys of a conversation are missing".into()))
+    }
+
     /// Tells people something, after the commit.
     pub(crate) fn warn(&mut self, text: impl Into<String>) {
         self.events.push(Event::Warning(text.into()));
@@ -209,3 +215,6 @@ pub(crate) fn person(
             .unwrap_or_default(),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,8 @@
 //! Why the client said no, and who must act.
 
+use conclave_core::mls_store::RowsError;
+use conclave_core::provider::MlsFailure;
+
 use crate::transport::TransportError;
 
 /// Why a profile could not be opened.
@@ -109,5 +112,19 @@ impl From<TransportError> for ClientError {
             }
             _ => Self::Unreachable(error.to_string()),
         }
+    }
+}
+
+/// The store failed under MLS.
+impl From<RowsError> for ClientError {
+    fn from(error: RowsError) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+/// MLS failed where only a broken store or a bug can make it fail.
+impl From<MlsFailure> for ClientError {
+    fn from(error: MlsFailure) -> Self {
+        Self::Store(error.to_string())
     }
 }

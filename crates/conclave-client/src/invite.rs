@@ -24,12 +24,13 @@ use conclave_proto::log::{CreateLog, Head, chain_start};
 use prost::Message as _;
 
 use crate::contact::{Source, accept_states};
-use crate::driver::{Net, Shared, broken};
 use crate::engine::Step;
 use crate::error::ClientError;
-use crate::outbox::{fail, load};
+use crate::net::Net;
+use crate::outbox::fail;
 use crate::recover;
 use crate::send::check_chat;
+use crate::shared::{Shared, broken};
 use crate::store::{ChatRow, ChatStage, ContactRow, ConversationRow, OutboxKind, Stage};
 use crate::transport::{TransportError, calls};
 
@@ -156,17 +157,13 @@ fn predecessor(step: &Step<'_>, chat: &ChatRow) -> Result<Option<Predecessor>, C
     let Some(last) = step.tx.conversations_of(chat.chat_id)?.pop() else {
         return Ok(None);
     };
-    let Some(group) = Conversation::load(step.tx, last.log_id).map_err(crate::device::mls)? else {
+    let Some(group) = Conversation::load(step.tx, last.log_id)? else {
         return Ok(None);
     };
     if !group.people().contains(&chat.account_id) {
         return Ok(None);
     }
-    let psk = group
-        .reboot_psks(step.tx)
-        .map_err(crate::device::mls)?
-        .into_iter()
-        .next();
+    let psk = group.reboot_psks(step.tx)?.into_iter().next();
     Ok(Some(Predecessor {
         log_id: last.log_id,
         psk,
@@ -314,9 +311,7 @@ pub(crate) async fn create_log(
     let mut create = CreateLog::decode(request)
         .map_err(|_| TransportError::Protocol("a stored request is damaged"))?;
     let proof = shared.engine().step(|step| {
-        let key = load(step, row.log_id)?
-            .access_key()
-            .map_err(crate::device::mls)?;
+        let key = step.group(row.log_id)?.access_key()?;
         Ok(key.prove_create(logs.context(), &create))
     });
     create.proof = proof.map_err(|error| broken(shared, &error))?;

@@ -10,12 +10,13 @@
 //! - [`error`]: why the answer is no
 //! - `engine`: sole owner of state; one step is one transaction
 //! - `driver`: the network loop: connects, calls, hands bytes to the engine
+//! - `shared`, `net`: what front ends and the driver share; the driver's connections and handles
 //! - `register`, `device`: the account connection: registration, pass, key packages, capability
 //! - `contact`: lookups and pins
 //! - `people`: chats, contacts and trust, as front ends ask for them
 //! - `invite`, `request`: first contact, from both ends
 //! - `send`, `outbox`: a message's way out
-//! - `sync`, `receive`: a log's way in
+//! - `sync`, `receive`, `content`: a log's way in
 //! - `membership`, `recover`: commits, and conversations that cannot go on
 //! - [`transport`]: connections, real and in memory
 //! - `store`: the encrypted database
@@ -41,11 +42,13 @@ pub mod transport;
 pub mod view;
 
 mod contact;
+mod content;
 mod device;
 mod driver;
 mod engine;
 mod invite;
 mod membership;
+mod net;
 mod outbox;
 mod people;
 mod receive;
@@ -53,9 +56,18 @@ mod recover;
 mod register;
 mod request;
 mod send;
+mod shared;
 mod store;
 mod sync;
 
 pub use client::{Client, KeyKind, Unlock};
 pub use error::{ClientError, OpenError};
 pub use event::Event;
+
+// The tests inside this crate use the same server, people and transport as those outside.
+#[cfg(test)]
+extern crate self as conclave_client;
+#[cfg(test)]
+#[allow(dead_code, reason = "the tests outside use the rest")]
+#[path = "../tests/support/mod.rs"]
+mod support;

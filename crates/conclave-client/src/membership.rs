@@ -11,10 +11,10 @@ use conclave_proto::limits::{
 };
 use conclave_proto::log::{Head, PutBundle};
 
-use crate::driver::{Net, Shared, broken};
 use crate::engine::Step;
 use crate::error::ClientError;
-use crate::outbox::load;
+use crate::net::Net;
+use crate::shared::{Shared, broken};
 use crate::store::ConversationRow;
 use crate::transport::{TransportError, calls};
 
@@ -30,7 +30,7 @@ pub(crate) fn prepare_update(
     step: &mut Step<'_>,
     row: &mut ConversationRow,
 ) -> Result<(), ClientError> {
-    let mut group = load(step, row.log_id)?;
+    let mut group = step.group(row.log_id)?;
     let head = Head {
         epoch: row.epoch,
         seq: row.cursor_seq,
@@ -96,5 +96,36 @@ pub(crate) async fn send_bundle(
             _ => Err(TransportError::Refused(refusal)),
         },
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conclave_proto::id::{ChatId, Epoch, Hash32, Incarnation, Seq};
+
+    use super::*;
+    use crate::store::Stage;
+
+    /// An update is due after seven days, after 500 sends, or when asked for; a moment earlier it is not.
+    #[test]
+    fn c057_update_is_due_after_seven_days_or_500_sends() {
+        let now_ms = 1_000 * SELF_UPDATE_MS;
+        let head = Head {
+            epoch: Epoch(1),
+            seq: Seq(0),
+            hash: Hash32::new([0; 32]),
+            incarnation: Incarnation(1),
+        };
+        let (log_id, chat_id) = (LogId::new([1; 32]), ChatId::new([2; 16]));
+        let mut row = ConversationRow::new(log_id, chat_id, 1, Stage::Live, head, now_ms);
+        assert!(!is_update_due(&row, now_ms + SELF_UPDATE_MS - 1));
+        assert!(is_update_due(&row, now_ms + SELF_UPDATE_MS));
+        row.own_sends = u64::from(SELF_UPDATE_SENDS) - 1;
+        assert!(!is_update_due(&row, now_ms));
+        row.own_sends += 1;
+        assert!(is_update_due(&row, now_ms));
+        row.own_sends = 0;
+        row.update_due = true;
+        assert!(is_update_due(&row, now_ms));
     }
 }

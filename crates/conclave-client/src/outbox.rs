@@ -10,16 +10,16 @@
 
 use conclave_core::capability::Capability;
 use conclave_core::content::{Content, Kind, Mark, Receipt, StateHead};
-use conclave_core::conversation::Conversation;
 use conclave_proto::ErrorCode;
 use conclave_proto::hello::Role;
 use conclave_proto::id::{LogId, MessageId, Seq};
 use conclave_proto::limits::RECEIPT_SPACING_MS;
 
-use crate::driver::{Net, Shared, broken};
 use crate::engine::Step;
 use crate::error::ClientError;
+use crate::net::Net;
 use crate::send::check_chat;
+use crate::shared::{Shared, broken};
 use crate::store::{ConversationRow, OutboxKind, OutboxRow, Stage};
 use crate::transport::{TransportError, calls};
 use crate::view::MessageState;
@@ -167,7 +167,7 @@ fn seal(
     let padded = content
         .encode_padded()
         .map_err(|error| ClientError::Broken(error.to_string()))?;
-    let mut group = load(step, conversation.log_id)?;
+    let mut group = step.group(conversation.log_id)?;
     let sealed = group
         .seal(step.outside(), &padded)
         .map_err(|error| ClientError::Store(error.to_string()))?;
@@ -179,12 +179,6 @@ fn seal(
     }
     step.tx.put_conversation(conversation)?;
     Ok(Next::Post(Box::new(row), sealed))
-}
-
-/// The MLS group of a log.
-pub(crate) fn load(step: &Step<'_>, log_id: LogId) -> Result<Conversation, ClientError> {
-    let group = Conversation::load(step.tx, log_id).map_err(crate::device::mls)?;
-    group.ok_or_else(|| ClientError::Store("the keys of a conversation are missing".into()))
 }
 
 /// What a row says, with the place in the log that this device has read (C-054). `None`: nothing any more.

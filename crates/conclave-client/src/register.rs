@@ -18,8 +18,8 @@ use conclave_proto::limits::{
 use conclave_proto::{codec, label};
 
 use crate::device;
-use crate::driver::Shared;
 use crate::error::ClientError;
+use crate::shared::Shared;
 use crate::store::{OwnAccount, PendingRegistration, StoreError};
 use crate::transport::{Transport, calls};
 use crate::view::{CodeSent, Whoami};

@@ -17,10 +17,11 @@ use conclave_proto::id::{AccountId, ChatId, Day, Incarnation, LogId};
 use conclave_proto::log::Head;
 
 use crate::contact::{Judged, Source, accept_states, look_up, new_chat};
-use crate::driver::{Net, Shared, broken};
 use crate::engine::{Step, show};
 use crate::error::ClientError;
 use crate::event::Event;
+use crate::net::Net;
+use crate::shared::{Shared, broken};
 use crate::store::{
     ChatRow, ChatStage, ContactRow, ConversationRow, InvitationRow, NewMessage, OutboxKind, Stage,
 };

@@ -12,9 +12,9 @@ use conclave_proto::log::{
     Entry, EntryKind, Head, LogPage, OpenOne, chain_next, head_signing_input,
 };
 
-use crate::driver::{Net, Shared, broken};
 use crate::error::ClientError;
-use crate::outbox::load;
+use crate::net::Net;
+use crate::shared::{Shared, broken};
 use crate::store::{ConversationRow, Stage};
 use crate::transport::{Connection, TransportError, calls};
 use crate::{invite, receive, recover};
@@ -120,9 +120,7 @@ async fn prove(
     row: &ConversationRow,
 ) -> Result<u32, TransportError> {
     let proof = shared.engine().step(|step| {
-        let key = load(step, row.log_id)?
-            .access_key()
-            .map_err(crate::device::mls)?;
+        let key = step.group(row.log_id)?.access_key()?;
         Ok(key.prove_open(logs.context(), row.log_id, row.epoch))
     });
     let proof = proof.map_err(|error| broken(shared, &error))?;

@@ -1,0 +1,306 @@
+//! What an opened message changes: rows, marks, contacts. Each check of its words is named where it is made.
+
+use conclave_core::content::{Content, Kind, Receipt, StateHead};
+use conclave_core::conversation::Member;
+use conclave_proto::account::AccountStates;
+use conclave_proto::id::{AccountId, Day, Epoch, Hash32, MessageId, Seq};
+use conclave_proto::label;
+use conclave_proto::log::Entry;
+
+use crate::contact::{Source, accept_states};
+use crate::engine::{Step, show};
+use crate::error::ClientError;
+use crate::event::Event;
+use crate::recover;
+use crate::store::{ContactRow, ConversationRow, NewMessage, Position};
+use crate::view::MessageState;
+
+/// Keeps a row that says that something came and why it is closed.
+pub(crate) fn unreadable(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    entry: &Entry,
+    reason: &str,
+) -> Result<(), ClientError> {
+    placeholder(step, row, entry, label::sha256(&entry.payload), reason)
+}
+
+/// A row in the place of a message that nobody can read here. It causes no receipt.
+pub(crate) fn placeholder(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    entry: &Entry,
+    hash: Hash32,
+    reason: &str,
+) -> Result<(), ClientError> {
+    let id = hash
+        .as_bytes()
+        .first_chunk::<16>()
+        .copied()
+        .unwrap_or_default();
+    let (peer, delivered) = (peer(step, row)?, row.want_delivered);
+    let at_ms = Day(entry.day).start_ms();
+    insert(
+        step,
+        row,
+        entry,
+        peer,
+        MessageId::new(id),
+        ("", &[], reason),
+        at_ms,
+        0,
+    )?;
+    row.want_delivered = delivered;
+    Ok(())
+}
+
+fn peer(step: &Step<'_>, row: &ConversationRow) -> Result<AccountId, ClientError> {
+    let chat = step.tx.chat(row.chat_id)?;
+    chat.map(|chat| chat.account_id)
+        .ok_or_else(|| ClientError::Broken("a conversation lost its chat".into()))
+}
+
+/// Writes what an opened message says.
+pub(crate) fn apply_content(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    entry: &Entry,
+    sender: &Member,
+    content: Content,
+    devices: u32,
+) -> Result<(), ClientError> {
+    check_seen(step, row, entry, content.seen.seq, content.seen.hash)?;
+    let is_blocked = step
+        .tx
+        .contact(sender.account_id)?
+        .is_some_and(|contact| contact.blocked);
+    if is_blocked {
+        return Ok(());
+    }
+    if let Some(head) = content.state_head {
+        check_state_head(step, row, sender, head)?;
+    }
+    let sent_ms = clamp(content.sent_ms, Day(entry.day));
+    let id = content.message_id;
+    match content.kind {
+        Kind::Text { body } => insert(
+            step,
+            row,
+            entry,
+            sender.account_id,
+            id,
+            (&body, &[], ""),
+            sent_ms,
+            devices,
+        ),
+        // C-056: kept whole, shown as what it is.
+        Kind::Newer { bytes } => insert(
+            step,
+            row,
+            entry,
+            sender.account_id,
+            id,
+            ("", &bytes, ""),
+            sent_ms,
+            devices,
+        ),
+        Kind::Receipt(receipt) => apply_receipt(step, row, sender, receipt),
+        Kind::Profile { name, capability } => {
+            let Some(mut contact) = step.tx.contact(sender.account_id)? else {
+                return Ok(());
+            };
+            contact.own_name = name;
+            if let Some(capability) = capability {
+                contact.capability = capability.as_bytes().to_vec();
+            }
+            Ok(step.tx.put_contact(&contact)?)
+        }
+        Kind::AccountUpdate { states, certs } => {
+            let states = AccountStates {
+                states: states
+                    .iter()
+                    .map(conclave_proto::account::AccountState::to_bytes)
+                    .collect(),
+                certs: certs
+                    .iter()
+                    .map(conclave_proto::account::DeviceCert::to_bytes)
+                    .collect(),
+            };
+            // States that do not follow the pin stop the contact or are ignored; the message itself is fine.
+            match accept_states(step, Source::Peer, &states) {
+                Err(ClientError::WrongServer(_)) | Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            }
+        }
+        Kind::Leave => recover::pause(step, row, "the other side left this conversation"),
+    }
+}
+
+/// C-054: the sender's (seq, h) must be what this device has there.
+fn check_seen(
+    step: &mut Step<'_>,
+    row: &ConversationRow,
+    entry: &Entry,
+    seq: Seq,
+    hash: Hash32,
+) -> Result<(), ClientError> {
+    let known = step.tx.chain(row.log_id, seq)?;
+    let before_us = known.is_none() && seq < row.cursor_seq;
+    if (seq.0 < entry.seq && known == Some(hash)) || before_us {
+        return Ok(());
+    }
+    let proof = [
+        row.log_id.to_vec(),
+        seq.0.to_be_bytes().to_vec(),
+        hash.to_vec(),
+    ]
+    .concat();
+    step.tx.put_evidence(
+        "a member saw another log than this device",
+        &proof,
+        step.now_ms,
+    )?;
+    recover::pause(
+        step,
+        row,
+        "the other side saw a different log: the server shows you different messages, or they do not tell the truth",
+    )
+}
+
+/// C-016: what the sender says of its own newest state. Another hash for the pinned seq is a fork; a newer
+/// one is looked up before the next send.
+fn check_state_head(
+    step: &mut Step<'_>,
+    row: &ConversationRow,
+    sender: &Member,
+    head: StateHead,
+) -> Result<(), ClientError> {
+    let Some(contact) = step.tx.contact(sender.account_id)? else {
+        return Ok(());
+    };
+    if head.seq > contact.pin.seq {
+        return Ok(step.tx.put_contact(&ContactRow {
+            checked_ms: 0,
+            ..contact
+        })?);
+    }
+    if head.seq == contact.pin.seq && head.hash != contact.pin.hash {
+        let proof = [contact.pin.hash.to_vec(), head.hash.to_vec()].concat();
+        step.tx
+            .put_evidence("two account states with one number", &proof, step.now_ms)?;
+        return recover::pause(
+            step,
+            row,
+            "the server shows you another account state than the other side has; compare safety numbers",
+        );
+    }
+    Ok(())
+}
+
+/// C-053: a mark counts only with this device's own hash there, so never beyond the head.
+fn apply_receipt(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    sender: &Member,
+    receipt: Receipt,
+) -> Result<(), ClientError> {
+    let there = step.tx.chain(row.log_id, receipt.delivered.seq)?;
+    if sender.account_id == step.own.account.device.account_id || !receipt.holds(there) {
+        return Ok(());
+    }
+    row.their_delivered = row.their_delivered.max(receipt.delivered.seq.0);
+    row.their_read = row.their_read.max(receipt.read_up_to.0);
+    let below = [MessageState::Accepted, MessageState::Delivered];
+    for (seq, from, state) in [
+        (row.their_read, below.as_slice(), MessageState::Read),
+        (
+            row.their_delivered,
+            below.get(..1).unwrap_or_default(),
+            MessageState::Delivered,
+        ),
+    ] {
+        for id in step.tx.raise_messages(row.log_id, seq, from, state)? {
+            step.moved(row.chat_id, id, state);
+        }
+    }
+    Ok(())
+}
+
+/// Writes a message of somebody else; the first of (sender, id) stays (C-052).
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one row's fields, each of its own type"
+)]
+fn insert(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    entry: &Entry,
+    sender: AccountId,
+    message_id: MessageId,
+    (body, raw, reason): (&str, &[u8], &str),
+    sent_ms: u64,
+    devices: u32,
+) -> Result<(), ClientError> {
+    let new = NewMessage {
+        chat_id: row.chat_id,
+        message_id,
+        sender,
+        own: false,
+        body,
+        raw,
+        reason,
+        sent_ms,
+        is_heard: false,
+    };
+    let is_new = step.tx.insert_message(&new)?;
+    step.tx
+        .place_message(sender, message_id, &position(row, entry, devices))?;
+    row.want_delivered = entry.seq;
+    let written = step.tx.message(sender, message_id)?;
+    if let Some(written) = written {
+        if written.is_read {
+            // Read as the request's first text before its place in the log was known.
+            row.want_read = row.want_read.max(entry.seq);
+        }
+        if is_new {
+            let shown = show(step.tx, step.own, &written)?;
+            step.events.push(Event::Received(shown));
+        }
+    }
+    Ok(())
+}
+
+/// The sender's clock, within a day of the server's day stamp.
+fn clamp(sent_ms: u64, day: Day) -> u64 {
+    let start = day.start_ms();
+    sent_ms.clamp(
+        start.saturating_sub(Day::MS),
+        start.saturating_add(2 * Day::MS),
+    )
+}
+
+/// Where an entry stands among a chat's messages.
+pub(crate) fn position(row: &ConversationRow, entry: &Entry, devices: u32) -> Position {
+    Position {
+        log_id: row.log_id,
+        ordinal: row.ordinal,
+        seq: Seq(entry.seq),
+        epoch: Epoch(entry.epoch),
+        devices,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sender's clock moves a message by at most a day around the server's day.
+    #[test]
+    fn times_are_clamped_to_the_day_stamp() {
+        let day = Day(20_000);
+        let noon = day.start_ms() + Day::MS / 2;
+        assert_eq!(clamp(noon, day), noon);
+        assert_eq!(clamp(0, day), day.start_ms() - Day::MS);
+        assert_eq!(clamp(u64::MAX, day), day.start_ms() + 2 * Day::MS);
+    }
+}

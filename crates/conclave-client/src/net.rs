@@ -1,0 +1,163 @@
+//! The driver's side of the network: one connection per role, handles, and what may have moved.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use conclave_proto::hello::Role;
+use conclave_proto::id::{Epoch, LogId};
+use tokio::sync::mpsc;
+
+use crate::transport::{Connection, Push, Transport, TransportError};
+
+/// The driver's connections and what it knows about them. Nothing here survives a restart or needs to.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own about one round"
+)]
+pub(crate) struct Net {
+    transport: Arc<dyn Transport>,
+    pub(crate) connections: HashMap<Role, Arc<dyn Connection>>,
+    pub(crate) pushes: HashMap<Role, mpsc::Receiver<Push>>,
+    /// Today's member pass.
+    pub(crate) pass: Option<Vec<u8>>,
+    /// Open handles on the logs connection.
+    pub(crate) handles: HashMap<LogId, (Epoch, u32)>,
+    /// Handles that a create or bundle opened for an epoch this device has not read up to yet.
+    pub(crate) next_handles: HashMap<LogId, (Epoch, u32)>,
+    /// Logs that may have moved.
+    pub(crate) moved: HashSet<LogId>,
+    /// Logs whose next commit must wait, until when (ms since 1970-01-01 UTC).
+    pub(crate) commit_after_ms: HashMap<LogId, u64>,
+    /// Whether the inbox may have something.
+    pub(crate) inbox_moved: bool,
+    /// Whether everything must be read once.
+    pub(crate) all_moved: bool,
+    /// Earliest time at which something is due, ms since 1970-01-01 UTC.
+    pub(crate) due_ms: Option<u64>,
+    /// Whether this round changed anything.
+    pub(crate) progress: bool,
+    pub(crate) answered: u64,
+    /// Whether the last round failed because two hellos showed different passes.
+    pub(crate) pass_doubted: bool,
+}
+
+impl Net {
+    pub(crate) fn new(transport: Arc<dyn Transport>) -> Self {
+        Self {
+            transport,
+            connections: HashMap::new(),
+            pushes: HashMap::new(),
+            pass: None,
+            handles: HashMap::new(),
+            next_handles: HashMap::new(),
+            moved: HashSet::new(),
+            commit_after_ms: HashMap::new(),
+            inbox_moved: true,
+            all_moved: true,
+            due_ms: None,
+            progress: false,
+            answered: 0,
+            pass_doubted: false,
+        }
+    }
+
+    /// The connection of `role`; opened when there is none. Whether it is new.
+    pub(crate) async fn connection(
+        &mut self,
+        role: Role,
+    ) -> Result<(Arc<dyn Connection>, bool), TransportError> {
+        if let Some(open) = self.connections.get(&role) {
+            if !open.is_closed() {
+                return Ok((open.clone(), false));
+            }
+            self.forget(role);
+        }
+        let opened = self.transport.connect(role).await?;
+        // C-041: an open connection must show the pass that the account connection gave.
+        if self
+            .pass
+            .as_ref()
+            .is_some_and(|pass| role != Role::Account && !opened.hello().shows_pass(pass))
+        {
+            return Err(TransportError::PassDiffers);
+        }
+        if let Some(pushes) = opened.pushes() {
+            self.pushes.insert(role, pushes);
+        }
+        self.connections.insert(role, opened.clone());
+        Ok((opened, true))
+    }
+
+    /// The member pass; there once the account connection was tended.
+    pub(crate) fn pass(&self) -> Result<&[u8], TransportError> {
+        self.pass.as_deref().ok_or(TransportError::Closed)
+    }
+
+    /// Forgets a connection and everything that hung on it.
+    pub(crate) fn forget(&mut self, role: Role) {
+        if let Some(connection) = self.connections.remove(&role) {
+            connection.close();
+        }
+        self.pushes.remove(&role);
+        match role {
+            Role::Logs => {
+                self.handles.clear();
+                self.next_handles.clear();
+                self.all_moved = true;
+            }
+            Role::Account => self.inbox_moved = true,
+            _ => {}
+        }
+    }
+
+    pub(crate) fn forget_all(&mut self) {
+        self.pass = None;
+        for role in [
+            Role::Account,
+            Role::Directory,
+            Role::Post,
+            Role::Logs,
+            Role::Blobs,
+        ] {
+            self.forget(role);
+        }
+    }
+
+    pub(crate) fn forget_closed(&mut self) {
+        let closed: Vec<Role> = self
+            .connections
+            .iter()
+            .filter(|(_, c)| c.is_closed())
+            .map(|(role, _)| *role)
+            .collect();
+        for role in closed {
+            self.forget(role);
+        }
+    }
+
+    /// Notes that something is due at `ms`.
+    pub(crate) fn due_at(&mut self, ms: u64) {
+        self.due_ms = Some(self.due_ms.map_or(ms, |due| due.min(ms)));
+    }
+
+    pub(crate) fn take_push(&mut self, push: Option<Push>, role: Role) {
+        match push {
+            Some(Push::Inbox) => self.inbox_moved = true,
+            Some(Push::Log(push)) => {
+                let log = self
+                    .handles
+                    .iter()
+                    .find(|(_, (_, handle))| *handle == push.handle);
+                if let Some(log_id) = log.map(|(log_id, _)| *log_id) {
+                    self.moved.insert(log_id);
+                }
+            }
+            Some(Push::Signal(_)) => {}
+            Some(Push::Lost) => {
+                self.all_moved = true;
+                self.inbox_moved = true;
+            }
+            None => self.forget(role),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What front ends and the driver share: the engine behind its lock, questions, and how the driver stands.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use conclave_proto::ErrorCode;
+use conclave_proto::env::SharedEnv;
+use conclave_proto::id::ChatId;
+use conclave_proto::identifier::Identifier;
+use parking::{Guard, Locked};
+use tokio::sync::{Notify, oneshot, watch};
+
+use crate::engine::Engine;
+use crate::error::ClientError;
+use crate::event::Event;
+use crate::transport::TransportError;
+
+/// What front ends and the driver share.
+pub(crate) struct Shared {
+    engine: Locked,
+    pub(crate) env: SharedEnv,
+    /// Something was queued: start a round.
+    pub(crate) wake: Notify,
+    /// How often somebody asked to be told when everything is settled.
+    pub(crate) asked: AtomicU64,
+    questions: std::sync::Mutex<VecDeque<Question>>,
+    pub(crate) standing: watch::Sender<Standing>,
+}
+
+/// How the driver stands after its last round.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Standing {
+    /// The value of `asked` when the round began.
+    pub(crate) answered: u64,
+    /// Nothing waits for the server.
+    pub(crate) settled: bool,
+    /// Why there is no connection.
+    pub(crate) trouble: Option<TransportError>,
+    /// Whether a round ever ended well in this process.
+    pub(crate) ever_online: bool,
+    /// Server clock minus ours, in ms.
+    pub(crate) skew_ms: Option<i64>,
+}
+
+/// The engine behind a lock that is held for one step at a time, never across an await.
+mod parking {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
+    use crate::engine::Engine;
+
+    pub(super) struct Locked(Mutex<Engine>);
+    pub(crate) type Guard<'a> = MutexGuard<'a, Engine>;
+
+    impl Locked {
+        pub(super) fn new(engine: Engine) -> Self {
+            Self(Mutex::new(engine))
+        }
+
+        /// A panic in a step rolled its transaction back; the engine behind it is whole.
+        pub(super) fn lock(&self) -> Guard<'_> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        }
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self {
+            env: engine.env.clone(),
+            engine: Locked::new(engine),
+            wake: Notify::new(),
+            asked: AtomicU64::new(0),
+            questions: std::sync::Mutex::default(),
+            standing: watch::Sender::new(Standing::default()),
+        }
+    }
+
+    /// The engine, for one step.
+    pub(crate) fn engine(&self) -> Guard<'_> {
+        self.engine.lock()
+    }
+
+    /// Asks the driver which chat an identifier leads to.
+    pub(crate) async fn ask(&self, identifier: Identifier) -> Result<ChatId, ClientError> {
+        let (answer, answered) = oneshot::channel();
+        self.questions().push_back(Question { identifier, answer });
+        self.wake.notify_one();
+        answered
+            .await
+            .map_err(|_| ClientError::Unreachable("not connected".into()))?
+    }
+
+    /// The next identifier somebody waits for.
+    pub(crate) fn next_question(&self) -> Option<Question> {
+        self.questions().pop_front()
+    }
+
+    /// A question that could not be answered waits again, before all others.
+    pub(crate) fn put_back(&self, question: Question) {
+        self.questions().push_front(question);
+    }
+
+    fn questions(&self) -> std::sync::MutexGuard<'_, VecDeque<Question>> {
+        self.questions
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// How the driver stands now.
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// Waits until a round that began after this call found nothing left to do.
+    pub(crate) async fn settle(&self, timeout: Duration) -> Result<(), ClientError> {
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst) + 1;
+        let mut standing = self.standing.subscribe();
+        self.wake.notify_one();
+        let done = standing.wait_for(|now| now.is_answer_to(asked));
+        match tokio::time::timeout(timeout, done).await {
+            Ok(Ok(now)) => now.result(),
+            Ok(Err(_)) => Err(ClientError::Broken("the network driver stopped".into())),
+            Err(_) => {
+                let now = self.standing();
+                match now.trouble {
+                    Some(trouble) if !now.ever_online => Err(trouble.into()),
+                    _ => Err(ClientError::TimedOut),
+                }
+            }
+        }
+    }
+}
+
+impl Standing {
+    pub(crate) fn is_online(&self) -> bool {
+        self.ever_online && self.trouble.is_none()
+    }
+
+    /// A settled round answers; so does trouble that waiting does not mend, or that was there from the start.
+    fn is_answer_to(&self, asked: u64) -> bool {
+        self.answered >= asked
+            && match &self.trouble {
+                None => self.settled,
+                Some(trouble) => !self.ever_online || is_final(trouble),
+            }
+    }
+
+    fn result(&self) -> Result<(), ClientError> {
+        self.trouble
+            .clone()
+            .map_or(Ok(()), |trouble| Err(trouble.into()))
+    }
+}
+
+/// Whether trying again without anybody doing something cannot help.
+fn is_final(error: &TransportError) -> bool {
+    match error {
+        TransportError::WrongServer(_)
+        | TransportError::Incompatible
+        | TransportError::PassDiffers => true,
+        TransportError::Refused(refusal) => refusal.code() == ErrorCode::Unauthorized,
+        _ => false,
+    }
+}
+
+/// Somebody waits to know which chat an identifier leads to.
+pub(crate) struct Question {
+    pub(crate) identifier: Identifier,
+    pub(crate) answer: oneshot::Sender<Result<ChatId, ClientError>>,
+}
+
+/// What a step's failure means for the round: disk trouble ends it, everything else is a bug to be told.
+pub(crate) fn broken(shared: &Shared, error: &ClientError) -> TransportError {
+    let mut engine = shared.engine();
+    let text = error.to_string();
+    engine.warnings.insert(text.clone());
+    let _ = engine.events.send(Event::Warning(text));
+    TransportError::TimedOut
+}
