@@ -71,19 +71,26 @@ pub(crate) fn apply_page(
     Ok(outcome)
 }
 
-/// C-060 in reverse: rows that the server said it took must have been met by now.
+/// Rows that the server said it took must have been met by now. One that was not is proof; the person
+/// decides whether to send it again, else a lying server would have it sent for ever.
 fn forgotten(step: &mut Step<'_>, row: &ConversationRow) -> Result<(), ClientError> {
-    for sealed in step.tx.sealed_outbox(row.log_id)? {
-        let missing = sealed.seq.is_some_and(|seq| seq <= row.cursor_seq.0);
-        if missing {
-            step.tx.put_evidence(
-                "a message the server accepted is not in the log",
-                row.log_id.as_bytes(),
-                step.now_ms,
-            )?;
-            step.tx.unseal_outbox(&sealed)?;
-            step.warn("the server accepted a message and lost it; it is sent again");
+    let mut sealed = step.tx.sealed_outbox(row.log_id)?;
+    sealed.retain(|sealed| sealed.seq.is_some_and(|seq| seq <= row.cursor_seq.0));
+    for lost in &sealed {
+        step.tx.unseal_outbox(lost)?;
+        if let Some(message_id) = lost.message_id {
+            let state = MessageState::Queued;
+            step.tx.set_message_state(message_id, state, "")?;
+            step.moved(row.chat_id, message_id, state);
         }
+    }
+    if !sealed.is_empty() {
+        step.tx.put_evidence(
+            "a message the server accepted is not in the log",
+            row.log_id.as_bytes(),
+            step.now_ms,
+        )?;
+        recover::pause(step, row, "the server accepted a message and lost it")?;
     }
     let is_live = step
         .tx
