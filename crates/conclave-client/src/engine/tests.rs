@@ -126,6 +126,9 @@ async fn c052_holds_across_a_successor() {
     assert_eq!(ben.texts(&anna), ["hello", "once", "in the new one"]);
 }
 
+/// What a receipt claims, given what is true.
+type Claim = fn(Mark) -> Mark;
+
 /// Ben's device sends no receipts of its own.
 fn keep_silent(ben: &Client, anna: &Person) {
     let silent = ben.engine().step(|step| {
@@ -156,7 +159,7 @@ async fn c053_only_marks_on_our_own_chain_count() {
         ..mark
     };
     let honest = |mark: Mark| mark;
-    let cases: [(fn(Mark) -> Mark, MessageState); 3] = [
+    let cases: [(Claim, MessageState); 3] = [
         (beyond, MessageState::Accepted),
         (other_hash, MessageState::Accepted),
         (honest, MessageState::Read),

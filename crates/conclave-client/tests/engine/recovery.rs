@@ -245,3 +245,31 @@ async fn away_for_a_month() {
     world.settle(&[&ben, &anna]).await;
     assert_eq!(anna.texts(&ben).last().unwrap(), "back again");
 }
+
+/// A copy of a profile writes: the original sees an entry under its own leaf, says so, renews its keys and goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn copied_profile_is_told_and_shut_out() {
+    let world = World::new().await;
+    let (mut anna, ben) = world.friends().await;
+    anna.die().await;
+    let mut copy = anna.copy();
+    copy.restart(world.transport()).await;
+    copy.say(&ben, "by the copy").await;
+    copy.settle(LONG).await.unwrap();
+    copy.die().await;
+    let tamper = watching(&world);
+    anna.restart(Arc::new(Road(tamper.clone()))).await;
+    anna.settle(LONG).await.unwrap();
+    assert!(anna.is_warned("copy of this profile"));
+    anna.say(&ben, "by anna").await;
+    world.settle(&[&anna, &ben]).await;
+    let (update, append) = positions(&tamper);
+    assert!(update.is_some() && update < append, "a fresh leaf first");
+    assert_eq!(ben.texts(&anna), ["hello", "by the copy", "by anna"]);
+    ben.say(&anna, "for anna").await;
+    ben.settle(LONG).await.unwrap();
+    copy.restart(world.transport()).await;
+    // However it ends, the copy does not read on.
+    let _ = copy.settle(LONG).await;
+    assert!(!copy.texts(&ben).contains(&"for anna".to_owned()));
+}

@@ -2,7 +2,6 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::Arc;
 
 use conclave_client::{Client, KeyKind, OpenError, Unlock};
 use conclave_proto::env::OsEnv;
@@ -91,9 +90,12 @@ fn damaged_files_are_told() {
     ];
     for (file, is_wrapped) in files {
         let folder = tempfile::tempdir().unwrap();
-        let unlock = || match is_wrapped {
-            true => passphrase("right"),
-            false => Unlock::KeyFile,
+        let unlock = || {
+            if is_wrapped {
+                passphrase("right")
+            } else {
+                Unlock::KeyFile
+            }
         };
         drop(create(folder.path(), unlock()));
         let path = folder.path().join(file);
@@ -166,5 +168,4 @@ async fn content_survives_a_change_of_passphrase() {
     let history = client.history(chat, 10).unwrap();
     let again: Vec<_> = history.into_iter().map(|message| message.text).collect();
     assert_eq!(again, texts);
-    let _: Arc<_> = world.clock;
 }

@@ -1,6 +1,5 @@
 //! A real server in this process, people with profiles in temporary folders, and a clock that tests move.
 
-#[path = "tamper.rs"]
 pub(crate) mod tamper;
 
 use std::ops::Deref;
@@ -22,7 +21,7 @@ use tokio::sync::broadcast;
 
 pub(crate) const DAY_MS: u64 = 86_400_000;
 /// How long anything may take before a test is wrong.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 /// Past the spacing of receipts, so that settling does not wait for it.
 const RECEIPT_PAUSE_MS: u64 = 3_000;
 
@@ -197,6 +196,18 @@ impl Person {
     pub(crate) fn wake_up(&mut self) {
         let client = Client::open(self.folder.path(), Unlock::KeyFile, self.clock.clone());
         self.client = Some(client.unwrap());
+    }
+
+    /// A copy of a closed profile's folder: what nobody should run.
+    pub(crate) fn copy(&self) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        copy_files(self.folder.path(), folder.path());
+        Self {
+            address: self.address.clone(),
+            folder,
+            clock: self.clock.clone(),
+            client: None,
+        }
     }
 
     /// Starts anew, over `transport`.
