@@ -154,6 +154,10 @@ fn fail_all(step: &mut Step<'_>, chat: &ChatRow, reason: &str) -> Result<(), Cli
 
 /// The chat's last conversation, when the new one continues it under the same identity.
 fn predecessor(step: &Step<'_>, chat: &ChatRow) -> Result<Option<Predecessor>, ClientError> {
+    // The other person waits in a conversation that could not be joined here: this one replaces it (C-059).
+    if let Some(log_id) = step.tx.voided(chat.chat_id, chat.account_id)? {
+        return Ok(Some(Predecessor { log_id, psk: None }));
+    }
     let Some(last) = step.tx.conversations_of(chat.chat_id)?.pop() else {
         return Ok(None);
     };
@@ -212,6 +216,7 @@ fn keep(
     row.create_request = Some(request.encode_to_vec());
     step.tx.put_conversation(&row)?;
     step.tx.put_chain(log_id, Seq(0), start)?;
+    step.tx.forget_voided(chat.chat_id)?;
     step.tx.put_chat(&ChatRow {
         live_log: Some(log_id),
         ..chat.clone()

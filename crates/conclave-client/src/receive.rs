@@ -29,7 +29,8 @@ pub(crate) struct PageOutcome {
 }
 
 /// How an entry left the conversation.
-enum Outcome {
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
     /// Applied; the cursor moves over it.
     Done,
     /// Not applied; the cursor stays before it.
@@ -200,8 +201,7 @@ fn commit(
     match applied {
         Ok(applied) => {
             *slot = Some(group);
-            merged(step, row, &applied);
-            Ok(Outcome::Done)
+            merged(step, row, &applied)
         }
         Err(Attempt::Store(error)) => Err(error.into()),
         Err(Attempt::Refused(error)) => refused(step, row, error),
@@ -220,7 +220,19 @@ impl From<crate::store::StoreError> for Attempt {
     }
 }
 
-fn merged(step: &Step<'_>, row: &mut ConversationRow, applied: &Applied) {
+/// What a merged commit means for the conversation.
+pub(crate) fn merged(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    applied: &Applied,
+) -> Result<Outcome, ClientError> {
+    if applied.removed_self() {
+        // Nothing after this entry is for this device; the person decides whether to talk on.
+        let reason = "the other side removed this device from the conversation";
+        recover::break_off(step, row.clone(), reason)?;
+        recover::pause(step, row, reason)?;
+        return Ok(Outcome::Stuck);
+    }
     row.epoch = row.epoch.next();
     row.pending_bundle = None;
     if applied.is_own() {
@@ -228,6 +240,7 @@ fn merged(step: &Step<'_>, row: &mut ConversationRow, applied: &Applied) {
         row.updated_ms = step.now_ms;
         row.own_sends = 0;
     }
+    Ok(Outcome::Done)
 }
 
 fn refused(

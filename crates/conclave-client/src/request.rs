@@ -363,6 +363,7 @@ fn settle(
 ) -> Result<(), ClientError> {
     let log_id = pointer.log_id;
     step.tx.delete_invitation(log_id)?;
+    step.tx.forget_voided(invitation.chat_id)?;
     let head = Head {
         epoch: joined.conversation.epoch(),
         seq: pointer.start_seq,
@@ -414,7 +415,7 @@ fn give_up(
     reason: &str,
 ) -> Result<(), TransportError> {
     let done = shared.engine().step(|step| {
-        step.tx.delete_invitation(invitation.log_id)?;
+        step.tx.void_invitation(invitation.log_id)?;
         step.warn(format!(
             "an invitation cannot be taken ({reason}); write to the other person to start anew"
         ));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use conclave_core::content::{Content, Kind, Mark, Receipt};
-use conclave_core::conversation::Conversation;
+use conclave_core::conversation::{Applied, Conversation};
 use conclave_core::inbox_item::{self, InboxItem, WelcomePointer};
 use conclave_proto::codec;
 use conclave_proto::frame::request::Body;
@@ -13,6 +13,7 @@ use prost::Message as _;
 
 use crate::client::Client;
 use crate::event::Event;
+use crate::receive::{self, Outcome};
 use crate::store::{ContactRow, ConversationRow, InvitationRow, OutboxKind};
 use crate::support::tamper::{Fate, Road, Tamper};
 use crate::support::{LONG, Person, World};
@@ -295,6 +296,39 @@ async fn c057_self_update_after_500_sends() {
         assert!(update < append);
         assert_eq!(ben.texts(&anna), ["hello", "one more"]);
     }
+}
+
+/// The other side removes this device: the chat is paused, all others go on, and the person's word starts anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn removed_device_stops_that_chat_alone() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let carl = world.person("carl").await;
+    let mut row = live(&anna, &ben);
+    let removed = anna.engine().step(|step| {
+        let members = step.group(row.log_id)?.members();
+        let peer = members
+            .into_iter()
+            .find(|member| member.account_id != step.own.account.device.account_id);
+        let applied = Applied {
+            committer: peer,
+            next_access: None,
+            retention_days: 30,
+        };
+        receive::merged(step, &mut row, &applied)
+    });
+    assert_eq!(removed.unwrap(), Outcome::Stuck);
+    let (state, reason) = anna.chat_state(&ben);
+    assert_eq!(state, ChatState::Paused);
+    assert!(reason.contains("removed this device"), "{reason}");
+    anna.say(&carl, "hello").await;
+    anna.settle(LONG).await.unwrap();
+    carl.settle(LONG).await.unwrap();
+    assert_eq!(carl.requests().unwrap().len(), 1);
+    anna.accept_identity(&ben.address).unwrap();
+    anna.say(&ben, "why?").await;
+    world.settle(&[&anna, &ben]).await;
+    assert_eq!(ben.texts(&anna), ["hello", "why?"]);
 }
 
 /// Both updates at once: the one that lost is given up, its message is sealed again, nothing is lost.

@@ -62,11 +62,11 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Invitations of a chat, oldest first.
+    /// Invitations of a chat that are not void, oldest first.
     pub(crate) fn invitations_of(&self, chat_id: ChatId) -> Result<Vec<InvitationRow>, StoreError> {
-        let mut statement = self
-            .0
-            .prepare_cached("SELECT * FROM invitation WHERE chat_id = ?1 ORDER BY received_ms")?;
+        let mut statement = self.0.prepare_cached(
+            "SELECT * FROM invitation WHERE chat_id = ?1 AND pointer <> x'' ORDER BY received_ms",
+        )?;
         let rows = statement.query_map([chat_id.as_bytes()], invitation)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
@@ -75,13 +75,46 @@ impl Tx<'_> {
     pub(crate) fn open_invitations(&self) -> Result<Vec<InvitationRow>, StoreError> {
         let mut statement = self.0.prepare_cached(
             "SELECT invitation.* FROM invitation JOIN chat USING (chat_id)
-             WHERE chat.stage = 'open' ORDER BY received_ms",
+             WHERE chat.stage = 'open' AND pointer <> x'' ORDER BY received_ms",
         )?;
         let rows = statement.query_map([], invitation)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// An invitation is joined or void.
+    /// An invitation cannot be taken. Its log is remembered: whatever is begun instead continues it.
+    pub(crate) fn void_invitation(&self, log_id: LogId) -> Result<(), StoreError> {
+        self.0.execute(
+            "UPDATE invitation SET pointer = x'' WHERE log_id = ?1",
+            [log_id.as_bytes()],
+        )?;
+        Ok(())
+    }
+
+    /// The log of somebody's newest void invitation to a chat.
+    pub(crate) fn voided(
+        &self,
+        chat_id: ChatId,
+        account: AccountId,
+    ) -> Result<Option<LogId>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT log_id FROM invitation WHERE chat_id = ?1 AND account_id = ?2 AND pointer = x''
+             ORDER BY received_ms DESC LIMIT 1",
+        )?;
+        let ids = params![chat_id.as_bytes(), account.as_bytes()];
+        let log_id = statement.query_row(ids, |row| Ok(LogId::new(id(row, "log_id")?)));
+        Ok(log_id.optional()?)
+    }
+
+    /// A chat has a new conversation: nothing has to continue a void invitation any more.
+    pub(crate) fn forget_voided(&self, chat_id: ChatId) -> Result<(), StoreError> {
+        self.0.execute(
+            "DELETE FROM invitation WHERE chat_id = ?1 AND pointer = x''",
+            [chat_id.as_bytes()],
+        )?;
+        Ok(())
+    }
+
+    /// An invitation is joined.
     pub(crate) fn delete_invitation(&self, log_id: LogId) -> Result<(), StoreError> {
         self.0.execute(
             "DELETE FROM invitation WHERE log_id = ?1",

@@ -8,6 +8,7 @@ use conclave_client::view::ChatState;
 use conclave_proto::frame::reply;
 use conclave_proto::frame::request::Body;
 use conclave_proto::inbox::InboxPage;
+use conclave_proto::{ErrorCode, Refusal};
 
 use crate::support::tamper::{Fate, Road, Tamper};
 use crate::support::{DAY_MS, LONG, Person, World};
@@ -272,4 +273,37 @@ async fn copied_profile_is_told_and_shut_out() {
     // However it ends, the copy does not read on.
     let _ = copy.settle(LONG).await;
     assert!(!copy.texts(&ben).contains(&"for anna".to_owned()));
+}
+
+/// Ben cannot take anna's invitation any more and writes himself: whichever log has the smaller id, both go on
+/// in his, and she does not talk on where he never was.
+#[tokio::test(flavor = "multi_thread")]
+async fn c059_new_conversation_replaces_an_invitation_that_failed() {
+    for _ in 0..4 {
+        let world = World::new().await;
+        let (anna, ben) = (world.person("anna").await, world.person("ben").await);
+        anna.say(&ben, "hello").await;
+        anna.settle(LONG).await.unwrap();
+        ben.settle(LONG).await.unwrap();
+        world.clock.pass(31 * DAY_MS);
+        // The sweep of an honest server or the whim of another: the welcome is gone.
+        let mut ben = ben;
+        let tamper = Tamper::new(&world, |_, call| match call {
+            Body::FetchBlob(_) => Fate::Answer(reply::Body::Refused(Refusal::new(
+                ErrorCode::NotFound,
+                "there is no such blob",
+            ))),
+            _ => Fate::Pass,
+        });
+        ben.restart(Arc::new(Road(tamper))).await;
+        ben.accept(&anna).await;
+        ben.settle(LONG).await.unwrap();
+        assert!(ben.is_warned("an invitation cannot be taken"));
+        ben.restart(world.transport()).await;
+        ben.say(&anna, "I am late").await;
+        world.settle(&[&ben, &anna]).await;
+        anna.say(&ben, "never mind").await;
+        world.settle(&[&anna, &ben]).await;
+        assert_same(&anna, &ben, &["hello", "I am late", "never mind"]);
+    }
 }
