@@ -6,7 +6,7 @@
 //! ([`account`], [`log`]), encoded deterministically and parsed strictly.
 //!
 //! - [`id`]: newtypes for every id and counter
-//! - [`env`]: the one door to time and chance
+//! - [`mod@env`]: the one door to time and chance
 //! - [`limits`]: every bound, with its unit and reason
 //! - [`error`]: the table of stable error codes
 //! - [`codec`]: frames and strict parsing
