@@ -22,11 +22,11 @@ use crate::{invite, receive, recover};
 /// Step 5 of a round: every log that may have moved is read to its head.
 pub(crate) async fn sync_moved(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     let active = shared.engine().look(|tx, _| Ok(tx.active_conversations()?));
-    let active: Vec<LogId> = active
-        .map_err(|error| broken(shared, &error))?
-        .iter()
-        .map(|row| row.log_id)
-        .collect();
+    let rows = active.map_err(|error| broken(shared, &error))?;
+    // A log that the server does not have yet is told of by nobody.
+    let new = rows.iter().filter(|row| row.create_request.is_some());
+    net.moved.extend(new.map(|row| row.log_id));
+    let active: Vec<LogId> = rows.iter().map(|row| row.log_id).collect();
     if std::mem::take(&mut net.all_moved) {
         net.moved.extend(active.iter().copied());
     }

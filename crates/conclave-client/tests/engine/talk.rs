@@ -192,3 +192,25 @@ async fn blocked_people_are_not_heard() {
     assert!(ben.texts(&anna).contains(&"friends again?".to_owned()));
     assert!(anna.texts(&ben).contains(&"yes".to_owned()));
 }
+
+/// A program that stays online never has to settle: first contact and answers go through by themselves.
+#[tokio::test(flavor = "multi_thread")]
+async fn first_contact_needs_no_settling() {
+    let world = World::new().await;
+    let (anna, ben) = (world.person("anna").await, world.person("ben").await);
+    ben.settle(LONG).await.unwrap();
+    let mut told = anna.events();
+    let hello = anna.say(&ben, "hello").await;
+    let accepted = anna.wait_for(hello, MessageState::Accepted, LONG);
+    accepted.await.unwrap();
+    ben.accept(&anna).await;
+    ben.say(&anna, "hello anna").await;
+    let text = next_event(&mut told, |event| match event {
+        Event::Received(message) => Some(message.text),
+        _ => None,
+    });
+    assert_eq!(text.await, "hello anna");
+    ben.mark_read(ben.chat_with(&anna)).unwrap();
+    let read = anna.wait_for(hello, MessageState::Read, LONG);
+    assert_eq!(read.await.unwrap().state, MessageState::Read);
+}
