@@ -27,6 +27,8 @@ use crate::{membership, sync};
 
 /// Epoch changes one flush of a log lives through before it lets the round go on.
 const STALE_MAX: u32 = 8;
+/// How long a log is left alone after that, in ms.
+const STALE_PAUSE_MS: u64 = 2_000;
 
 /// Step 6 of a round: receipts that are due are queued, then every log sends what it has.
 pub(crate) async fn flush(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
@@ -113,7 +115,8 @@ async fn flush_log(shared: &Shared, net: &mut Net, log_id: LogId) -> Result<(), 
             }
         }
     }
-    net.progress = true;
+    // The log refuses what fits it: other logs go on, this one is tried again in a while.
+    net.due_at(shared.env.now_ms().saturating_add(STALE_PAUSE_MS));
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! A server that lies: about logs, key packages and passes. Nothing it invents is believed.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use conclave_client::view::{ChatState, MessageState};
@@ -10,6 +11,7 @@ use conclave_proto::hello::Role;
 use conclave_proto::key_package::ClaimedKeyPackages;
 use conclave_proto::label;
 use conclave_proto::log::{Appended, LogPage};
+use conclave_proto::{ErrorCode, Refusal};
 
 use crate::support::tamper::{Fate, Road, Tamper};
 use crate::support::{LONG, Person, World, next_event};
@@ -429,4 +431,46 @@ async fn c027_accepted_message_that_is_not_in_the_log_pauses_the_chat() {
     world.settle(&[&anna, &ben]).await;
     assert_eq!(ben.texts(&anna), ["hello", "one"]);
     assert_eq!(anna.texts(&ben), ["hello", "one"]);
+}
+
+/// A server that refuses one log for ever is not hammered, and the other chats go on meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn refusing_server_is_not_hammered() {
+    let world = World::new().await;
+    let (mut anna, ben) = world.friends().await;
+    let carl = world.person("carl").await;
+    carl.settle(LONG).await.unwrap();
+    let honest = Tamper::new(&world, |_, _| Fate::Pass);
+    anna.restart(Arc::new(Road(honest.clone()))).await;
+    anna.say(&ben, "zero").await;
+    anna.settle(LONG).await.unwrap();
+    let log_id = honest.appended_to()[0];
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count = refused.clone();
+    let tamper = Tamper::new(&world, move |_, call| match call {
+        // Every sealed message names its group, which is its log.
+        Body::AppendEntry(append)
+            if append
+                .payload
+                .windows(32)
+                .any(|part| part == log_id.as_bytes()) =>
+        {
+            count.fetch_add(1, Ordering::SeqCst);
+            let refusal = Refusal::new(ErrorCode::BadRequest, "no");
+            Fate::Answer(reply::Body::Refused(refusal))
+        }
+        _ => Fate::Pass,
+    });
+    anna.restart(Arc::new(Road(tamper.clone()))).await;
+    anna.settle(LONG).await.unwrap();
+    let stuck = anna.say(&ben, "one").await;
+    let hello = anna.say(&carl, "hello").await;
+    let state = MessageState::Accepted;
+    anna.wait_for(hello, state, LONG).await.unwrap();
+    assert_eq!(anna.state(stuck).0, MessageState::Queued);
+    let refused = refused.load(Ordering::SeqCst);
+    assert!((1..100).contains(&refused), "{refused} times");
+    anna.restart(world.transport()).await;
+    world.settle(&[&anna, &ben]).await;
+    assert_eq!(ben.texts(&anna), ["hello", "zero", "one"]);
 }
