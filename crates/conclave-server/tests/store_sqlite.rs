@@ -14,8 +14,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use conclave_proto::id::{Epoch, Incarnation, Seq};
-use conclave_server::store::{OpenError, SqliteStore, Store, StoreOptions};
-use store_support::{DAY_MS, NOW, append, create, log_id, register, registration, sweep};
+use conclave_server::store::{NewItem, OpenError, PostOutcome, SqliteStore, Store, StoreOptions};
+use store_support::{
+    DAY_MS, NOW, append, create, device_id, hash, log_id, register, registration, sweep,
+};
 
 fn open(dir: &Path) -> SqliteStore {
     SqliteStore::open(dir, StoreOptions::default()).unwrap()
@@ -216,4 +218,77 @@ async fn c026_expired_bytes_are_gone_from_disk() {
     assert!(!database.windows(needle.len()).any(|bytes| bytes == needle));
     let wal = fs::metadata(dir.path().join("store.db-wal"));
     assert!(wal.map_or(0, |wal| wal.len()) == 0);
+}
+
+/// Bytes in the write-ahead log; a missing one has none.
+fn wal_bytes(dir: &Path) -> u64 {
+    fs::metadata(dir.join("store.db-wal")).map_or(0, |wal| wal.len())
+}
+
+/// A clean close leaves no write-ahead log behind, also when readers have used it.
+#[tokio::test]
+async fn a_clean_close_leaves_no_write_ahead_log() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    create(&store, 1).await;
+    append(&store, 1, 1, b"written", NOW).await;
+    let page = store.read(log_id(1), Epoch(1), Seq(0), 9, 999);
+    assert_eq!(page.await.unwrap().unwrap().entries.len(), 1);
+    assert!(wal_bytes(dir.path()) > 0);
+    drop(store);
+    assert_eq!(wal_bytes(dir.path()), 0);
+}
+
+/// After the next sweep an acknowledged inbox item is in no file of the folder of a running store.
+#[tokio::test]
+async fn acknowledged_items_leave_every_file_with_the_sweep() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    register(&store, registration(1, 1, NOW)).await;
+    let needle = b"nobody may find this item again";
+    let item = NewItem {
+        device_id: device_id(1),
+        capability_hash: Some(hash(1)),
+        item: needle.repeat(200),
+        now_ms: NOW,
+    };
+    let posted = store.post_item(item).await.unwrap();
+    assert_eq!(posted, PostOutcome::Posted);
+    let items = store.read_inbox(device_id(1), 0, 9).await.unwrap().items;
+    let numbers = items.iter().map(|item| item.number).collect();
+    let is_on_disk = || {
+        let mut files = fs::read_dir(dir.path()).unwrap().map(Result::unwrap);
+        files.any(|file| {
+            let bytes = fs::read(file.path()).unwrap();
+            bytes.windows(needle.len()).any(|bytes| bytes == needle)
+        })
+    };
+    store.ack_inbox(device_id(1), numbers).await.unwrap();
+    assert!(is_on_disk(), "the test looks in the wrong place");
+    sweep(&store, NOW).await;
+    assert!(!is_on_disk());
+    assert_eq!(wal_bytes(dir.path()), 0);
+}
+
+/// A reader in the way puts the emptying off and harms nothing; the next sweep makes up for it.
+#[tokio::test]
+async fn a_reader_puts_the_emptying_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    create(&store, 1).await;
+    let mut reader = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
+    let snapshot = reader.transaction().unwrap();
+    let logs = |tx: &rusqlite::Connection| {
+        tx.query_row("SELECT count(*) FROM log", [], |row| row.get::<_, u32>(0))
+    };
+    assert_eq!(logs(&snapshot).unwrap(), 1);
+    create(&store, 2).await;
+    sweep(&store, NOW).await;
+    assert!(wal_bytes(dir.path()) > 0);
+    create(&store, 3).await;
+    assert_eq!(logs(&snapshot).unwrap(), 1);
+    drop(snapshot);
+    sweep(&store, NOW).await;
+    assert_eq!(wal_bytes(dir.path()), 0);
+    assert_eq!(logs(&reader).unwrap(), 3);
 }

@@ -43,9 +43,10 @@ use crate::log::Races;
 /// A store in one folder of this machine. Dropping it waits for the last write.
 #[derive(Debug)]
 pub struct SqliteStore {
-    // dropped in this order: the lock goes last
-    writer: Writer,
+    // dropped in this order: the writer closes the database last and takes its side files away, then
+    // the lock goes
     readers: Readers,
+    writer: Writer,
     incarnation: Incarnation,
     _lock: File,
 }
@@ -60,8 +61,8 @@ impl SqliteStore {
         let writer = Writer::start(opened.writer, context)
             .map_err(|source| open::io_error(data_dir, source))?;
         Ok(Self {
-            writer,
             readers,
+            writer,
             incarnation: Incarnation(opened.mark.incarnation),
             _lock: opened.lock,
         })

@@ -37,6 +37,8 @@ pub(super) fn sweep(tx: &Connection, cx: &mut Context, now_ms: u64) -> Result<bo
             return Ok(true);
         }
     }
+    // what was deleted since the last time leaves the write-ahead log too
+    cx.empty_wal = true;
     Ok(false)
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use conclave_proto::id::Incarnation;
 use conclave_proto::limits::{STORE_BATCH_BYTES, STORE_BATCH_ITEMS, STORE_QUEUE_ITEMS};
@@ -20,6 +21,13 @@ use super::mark::{self, Mark};
 use crate::log::Races;
 use crate::store::StoreError;
 
+/// How long a transaction waits for an operator's tool that holds the database.
+const BEGIN_PATIENCE: Duration = Duration::from_secs(5);
+/// How long writes wait for readers when the write-ahead log is emptied; the next sweep tries again.
+const SWEEP_PATIENCE: Duration = Duration::from_millis(100);
+/// The same when the store is closed: there is no next time.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What the verbs may use beside the database.
 pub(super) struct Context {
     pub(super) races: Races,
@@ -27,6 +35,8 @@ pub(super) struct Context {
     mark: Mark,
     /// Set by a verb: after the commit the file `incarnation` follows the database.
     mark_moved: bool,
+    /// Set by a verb: after the commit the write-ahead log is emptied into the database.
+    pub(super) empty_wal: bool,
     dir: PathBuf,
 }
 
@@ -37,6 +47,7 @@ impl Context {
             incarnation: Incarnation(mark.incarnation),
             mark,
             mark_moved: false,
+            empty_wal: false,
             dir,
         }
     }
@@ -256,6 +267,9 @@ impl Worker {
         }
         execute(connection, "COMMIT")?;
         self.follow_mark()?;
+        if std::mem::take(&mut self.context.empty_wal) {
+            self.empty_wal(SWEEP_PATIENCE)?;
+        }
         Ok(results)
     }
 
@@ -270,7 +284,23 @@ impl Worker {
     fn close(&mut self) -> Result<(), String> {
         let moved = self.context.advance_mark(&self.connection);
         moved.map_err(|error| error.to_string())?;
-        self.follow_mark()
+        self.follow_mark()?;
+        self.empty_wal(CLOSE_PATIENCE)
+    }
+
+    /// Moves the write-ahead log into the database and truncates it: it holds deleted rows, and the
+    /// order of all commits. A reader that holds on to it only puts this off.
+    fn empty_wal(&self, patience: Duration) -> Result<(), String> {
+        let connection = &self.connection;
+        let emptied = connection.busy_timeout(patience).and_then(|()| {
+            // the first column says whether a reader was in the way
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        });
+        let restored = connection.busy_timeout(BEGIN_PATIENCE);
+        match emptied.and(restored) {
+            Err(error) if !is_in_use(&error) => Err(error.to_string()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -289,6 +319,15 @@ fn execute(connection: &Connection, sql: &str) -> Result<(), String> {
     let statement = connection.prepare_cached(sql);
     let done = statement.and_then(|mut statement| statement.execute([]));
     done.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// Whether somebody else holds the database just now.
+fn is_in_use(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error_code();
+    matches!(
+        code,
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
 }
 
 /// Whether an error says something about the disk rather than about the one item: everything but a
