@@ -115,6 +115,11 @@ fn keys(folder: &Path) -> Vec<Finding> {
 }
 
 async fn storage(folder: &Path) -> Finding {
+    if !folder.join("store.db").exists() {
+        let text = "store.db is missing: restore the folder from a backup, or begin anew with \
+                    `conclave-server init`";
+        return Finding::Fail("storage", text.to_owned());
+    }
     match admin_work(folder, Request::Check).await {
         Ok(Response::Problems(problems)) if problems.is_empty() => {
             Finding::Pass("storage", "the database is whole".to_owned())

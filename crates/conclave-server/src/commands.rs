@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use conclave_proto::address::{ServerAddress, split_host_port};
 use conclave_proto::env::OsEnv;
+use conclave_proto::id::ServerId;
 use conclave_proto::limits::HOLD_MS;
 use conclave_server::admin::{self, AskError};
 use conclave_server::config::{self, Config, ENV_PREFIX, Loaded};
-use conclave_server::keys::{self, ServerKeys};
+use conclave_server::keys::{self, KeysError, ServerKeys};
 use conclave_server::store::{SqliteStore, StoreOptions};
 use conclave_server::{ServeOptions, Server, address_of, folder, health};
 use tokio::net::TcpListener;
@@ -166,14 +167,23 @@ fn address(folder: &Path, config: &Config, public: Option<&str>) -> anyhow::Resu
     print(&address.to_string())
 }
 
+/// The server whose keys lie in the folder; there must be one.
+fn server_of(folder: &Path) -> anyhow::Result<ServerId> {
+    keys::server_id(folder).map_err(|error| match error {
+        KeysError::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            CommandError::NoServer(folder.display().to_string()).into()
+        }
+        error => error.into(),
+    })
+}
+
 /// The address with the public host, or the one that listens.
 fn public_address(
     folder: &Path,
     public: &str,
     listening: SocketAddr,
 ) -> anyhow::Result<ServerAddress> {
-    let server_id = keys::server_id(folder)
-        .map_err(|_| CommandError::NoServer(folder.display().to_string()))?;
+    let server_id = server_of(folder)?;
     if public.is_empty() {
         return Ok(address_of(server_id, listening));
     }
@@ -195,6 +205,7 @@ fn last_address(folder: &Path, config: &Config) -> SocketAddr {
 }
 
 async fn ask_health(folder: &Path, config: &Config) -> anyhow::Result<()> {
+    server_of(folder)?;
     let address = address_of_listener(last_address(folder, config));
     health::ask(folder, address).await?;
     print("ready")
@@ -225,7 +236,7 @@ async fn create_invite(folder: &Path, uses: u32, expires: Duration) -> anyhow::R
     }
 }
 
-/// Asks the running server, or does the work on its store when none runs.
+/// Asks the running server, or does the work on its store when none runs; makes no server.
 pub(crate) async fn admin_work(
     folder: &Path,
     request: admin::Request,
@@ -233,6 +244,7 @@ pub(crate) async fn admin_work(
     match admin::ask(folder, request).await {
         Ok(response) => Ok(response),
         Err(AskError::NotRunning) => {
+            server_of(folder)?;
             prepare(folder)?;
             let store = SqliteStore::open(folder, StoreOptions::default())?;
             Ok(admin::perform(&store, &OsEnv, request).await)

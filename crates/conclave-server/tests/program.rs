@@ -157,6 +157,7 @@ fn a_folder_has_one_server() {
 fn invites_are_made_either_way() {
     let folder = tempfile::tempdir().unwrap();
     let create = ["invite", "create", "--uses", "2", "--expires", "1d"];
+    run(folder.path(), &["init"]);
     let offline = run(folder.path(), &create);
     assert_eq!(text(&offline.stdout).trim().len(), 16);
     let mut serving = Serving::start(folder.path());
@@ -166,6 +167,28 @@ fn invites_are_made_either_way() {
     assert_eq!(serving.stop("-TERM").0, Some(0));
     let never = run(folder.path(), &["invite", "create", "--uses", "0"]);
     assert_eq!(never.status.code(), Some(2));
+}
+
+/// Without a server in the folder nothing is made there: whoever asks for one is told how to begin.
+#[test]
+fn commands_that_need_a_server_make_none() {
+    let home = tempfile::tempdir().unwrap();
+    let missing = home.path().join("nosuch");
+    let empty = home.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    for folder in [&missing, &empty] {
+        for command in [&["invite", "create"][..], &["health"], &["address"]] {
+            let refused = run(folder, command);
+            assert_eq!(refused.status.code(), Some(1), "{command:?}");
+            assert_eq!(text(&refused.stdout), "");
+            let error = text(&refused.stderr);
+            assert!(error.contains("there is no server in"), "{error}");
+        }
+        assert_eq!(run(folder, &["check"]).status.code(), Some(1));
+        assert_eq!(run(folder, &["config", "show"]).status.code(), Some(0));
+    }
+    assert!(!missing.exists());
+    assert_eq!(modes(&empty), []);
 }
 
 /// Senders that are not built, a console for strangers and unknown settings are bad usage.
@@ -222,4 +245,9 @@ fn a_failing_check_says_how_to_fix_it() {
     let check = run(folder.path(), &["check"]);
     assert_eq!(check.status.code(), Some(1));
     assert!(text(&check.stdout).contains("chmod 600"));
+    let database = folder.path().join("store.db");
+    std::fs::remove_file(&database).unwrap();
+    let check = run(folder.path(), &["check"]);
+    assert!(text(&check.stdout).contains("store.db is missing"));
+    assert!(!database.exists());
 }
