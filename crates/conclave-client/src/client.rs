@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use conclave_core::key_export::{ImportError, export_pem, import_pem};
+use conclave_proto::ErrorCode;
 use conclave_proto::address::ServerAddress;
 use conclave_proto::env::SharedEnv;
 use conclave_proto::hello::Role;
@@ -23,7 +24,11 @@ use crate::shared::Shared;
 use crate::store::{KeyFile, Store, key_kind};
 use crate::transport::{RealTransport, Transport, TransportError, calls};
 use crate::view::{CodeSent, Finding, Message, MessageState, Status, Whoami};
-use crate::{register, send};
+use crate::{device, register, send};
+
+/// Told as long as a conversation has met entries that this profile did not write.
+const COPIED: &str = "a copy of this profile was in use: messages stand under its name that it did not write; \
+     never run a copied or restored profile";
 
 /// How a profile's store key is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,7 +221,7 @@ impl Client {
             let connection = transport.connect(Role::Account).await?;
             let engine = self.engine();
             let device = &engine.own()?.account.device;
-            let proof = crate::device::account_proof(device, connection.context());
+            let proof = device::account_proof(device, connection.context());
             (connection, proof, device.account_id, device.device_id)
         };
         calls::authenticate(connection.as_ref(), account, device, proof).await?;
@@ -249,6 +254,13 @@ impl Client {
             for chat in tx.chats()? {
                 unread += tx.unread(chat.chat_id)?;
                 requests += u64::from(chat.stage == crate::store::ChatStage::Request);
+            }
+            if tx
+                .active_conversations()?
+                .iter()
+                .any(|row| row.copied_ms != 0)
+            {
+                warnings.push(COPIED.to_owned());
             }
             for (what, _) in tx.evidence()? {
                 warnings.push(format!(
@@ -289,6 +301,11 @@ impl Client {
         match transport.connect(Role::Account).await {
             Ok(connection) => {
                 findings.push(finding("server", true, "the pinned server answers"));
+                let login = device::introduce(&self.inner.shared, connection.as_ref()).await;
+                findings.push(match login {
+                    Ok(_) => finding("login", true, "the server knows this device"),
+                    Err(error) => finding("login", false, login_advice(&error)),
+                });
                 let skew = connection.hello().skew_ms;
                 let is_well = skew.unsigned_abs() <= CLOCK_SKEW_TOLD_MS;
                 let advice = if is_well {
@@ -446,6 +463,17 @@ pub(crate) fn parse_identifier(to: &str) -> Result<Identifier, ClientError> {
 pub(crate) fn parse_chat(to: &str) -> Result<ChatId, ClientError> {
     to.parse()
         .map_err(|error: conclave_proto::id::IdError| ClientError::BadInput(error.to_string()))
+}
+
+fn login_advice(error: &TransportError) -> String {
+    match error {
+        TransportError::Refused(refusal) if refusal.code() == ErrorCode::Unauthorized => {
+            "the server does not know this device (removed, or the server went back to an older backup); \
+             register anew in another profile"
+                .to_owned()
+        }
+        other => other.to_string(),
+    }
 }
 
 fn finding(check: &'static str, ok: bool, text: impl Into<String>) -> Finding {

@@ -43,7 +43,9 @@ pub enum OpenError {
 #[non_exhaustive]
 pub enum ClientError {
     /// Nothing is registered in this profile.
-    #[error("this profile has no account yet; run `conclave register` first")]
+    #[error(
+        "this profile has no account yet; run `conclave register --server …`, then `conclave register confirm CODE`"
+    )]
     NotRegistered,
     /// An account is registered already.
     #[error("this profile is registered already as {0}; use another --profile for another account")]

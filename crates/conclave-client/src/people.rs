@@ -247,7 +247,9 @@ impl Client {
                 };
                 if let (true, Some(log_id)) = (is_broken, chat.live_log) {
                     chat.live_log = None;
-                    crate::recover::release(step, log_id)?;
+                    if let Some(row) = step.tx.conversation(log_id)? {
+                        crate::recover::retire(step, row)?;
+                    }
                 }
                 step.tx.put_chat(&chat)?;
             }

@@ -1,7 +1,8 @@
 //! Conversations that cannot go on: retired here, continued in a successor by whoever writes next.
 //!
-//! Two people see one chat all the while. What was not read back from the old log is sealed again for the
-//! new one under the same message ids, so nothing is lost and nothing is shown twice (C-052).
+//! Two people see one chat all the while. What was not read back from the old log, or was accepted there and
+//! never confirmed, is sealed again for the new one under the same message ids, so nothing is lost and nothing
+//! is shown twice (C-052).
 
 use conclave_proto::id::LogId;
 use conclave_proto::limits::SUCCESSOR_SPACING_MS;
@@ -16,11 +17,18 @@ pub(crate) fn retire(step: &mut Step<'_>, mut row: ConversationRow) -> Result<()
     row.create_request = None;
     row.pending_bundle = None;
     step.tx.put_conversation(&row)?;
-    release(step, row.log_id)
+    release(step, row.log_id)?;
+    // What the server accepted and nobody has confirmed may be lost with the log: said again under the same
+    // ids, so that whoever has it keeps the first.
+    for message_id in step.tx.unplace_undelivered(row.log_id)? {
+        step.tx
+            .push_outbox(row.chat_id, None, Some(message_id), OutboxKind::Text)?;
+    }
+    Ok(())
 }
 
 /// Frees what was sealed for a log: texts go to the live log, receipts and profiles are void.
-pub(crate) fn release(step: &mut Step<'_>, log_id: LogId) -> Result<(), ClientError> {
+fn release(step: &mut Step<'_>, log_id: LogId) -> Result<(), ClientError> {
     for sealed in step.tx.sealed_outbox(log_id)? {
         if sealed.kind == OutboxKind::Text {
             step.tx.unseal_outbox(&sealed)?;

@@ -39,7 +39,7 @@ pub(crate) fn queue(
 
 /// Refuses texts that no message can hold, before anything changes.
 pub(crate) fn check_text(text: &str) -> Result<(), ClientError> {
-    if text.is_empty() {
+    if text.trim().is_empty() {
         return Err(ClientError::BadInput(
             "the message is empty; write something".into(),
         ));

@@ -147,7 +147,13 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
         error.kind(),
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion
     );
-    if !is_help && wants_json(std::env::args().skip(1)) {
+    if !is_help
+        && wants_json(
+            std::env::args_os()
+                .skip(1)
+                .filter_map(|word| word.into_string().ok()),
+        )
+    {
         let text = error.to_string();
         let first = text.lines().next().unwrap_or_default();
         let failure = Failure::usage(first.trim_start_matches("error: "))

@@ -106,7 +106,7 @@ impl From<OpenError> for Failure {
             OpenError::PassphraseNeeded => (
                 NO_ACCESS,
                 "PASSPHRASE_NEEDED",
-                "or run without --no-input to be asked",
+                "or run it in a terminal to be asked",
             ),
             OpenError::EmptyPassphrase => (USAGE, "EMPTY_PASSPHRASE", ""),
             OpenError::Newer => (VERSION, "NEWER_PROFILE", ""),
@@ -160,7 +160,11 @@ impl Failure {
     fn refused(refusal: &Refusal) -> Self {
         let (exit, hint) = match refusal.code() {
             ErrorCode::RateLimited | ErrorCode::Busy => (RATE, "try again later"),
-            ErrorCode::Unauthorized => (NO_ACCESS, ""),
+            ErrorCode::Unauthorized => (
+                NO_ACCESS,
+                "the server does not know this device: removed, or the server went back to an older backup; \
+                 `conclave doctor` looks closer, registering anew needs another --profile",
+            ),
             ErrorCode::OtpWrong => (
                 NO_ACCESS,
                 "look at the code again, then `conclave register confirm CODE`",

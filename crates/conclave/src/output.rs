@@ -1,6 +1,7 @@
 //! What goes to standard output (rows) and to standard error (what went wrong), as text or JSON Lines.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use clap::ValueEnum;
@@ -110,13 +111,29 @@ fn failure_text(failure: &Failure) -> String {
     lines.join("\n")
 }
 
+/// One line; controls and direction marks escaped, so that it is safe to look at.
 fn json<T: Serialize>(kind: &'static str, body: &T) -> io::Result<String> {
     let line = Line {
         v: 1,
         r#type: kind,
         body,
     };
-    serde_json::to_string(&line).map_err(io::Error::from)
+    let text = serde_json::to_string(&line)?;
+    Ok(escape(&text))
+}
+
+/// Escapes what could drive a terminal and JSON would let through: only strings can hold such characters.
+fn escape(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() || turns_text(c) {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 fn print(line: &str) -> io::Result<()> {
@@ -154,6 +171,19 @@ const fn turns_text(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// JSON rows hold no raw control or direction mark, and parse to the same text.
+    #[test]
+    fn json_cannot_drive_the_terminal() {
+        let text = "a\u{7f}b\u{9b}31mc\u{202e}d\ne";
+        let line = json("x", &serde_json::json!({ "text": text })).unwrap();
+        assert!(
+            line.is_ascii() && !line.contains(char::is_control),
+            "{line}"
+        );
+        let parsed: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(parsed["text"], text);
+    }
 
     /// Other people's text cannot move the cursor, reverse the line or fake a row.
     #[test]

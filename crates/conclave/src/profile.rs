@@ -145,7 +145,7 @@ impl Context {
             let missing = |_| {
                 let message = format!("a new passphrase is needed; give it with {flag} FILE");
                 Failure::new(crate::exit::USAGE, "PASSPHRASE_NEEDED", message)
-                    .with_hint("or run without --no-input to be asked; bots say --no-passphrase to keep the profile's key in a file")
+                    .with_hint("or run it in a terminal to be asked; bots say --no-passphrase to keep the profile's key in a file")
             };
             let first = self.ask(prompt).map_err(missing)?;
             let second = self.ask("again: ").map_err(missing)?;

@@ -187,6 +187,24 @@ impl Tx<'_> {
         Ok(raised)
     }
 
+    /// Own messages of a log that the server accepted and nobody confirmed, in order; they lose their place
+    /// there. Those that still stand in the outbox are left out.
+    pub(crate) fn unplace_undelivered(&self, log_id: LogId) -> Result<Vec<MessageId>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT message_id FROM message WHERE log_id = ?1 AND own = 1 AND state = 'accepted'
+             AND message_id NOT IN (SELECT message_id FROM outbox WHERE message_id IS NOT NULL)
+             ORDER BY seq",
+        )?;
+        let rows = statement.query_map([log_id.as_bytes()], |row| row.get(0))?;
+        let ids = rows.collect::<Result<Vec<[u8; 16]>, _>>()?;
+        self.0.execute(
+            "UPDATE message SET log_id = NULL, ordinal = NULL, seq = NULL, epoch = NULL
+             WHERE log_id = ?1 AND own = 1 AND state = 'accepted'",
+            [log_id.as_bytes()],
+        )?;
+        Ok(ids.into_iter().map(MessageId::new).collect())
+    }
+
     /// One message by (sender, id).
     pub(crate) fn message(
         &self,

@@ -137,7 +137,7 @@ impl Store {
             .map_err(disk)?;
         let connection = Connection::open(&path).map_err(database)?;
         let pragma = Zeroizing::new(format!(
-            "PRAGMA key = \"x'{}'\"",
+            "PRAGMA cipher_log_level = NONE; PRAGMA key = \"x'{}'\"",
             Zeroizing::new(hex::encode(key.expose())).as_str()
         ));
         connection.execute_batch(&pragma).map_err(database)?;
@@ -152,7 +152,7 @@ impl Store {
                 "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
                  PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON; PRAGMA cache_size = -16384;",
             )
-            .map_err(|_| OpenError::Store("the database does not open with its key; it is damaged".into()))?;
+            .map_err(unusable)?;
         let mut store = Self {
             connection,
             _lock: lock,
@@ -216,6 +216,21 @@ fn replace_file(dir: &Path, name: &str, bytes: &[u8]) -> std::io::Result<()> {
 
 fn sync_folder(dir: &Path) -> std::io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// The first pages could not be read or the log not begun: damaged, or a disk that is full or failing.
+#[expect(clippy::needless_pass_by_value, reason = "used as map_err's function")]
+fn unusable(error: rusqlite::Error) -> OpenError {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    let is_damaged = matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseCorrupt | NotADatabase)
+    );
+    OpenError::Store(if is_damaged {
+        "the database does not open with its key; it is damaged".into()
+    } else {
+        format!("{error}; is the disk full?")
+    })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "used as map_err's function")]

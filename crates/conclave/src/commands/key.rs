@@ -91,6 +91,11 @@ fn export(
     })?)
 }
 
+fn no_passphrase() -> Failure {
+    let message = format!("the exported key's passphrase is needed; give it with {FLAG} FILE");
+    Failure::new(exit::USAGE, "PASSPHRASE_NEEDED", message)
+}
+
 fn exists(file: &Path) -> Failure {
     let message = format!("{} is there already and is not overwritten", file.display());
     Failure::new(exit::CONFLICT, "FILE_EXISTS", message).with_hint("choose another file")
@@ -134,7 +139,9 @@ fn verify(
         .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display())))?;
     let passphrase = match passphrase {
         Some(file) => first_line(file)?,
-        None => context.ask("passphrase of the exported key: ")?,
+        None => context
+            .ask("passphrase of the exported key: ")
+            .map_err(|_| no_passphrase())?,
     };
     let (fingerprint, matches) = client.check_exported_key(&pem, &passphrase)?;
     context.out.row(&KeyRow {

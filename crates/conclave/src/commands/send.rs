@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// The text; `-` or nothing = standard input, a trailing line end cut
     #[arg(allow_hyphen_values = true)]
     text: Option<String>,
-    /// Each line of standard input is a message, in order
+    /// Each line of standard input is a message, in order; all are read before the first is sent
     #[arg(long)]
     lines: bool,
     /// How far the message must get before the command ends
