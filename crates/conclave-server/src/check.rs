@@ -5,10 +5,11 @@ use std::path::Path;
 use conclave_proto::env::{Env as _, OsEnv};
 use conclave_server::admin::{Request, Response};
 use conclave_server::config::Loaded;
-use conclave_server::{folder, health, keys};
+use conclave_server::health::{self, HealthError};
+use conclave_server::{folder, keys};
 
 use crate::commands::{admin_work, print};
-use crate::exit::CommandError;
+use crate::exit::{CommandError, line_of};
 
 /// 2026-01-01 UTC, ms: a clock before this is wrong.
 const CLOCK_AT_LEAST_MS: u64 = 1_767_225_600_000;
@@ -50,7 +51,7 @@ pub(crate) async fn run(folder: &Path, settings: anyhow::Result<Loaded>) -> anyh
 fn config(settings: &anyhow::Result<Loaded>) -> Finding {
     match settings {
         Ok(_) => Finding::Pass("config", "the settings hold".to_owned()),
-        Err(error) => Finding::Fail("config", format!("{error:#}")),
+        Err(error) => Finding::Fail("config", line_of(error)),
     }
 }
 
@@ -133,7 +134,7 @@ async fn storage(folder: &Path) -> Finding {
         }
         Ok(Response::Error(text)) => Finding::Fail("storage", text),
         Ok(Response::Invite(_)) => Finding::Fail("storage", "the answer makes no sense".to_owned()),
-        Err(error) => Finding::Fail("storage", format!("{error:#}")),
+        Err(error) => Finding::Fail("storage", line_of(&error)),
     }
 }
 
@@ -141,9 +142,12 @@ async fn running(folder: &Path) -> Finding {
     let Some(address) = folder::last_listening(folder) else {
         return Finding::Pass("server", "it has never run from here".to_owned());
     };
-    if health::ask(folder, address).await.is_ok() {
-        return Finding::Pass("server", format!("it runs and is ready at {address}"));
+    match health::ask(folder, address).await {
+        Ok(()) => Finding::Pass("server", format!("it runs and is ready at {address}")),
+        Err(error @ HealthError::OtherServer(_)) => Finding::Warn("server", error.to_string()),
+        Err(_) => {
+            let text = format!("nobody is ready at {address}: run `conclave-server serve`");
+            Finding::Warn("server", text)
+        }
     }
-    let text = format!("nobody is ready at {address}: run `conclave-server serve`");
-    Finding::Warn("server", text)
 }

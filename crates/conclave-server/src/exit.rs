@@ -42,6 +42,19 @@ pub(crate) enum CommandError {
     Refused(String),
 }
 
+/// The error and its causes in one line, each said once: many errors name their cause themselves.
+pub(crate) fn line_of(error: &anyhow::Error) -> String {
+    let mut line = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !line.contains(&cause) {
+            line.push_str(": ");
+            line.push_str(&cause);
+        }
+    }
+    line
+}
+
 /// The exit code of an error.
 pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     for cause in error.chain() {
@@ -57,8 +70,11 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
         if cause.is::<ConfigError>() {
             return USAGE.into();
         }
-        if let Some(HealthError::Unreachable { .. } | HealthError::NotReady(_)) =
-            cause.downcast_ref()
+        if let Some(
+            HealthError::Unreachable { .. }
+            | HealthError::OtherServer(_)
+            | HealthError::NotReady(_),
+        ) = cause.downcast_ref()
         {
             return UNREACHABLE.into();
         }
@@ -91,5 +107,25 @@ fn open_code(error: &OpenError) -> u8 {
         OpenError::NewerSchema { .. } => INCOMPATIBLE,
         OpenError::Database(_) => DAMAGED,
         _ => UNEXPECTED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    /// A cause that an error names itself is not said again; one that it hides is.
+    #[test]
+    fn each_cause_is_said_once() {
+        let refused = || std::io::Error::from_raw_os_error(111);
+        let address = ([127, 0, 0, 1], 1).into();
+        let source = refused();
+        let error = anyhow::Error::from(HealthError::Unreachable { address, source });
+        assert_eq!(line_of(&error).matches("os error 111").count(), 1);
+        let hidden = Err::<(), _>(refused()).context("cannot listen");
+        let line = line_of(&hidden.unwrap_err());
+        assert!(line.starts_with("cannot listen: ") && line.ends_with("(os error 111)"));
     }
 }

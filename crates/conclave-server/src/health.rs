@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
+use rustls::{CertificateError, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -26,7 +26,7 @@ pub enum HealthError {
     /// The folder has no keys to recognise the server by.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// Nobody answers there, or not with this server's keys.
+    /// Nobody answers there, or the answer breaks off.
     #[error("no ready server at {address}: {source}")]
     Unreachable {
         /// Where it was asked.
@@ -34,6 +34,12 @@ pub enum HealthError {
         /// Why.
         source: io::Error,
     },
+    /// What answers there does not have this server's keys, or speaks no TLS 1.3 at all.
+    #[error(
+        "another server answers at {0}, this folder's own does not run there; start it with \
+         `conclave-server serve --listen ADDR:PORT` on a free port"
+    )]
+    OtherServer(SocketAddr),
     /// It answers that it is not ready.
     #[error("the server at {0} is not ready")]
     NotReady(SocketAddr),
@@ -42,7 +48,12 @@ pub enum HealthError {
 /// Asks the server of `folder` at `address`.
 pub async fn ask(folder: &Path, address: SocketAddr) -> Result<(), HealthError> {
     let root = keys::root_certificate(folder)?;
-    let unreachable = |source| HealthError::Unreachable { address, source };
+    let unreachable = |source| {
+        if is_another(&source) {
+            return HealthError::OtherServer(address);
+        }
+        HealthError::Unreachable { address, source }
+    };
     let late = |_| unreachable(io::ErrorKind::TimedOut.into());
     let answer = timeout(PATIENCE, fetch(root, address))
         .await
@@ -51,6 +62,23 @@ pub async fn ask(folder: &Path, address: SocketAddr) -> Result<(), HealthError> 
         return Ok(());
     }
     Err(HealthError::NotReady(address))
+}
+
+/// Whether an error means that somebody without this server's keys answered. A certificate that has
+/// only run out, or is not valid yet, may well be its own.
+fn is_another(error: &io::Error) -> bool {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(rustls::Error::InvalidCertificate(why)) => !matches!(
+            why,
+            CertificateError::Expired
+                | CertificateError::ExpiredContext { .. }
+                | CertificateError::NotValidYet
+                | CertificateError::NotValidYetContext { .. }
+        ),
+        Some(rustls::Error::InvalidMessage(_) | rustls::Error::PeerIncompatible(_)) => true,
+        _ => false,
+    }
 }
 
 async fn fetch(
