@@ -152,6 +152,55 @@ fn a_folder_has_one_server() {
     assert_eq!(serving.stop("-TERM").0, Some(0));
 }
 
+/// On a port that another server has taken over, `health` and `check` say so, and say it once.
+#[test]
+fn another_server_on_the_port_is_told_apart() {
+    let home = tempfile::tempdir().unwrap();
+    let (ours, theirs) = (home.path().join("ours"), home.path().join("theirs"));
+    assert_eq!(run(&ours, &["init"]).status.code(), Some(0));
+    let serving = Serving::start(&theirs);
+    std::fs::write(ours.join("listening"), &serving.address).unwrap();
+    let refused = run(&ours, &["health"]);
+    assert_eq!(refused.status.code(), Some(6));
+    let error = text(&refused.stderr);
+    assert!(error.contains("another server answers at"), "{error}");
+    assert!(!error.contains("certificate"), "{error}");
+    let check = text(&run(&ours, &["check"]).stdout);
+    assert!(check.contains("another server answers at"), "{check}");
+    drop(serving);
+    let refused = text(&run(&ours, &["health"]).stderr);
+    assert_eq!(refused.matches("os error").count(), 1, "{refused}");
+}
+
+/// Log lines that no terminal shows have no colours.
+#[test]
+fn logs_in_a_file_have_no_colours() {
+    let home = tempfile::tempdir().unwrap();
+    // too long a path for a socket: the server starts with a warning
+    let folder = home.path().join("long".repeat(40));
+    let mut child = program(&folder)
+        .args(["serve", "--listen", "127.0.0.1:0"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut log = String::new();
+    for line in lines.map(Result::unwrap) {
+        log.push_str(&line);
+        if line.starts_with("address ") {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(
+        log.contains("WARN") && log.contains("no admin socket"),
+        "{log}"
+    );
+    assert!(!log.contains('\u{1b}'), "{log:?}");
+}
+
 /// Invites are made with and without a running server.
 #[test]
 fn invites_are_made_either_way() {
