@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use conclave_client::view::ChatState;
+use conclave_client::view::{ChatState, MessageState};
 use conclave_proto::frame::reply;
 use conclave_proto::frame::request::Body;
 use conclave_proto::inbox::InboxPage;
@@ -65,6 +65,37 @@ async fn c059_restored_server_leads_to_a_successor() {
     assert!(
         !anna.is_warned("proof of misbehaviour"),
         "an honest restore is no lie"
+    );
+}
+
+/// A message that was accepted after the backup and fetched by nobody arrives all the same, once, and its
+/// sender sees it delivered: the sender's device says it again in the successor.
+#[tokio::test(flavor = "multi_thread")]
+async fn c052_accepted_message_outlives_a_restore() {
+    let mut world = World::new().await;
+    let (mut anna, mut ben) = world.friends().await;
+    anna.die().await;
+    ben.die().await;
+    let copy = world.backup().await;
+    anna.restart(world.transport()).await;
+    ben.restart(world.transport()).await;
+    anna.say(&ben, "fetched").await;
+    world.settle(&[&anna, &ben]).await;
+    ben.die().await;
+    anna.say(&ben, "unfetched").await;
+    anna.settle(LONG).await.unwrap();
+    anna.die().await;
+    world.restore(copy).await;
+    anna.restart(world.transport()).await;
+    ben.restart(world.transport()).await;
+    world.settle(&[&anna, &ben]).await;
+    assert_same(&anna, &ben, &["hello", "fetched", "unfetched"]);
+    let chat = anna.chat_with(&ben);
+    let history = anna.history(chat, 100).unwrap();
+    assert!(
+        history
+            .iter()
+            .all(|row| row.state >= MessageState::Delivered)
     );
 }
 
