@@ -6,7 +6,7 @@
 
 use conclave_core::conversation::join::join;
 use conclave_core::conversation::{Conversation, JoinError, Joined, RebootPsk};
-use conclave_core::inbox_item::{self, InboxItem, ItemError, WelcomePointer};
+use conclave_core::inbox_item::{self, InboxItem, WelcomePointer};
 use conclave_core::intro::Introduced;
 use conclave_core::sealed_blob;
 use conclave_proto::ErrorCode;
@@ -52,9 +52,8 @@ pub(crate) async fn read_inbox(shared: &Shared, net: &mut Net) -> Result<(), Tra
                 // Nobody listening is fine: the request stands in the store.
                 let _ = shared.engine().events.send(Event::Requested { chat });
             }
-            if taken.acknowledge {
-                done.push(item.number);
-            }
+            // The rows are on disk, or it is void: the server may delete it.
+            done.push(item.number);
         }
         if !done.is_empty() {
             calls::ack_inbox(account.as_ref(), done).await?;
@@ -66,11 +65,8 @@ pub(crate) async fn read_inbox(shared: &Shared, net: &mut Net) -> Result<(), Tra
     }
 }
 
-/// What an item led to.
-#[derive(Default)]
+/// What an item led to, besides rows.
 struct Taken {
-    /// The rows are on disk, or it is void: the server may delete it.
-    acknowledge: bool,
     /// Look this identifier up: somebody says that it is theirs.
     confirm: Option<String>,
     /// A stranger's request to tell of, once its identifier was looked up. Its first text is told with it.
@@ -78,18 +74,15 @@ struct Taken {
 }
 
 const VOID: Taken = Taken {
-    acknowledge: true,
     confirm: None,
     requested: None,
 };
 
 /// Opens one item and writes what it says.
 fn take(step: &mut Step<'_>, bytes: &[u8]) -> Result<Taken, ClientError> {
-    let pointer = match inbox_item::open(bytes, &step.own.account.device) {
-        Ok(InboxItem::Welcome(pointer)) => pointer,
-        // A newer program of ours may know it: it stays on the server.
-        Err(ItemError::UnknownKind) => return Ok(Taken::default()),
-        Err(_) => return Ok(VOID),
+    // Void is also what only a newer program knows: left there, any member could fill a stranger's slots.
+    let Ok(InboxItem::Welcome(pointer)) = inbox_item::open(bytes, &step.own.account.device) else {
+        return Ok(VOID);
     };
     if step.tx.conversation(pointer.log_id)?.is_some() {
         return Ok(VOID);
@@ -123,7 +116,6 @@ fn take(step: &mut Step<'_>, bytes: &[u8]) -> Result<Taken, ClientError> {
                 invite_row(step, &chat, sender, &pointer)?;
             }
             Ok(Taken {
-                acknowledge: true,
                 confirm: Some(introduced.greeting.identifier.to_string()),
                 requested: None,
             })
@@ -193,7 +185,6 @@ fn introduce(
     }
     let confirm = (!contact.confirmed).then(|| contact.identifier.clone());
     Ok(Taken {
-        acknowledge: true,
         confirm,
         requested: (chat.stage == ChatStage::Request).then_some(chat.chat_id),
     })

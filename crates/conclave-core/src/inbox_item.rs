@@ -63,7 +63,7 @@ pub enum ItemError {
     /// Opened, but not what it should be: the sender is broken or hostile. Acknowledge and forget it.
     #[error("the inbox item is malformed")]
     Malformed,
-    /// A kind that a newer program knows. Keep it until updated.
+    /// A kind that a newer program knows. Acknowledge and forget it: kept, it would hold a stranger's slot.
     #[error("the inbox item is of a newer kind: update this program")]
     UnknownKind,
 }
