@@ -10,7 +10,7 @@ use crate::engine::Step;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::net::Net;
-use crate::shared::{Shared, broken};
+use crate::shared::{Shared, broken, is_local};
 use crate::store::{ChatRow, ChatStage, ContactRow, StoreError, Tx, parse_known};
 use crate::transport::{TransportError, calls};
 
@@ -25,6 +25,9 @@ pub(crate) enum Judged {
     Fetch(AccountId, u64),
     /// The identity changed or forked; sending stopped.
     Stopped,
+    /// Somebody other than the server says that the identity changed: anybody can. Nothing was written but
+    /// that a lookup is due.
+    Doubtful,
 }
 
 /// How states reached this device.
@@ -81,7 +84,10 @@ pub(crate) async fn recheck(shared: &Shared, net: &mut Net) -> Result<(), Transp
                 continue;
             }
             let contact = tx.contact(chat.account_id)?;
-            due.extend(contact.filter(|row| now_ms.saturating_sub(row.checked_ms) > RECHECK_MS));
+            let is_due = |row: &ContactRow| {
+                !row.identifier.is_empty() && now_ms.saturating_sub(row.checked_ms) > RECHECK_MS
+            };
+            due.extend(contact.filter(is_due));
         }
         Ok(due)
     });
@@ -89,9 +95,7 @@ pub(crate) async fn recheck(shared: &Shared, net: &mut Net) -> Result<(), Transp
         match look_up(shared, net, Source::Lookup(&contact.identifier)).await {
             Ok(_) => {}
             // Gone, not discoverable any more, or asked too often: the pinned conversation still works.
-            Err(TransportError::Refused(refusal))
-                if matches!(refusal.code(), ErrorCode::NotFound | ErrorCode::RateLimited) =>
-            {
+            Err(error) if is_about_contact(&error) => {
                 let noted = shared.engine().step(|step| {
                     let now_ms = step.now_ms;
                     Ok(step.tx.put_contact(&ContactRow {
@@ -105,6 +109,15 @@ pub(crate) async fn recheck(shared: &Shared, net: &mut Net) -> Result<(), Transp
         }
     }
     Ok(())
+}
+
+/// Whether a lookup failed for one contact alone.
+fn is_about_contact(error: &TransportError) -> bool {
+    match error {
+        TransportError::Refused(refusal) if refusal.code() == ErrorCode::RateLimited => true,
+        TransportError::Protocol(_) => true,
+        other => is_local(other),
+    }
 }
 
 /// One lookup, followed along the chain from the pin when states are missing.
@@ -181,6 +194,17 @@ pub(crate) fn accept_states(
             )?;
             return stop(step, contact, states);
         }
+        (Verdict::Changed { .. }, Some(contact)) if source.identifier().is_none() => {
+            return doubt(step, contact, states);
+        }
+        (Verdict::Changed { pin, .. }, Some(contact)) if is_usable && !contact.accepted => {
+            // What a stranger planted under this account was never theirs.
+            step.tx.delete_request(contact.pin.account_id)?;
+            ContactRow {
+                blocked: contact.blocked,
+                ..new_contact(pin, source.identifier(), states)
+            }
+        }
         (Verdict::Changed { .. }, Some(contact)) if is_usable => {
             return stop(step, contact, states);
         }
@@ -195,6 +219,27 @@ pub(crate) fn accept_states(
     }
     step.tx.put_contact(&contact)?;
     Ok(Judged::Accepted(Box::new(contact)))
+}
+
+/// C-016: a state is signed by its own key alone, so who merely shows one changes nothing. Known as the change
+/// that a lookup found, it is that; else a lookup is due.
+fn doubt(
+    step: &mut Step<'_>,
+    contact: ContactRow,
+    states: &AccountStates,
+) -> Result<Judged, ClientError> {
+    let found = contact
+        .changed
+        .as_ref()
+        .and_then(|changed| changed.states.last());
+    if found.is_some() && found == states.states.last() {
+        return Ok(Judged::Stopped);
+    }
+    step.tx.put_contact(&ContactRow {
+        checked_ms: 0,
+        ..contact
+    })?;
+    Ok(Judged::Doubtful)
 }
 
 /// Stops sending to somebody whose identity is not the pinned one, until the person decides.

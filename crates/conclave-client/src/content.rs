@@ -115,6 +115,12 @@ pub(crate) fn apply_content(
             }
             Ok(step.tx.put_contact(&contact)?)
         }
+        // Nobody speaks for another account.
+        Kind::AccountUpdate { states, .. }
+            if states.last().map(|state| state.content.account_id) != Some(sender.account_id) =>
+        {
+            Ok(())
+        }
         Kind::AccountUpdate { states, certs } => {
             let states = AccountStates {
                 states: states

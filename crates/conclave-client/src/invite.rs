@@ -7,11 +7,12 @@
 
 use conclave_core::capability::Capability;
 use conclave_core::conversation::create::create;
-use conclave_core::conversation::{Conversation, CreateOptions, Created, Predecessor};
-use conclave_core::credential::LeafError;
+use conclave_core::conversation::{Conversation, CreateError, CreateOptions, Created, Predecessor};
+use conclave_core::credential::{KnownAccount, LeafError};
+use conclave_core::hpke;
 use conclave_core::inbox_item::{self, InboxItem, WelcomePointer};
 use conclave_core::intro::{FirstText, Greeting, Intro, IntroFor};
-use conclave_core::key_package::{self, KeyPackageError};
+use conclave_core::key_package::{self, CheckedKeyPackage, KeyPackageError};
 use conclave_core::leaf::LeafNodeError;
 use conclave_proto::ErrorCode;
 use conclave_proto::blob::NewBlob;
@@ -23,14 +24,14 @@ use conclave_proto::limits::{INTRO_TEXT_BYTES_MAX, POINTER_DELAY_MAX_MS, RETENTI
 use conclave_proto::log::{CreateLog, Head, chain_start};
 use prost::Message as _;
 
-use crate::contact::{Source, accept_states};
+use crate::contact::{Judged, Source, accept_states};
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::net::Net;
 use crate::outbox::fail;
 use crate::recover;
 use crate::send::check_chat;
-use crate::shared::{Shared, broken};
+use crate::shared::{Shared, broken, is_local};
 use crate::store::{ChatRow, ChatStage, ContactRow, ConversationRow, OutboxKind, Stage};
 use crate::transport::{TransportError, calls};
 
@@ -41,7 +42,10 @@ const FULL_INBOX_MS: u64 = 600_000;
 pub(crate) async fn open_chats(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     let chats = shared.engine().step(chats_to_open);
     for (chat, contact) in chats.map_err(|error| broken(shared, &error))? {
-        open_chat(shared, net, &chat, &contact).await?;
+        match open_chat(shared, net, &chat, &contact).await {
+            Err(error) if is_local(&error) => net.set_aside(None, shared.env.now_ms()),
+            done => done?,
+        }
     }
     Ok(())
 }
@@ -94,10 +98,20 @@ async fn open_chat(
             let from_seq = contact.pin.seq;
             let states =
                 calls::fetch_states(directory.as_ref(), net.pass()?, account, from_seq).await?;
-            let judged = shared
-                .engine()
-                .step(|step| accept_states(step, Source::Peer, &states));
-            judged.map(drop).map_err(|error| broken(shared, &error))?;
+            let followed = shared.engine().step(|step| {
+                let judged = accept_states(step, Source::Peer, &states)?;
+                let is_newer =
+                    matches!(&judged, Judged::Accepted(now) if now.pin.seq > contact.pin.seq);
+                if !is_newer {
+                    fail_all(
+                        step,
+                        chat,
+                        "a device of theirs claims an account state that does not exist",
+                    )?;
+                }
+                Ok(())
+            });
+            followed.map_err(|error| broken(shared, &error))?;
             net.progress = true;
             Ok(())
         }
@@ -117,14 +131,26 @@ fn make(
     claimed: &ClaimedKeyPackages,
 ) -> Result<Made, ClientError> {
     let accounts = step.tx.known_accounts(&step.own.known);
+    let known = contact.known();
     let mut peers = Vec::new();
     let mut reason =
         "the other person has no device that can be invited; ask them to start conclave once"
             .to_owned();
     for package in &claimed.packages {
         match key_package::check(&package.key_package, &accounts, step.now_ms) {
-            Ok(peer) if peer.account_id() == contact.pin.account_id => peers.push(peer),
-            Ok(_) => "the server handed out a key package of somebody else".clone_into(&mut reason),
+            Ok(peer) if peer.account_id() != contact.pin.account_id => {
+                "the server handed out a key package of somebody else".clone_into(&mut reason);
+            }
+            Ok(peer) if !can_be_sealed_to(known.as_ref(), &peer) => {
+                "the other person's device has an inbox key that cannot be used"
+                    .clone_into(&mut reason);
+            }
+            Ok(peer) => {
+                let is_new = |other: &CheckedKeyPackage| other.device_id() != peer.device_id();
+                if peers.iter().all(is_new) {
+                    peers.push(peer);
+                }
+            }
             Err(KeyPackageError::Leaf(LeafNodeError::Leaf(LeafError::NewerState { .. }))) => {
                 return Ok(Made::FetchStates);
             }
@@ -139,9 +165,21 @@ fn make(
         successor_of: predecessor,
     };
     let created = create(step.outside(), &peers, &options);
-    let created = created.map_err(|error| ClientError::Store(error.to_string()))?;
+    let created = match created {
+        Ok(created) => created,
+        Err(CreateError::Failed(error)) => return Err(error.into()),
+        Err(error) => {
+            return fail_all(step, chat, &error.to_string()).map(|()| Made::Done);
+        }
+    };
     keep(step, chat, contact, created)?;
     Ok(Made::Done)
+}
+
+/// C-030: the pointer must reach the device; a key of right length that nothing can be sealed to is found here.
+fn can_be_sealed_to(known: Option<&KnownAccount>, peer: &CheckedKeyPackage) -> bool {
+    let cert = known.and_then(|known| known.cert(peer.device_id()));
+    cert.is_some_and(|cert| hpke::seal(cert.content.inbox_key.as_slice(), b"", b"", b"").is_ok())
 }
 
 fn fail_all(step: &mut Step<'_>, chat: &ChatRow, reason: &str) -> Result<(), ClientError> {

@@ -9,6 +9,9 @@ use tokio::sync::mpsc;
 
 use crate::transport::{Connection, Push, Transport, TransportError};
 
+/// How long a chat that failed alone is left alone, in ms.
+const ASIDE_MS: u64 = 30_000;
+
 /// The driver's connections and what it knows about them. Nothing here survives a restart or needs to.
 #[expect(
     clippy::struct_excessive_bools,
@@ -133,6 +136,15 @@ impl Net {
         for role in closed {
             self.forget(role);
         }
+    }
+
+    /// A chat failed alone: it is tried again in a while, without its handle.
+    pub(crate) fn set_aside(&mut self, log_id: Option<LogId>, now_ms: u64) {
+        if let Some(log_id) = log_id {
+            self.handles.remove(&log_id);
+            self.next_handles.remove(&log_id);
+        }
+        self.due_at(now_ms.saturating_add(ASIDE_MS));
     }
 
     /// Notes that something is due at `ms`.

@@ -19,7 +19,7 @@ use crate::engine::Step;
 use crate::error::ClientError;
 use crate::net::Net;
 use crate::send::check_chat;
-use crate::shared::{Shared, broken};
+use crate::shared::{Shared, broken, is_local};
 use crate::store::{ConversationRow, OutboxKind, OutboxRow, Stage};
 use crate::transport::{TransportError, calls};
 use crate::view::MessageState;
@@ -45,7 +45,10 @@ pub(crate) async fn flush(shared: &Shared, net: &mut Net) -> Result<(), Transpor
         if let Some(due_ms) = due.map_err(|error| broken(shared, &error))? {
             net.due_at(due_ms);
         }
-        flush_log(shared, net, log_id).await?;
+        match flush_log(shared, net, log_id).await {
+            Err(error) if is_local(&error) => net.set_aside(Some(log_id), shared.env.now_ms()),
+            done => done?,
+        }
     }
     Ok(())
 }

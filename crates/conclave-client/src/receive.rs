@@ -57,6 +57,10 @@ pub(crate) fn apply_page(
         if matches!(applied, Outcome::Stuck) {
             outcome.stuck = true;
             outcome.progress = true;
+            // What was applied before this entry stays; a conversation that broke wrote its row itself.
+            if !step.tx.is_broken(log_id)? {
+                step.tx.put_conversation(&row)?;
+            }
             return Ok(outcome);
         }
         outcome.progress = true;
@@ -250,13 +254,12 @@ fn refused(
 ) -> Result<Outcome, ClientError> {
     match error {
         ApplyError::Failed(error) => return Err(ClientError::Store(error.to_string())),
-        ApplyError::NotMember | ApplyError::WrongEpoch { .. } => {
-            return Err(ClientError::Broken(error.to_string()));
-        }
         ApplyError::NeedsNewerVersion => {
             recover::pause(step, row, "it needs a newer version of conclave")?;
         }
-        ApplyError::Garbage { .. }
+        ApplyError::NotMember
+        | ApplyError::WrongEpoch { .. }
+        | ApplyError::Garbage { .. }
         | ApplyError::UnknownOwn { .. }
         | ApplyError::WrongKeys { .. } => {
             recover::break_off(step, row.clone(), &error.to_string())?;

@@ -35,6 +35,18 @@ fn release(step: &mut Step<'_>, log_id: LogId) -> Result<(), ClientError> {
         }
     }
     step.tx.drop_silent_outbox(log_id)?;
+    step.tx.delete_posts_of(log_id)?;
+    Ok(())
+}
+
+/// The chat has no live log any more, when it was this one.
+pub(crate) fn detach(step: &Step<'_>, row: &ConversationRow) -> Result<(), ClientError> {
+    if let Some(mut chat) = step.tx.chat(row.chat_id)?
+        && chat.live_log == Some(row.log_id)
+    {
+        chat.live_log = None;
+        step.tx.put_chat(&chat)?;
+    }
     Ok(())
 }
 

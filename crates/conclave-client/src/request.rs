@@ -21,7 +21,8 @@ use crate::engine::{Step, show};
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::net::Net;
-use crate::shared::{Shared, broken};
+use crate::recover;
+use crate::shared::{Shared, broken, is_local};
 use crate::store::{
     ChatRow, ChatStage, ContactRow, ConversationRow, InvitationRow, NewMessage, OutboxKind, Stage,
 };
@@ -42,11 +43,13 @@ pub(crate) async fn read_inbox(shared: &Shared, net: &mut Net) -> Result<(), Tra
                 return Err(TransportError::Protocol("inbox items do not grow"));
             }
             after = item.number;
-            let taken = shared.engine().step(|step| take(step, &item.item));
-            let taken = taken.map_err(|error| broken(shared, &error))?;
+            let mut taken = take_item(shared, &item.item, false)?;
             net.progress = true;
-            if let Some(asker) = taken.confirm {
+            if let Some(asker) = taken.confirm.take() {
                 confirm(shared, net, &asker).await?;
+            }
+            if taken.again {
+                taken = take_item(shared, &item.item, true)?;
             }
             if let Some(chat) = taken.requested {
                 // Nobody listening is fine: the request stands in the store.
@@ -58,11 +61,21 @@ pub(crate) async fn read_inbox(shared: &Shared, net: &mut Net) -> Result<(), Tra
         if !done.is_empty() {
             calls::ack_inbox(account.as_ref(), done).await?;
         }
+        if page.more && page.items.is_empty() {
+            return Err(TransportError::Protocol(
+                "an empty inbox page promises more",
+            ));
+        }
         if !page.more {
             net.inbox_moved = false;
             return Ok(());
         }
     }
+}
+
+fn take_item(shared: &Shared, item: &[u8], looked_up: bool) -> Result<Taken, TransportError> {
+    let taken = shared.engine().step(|step| take(step, item, looked_up));
+    taken.map_err(|error| broken(shared, &error))
 }
 
 /// What an item led to, besides rows.
@@ -71,15 +84,18 @@ struct Taken {
     confirm: Option<String>,
     /// A stranger's request to tell of, once its identifier was looked up. Its first text is told with it.
     requested: Option<ChatId>,
+    /// Whether the identity it shows must be looked up before it can be judged.
+    again: bool,
 }
 
 const VOID: Taken = Taken {
     confirm: None,
     requested: None,
+    again: false,
 };
 
 /// Opens one item and writes what it says.
-fn take(step: &mut Step<'_>, bytes: &[u8]) -> Result<Taken, ClientError> {
+fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, ClientError> {
     // Void is also what only a newer program knows: left there, any member could fill a stranger's slots.
     let Ok(InboxItem::Welcome(pointer)) = inbox_item::open(bytes, &step.own.account.device) else {
         return Ok(VOID);
@@ -110,6 +126,12 @@ fn take(step: &mut Step<'_>, bytes: &[u8]) -> Result<Taken, ClientError> {
     };
     match accept_states(step, Source::Peer, &states) {
         Ok(Judged::Accepted(contact)) => introduce(step, *contact, &introduced, &pointer),
+        Ok(Judged::Doubtful) if looked_up => Ok(VOID),
+        Ok(Judged::Doubtful) => Ok(Taken {
+            confirm: Some(introduced.greeting.identifier.to_string()),
+            requested: None,
+            again: true,
+        }),
         // Changed: kept for when the person accepts the new identity. Gaps close with the next lookup.
         Ok(Judged::Stopped | Judged::Fetch(..)) => {
             if let Some(chat) = step.tx.chat_with(sender)? {
@@ -118,6 +140,7 @@ fn take(step: &mut Step<'_>, bytes: &[u8]) -> Result<Taken, ClientError> {
             Ok(Taken {
                 confirm: Some(introduced.greeting.identifier.to_string()),
                 requested: None,
+                again: false,
             })
         }
         Err(ClientError::WrongServer(_)) => Ok(VOID),
@@ -187,6 +210,7 @@ fn introduce(
     Ok(Taken {
         confirm,
         requested: (chat.stage == ChatStage::Request).then_some(chat.chat_id),
+        again: false,
     })
 }
 
@@ -226,7 +250,10 @@ async fn confirm(shared: &Shared, net: &mut Net, identifier: &str) -> Result<(),
 pub(crate) async fn join_accepted(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     let invitations = shared.engine().look(|tx, _| Ok(tx.open_invitations()?));
     for invitation in invitations.map_err(|error| broken(shared, &error))? {
-        join_one(shared, net, &invitation).await?;
+        match join_one(shared, net, &invitation).await {
+            Err(error) if is_local(&error) => net.set_aside(None, shared.env.now_ms()),
+            done => done?,
+        }
     }
     Ok(())
 }
@@ -380,6 +407,17 @@ fn settle(
         return Ok(());
     };
     let live = winner(chat.live_log, joined, log_id);
+    let replaced = chat
+        .live_log
+        .filter(|old| joined.conversation.context().successor_of == Some(*old));
+    if let Some(old) = replaced
+        .map(|old| step.tx.conversation(old))
+        .transpose()?
+        .flatten()
+    {
+        // The other side reads the old log no more: what it did not confirm there is said again (C-059).
+        recover::retire(step, old)?;
+    }
     if live != log_id {
         // The one that goes on comes last, so that both sides see one order.
         step.tx.put_last(chat.chat_id, live)?;

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use conclave_proto::ErrorCode;
 use conclave_proto::env::SharedEnv;
 use conclave_proto::id::ChatId;
 use conclave_proto::identifier::Identifier;
+use conclave_proto::{ErrorCode, Refusal};
 use parking::{Guard, Locked};
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -176,11 +176,24 @@ pub(crate) struct Question {
     pub(crate) answer: oneshot::Sender<Result<ChatId, ClientError>>,
 }
 
-/// What a step's failure means for the round: disk trouble ends it, everything else is a bug to be told.
+/// What a step's failure means for the round: disk trouble ends it, everything else is about one chat.
 pub(crate) fn broken(shared: &Shared, error: &ClientError) -> TransportError {
     let mut engine = shared.engine();
     let text = error.to_string();
-    engine.warnings.insert(text.clone());
-    let _ = engine.events.send(Event::Warning(text));
-    TransportError::TimedOut
+    if engine.warnings.insert(text.clone()) {
+        let _ = engine.events.send(Event::Warning(text.clone()));
+    }
+    match error {
+        ClientError::Store(_) => TransportError::TimedOut,
+        _ => TransportError::Refused(Box::new(Refusal::new(ErrorCode::Unspecified, text))),
+    }
+}
+
+/// Whether an error is about one chat alone, so that the round goes on with the others.
+pub(crate) fn is_local(error: &TransportError) -> bool {
+    let TransportError::Refused(refusal) = error else {
+        return false;
+    };
+    let code = refusal.code();
+    !code.is_temporary() && !matches!(code, ErrorCode::PassInvalid | ErrorCode::Unauthorized)
 }

@@ -3,6 +3,7 @@
 //! A page is believed only when its head is signed by the server, its entries follow the cursor one by one,
 //! and the chain over them meets the head (C-025, C-027). Then `receive` applies it.
 
+use conclave_proto::ErrorCode;
 use conclave_proto::account::verify_ed25519;
 use conclave_proto::codec;
 use conclave_proto::hello::Role;
@@ -14,7 +15,7 @@ use conclave_proto::log::{
 
 use crate::error::ClientError;
 use crate::net::Net;
-use crate::shared::{Shared, broken};
+use crate::shared::{Shared, broken, is_local};
 use crate::store::{ConversationRow, Stage};
 use crate::transport::{Connection, TransportError, calls};
 use crate::{invite, receive, recover};
@@ -33,11 +34,26 @@ pub(crate) async fn sync_moved(shared: &Shared, net: &mut Net) -> Result<(), Tra
     net.moved.retain(|log_id| active.contains(log_id));
     for log_id in active {
         if net.moved.contains(&log_id) {
-            sync_log(shared, net, log_id).await?;
-            net.moved.remove(&log_id);
+            match sync_log(shared, net, log_id).await {
+                Ok(()) => {
+                    net.moved.remove(&log_id);
+                }
+                Err(error) if is_local(&error) => {
+                    if is_too_many(&error) {
+                        // More handles than the server allows: they close with the connection.
+                        net.forget(Role::Logs);
+                    }
+                    net.set_aside(Some(log_id), shared.env.now_ms());
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(())
+}
+
+fn is_too_many(error: &TransportError) -> bool {
+    matches!(error, TransportError::Refused(refusal) if refusal.code() == ErrorCode::TooLarge)
 }
 
 /// Reads one log to its head, through as many epochs as it takes.
@@ -175,12 +191,11 @@ fn contradiction(
             &proof,
             step.now_ms,
         )?;
-        let mut row = row.clone();
-        row.stage = Stage::Broken;
-        step.tx.put_conversation(&row)?;
+        recover::retire(step, row.clone())?;
+        recover::detach(step, row)?;
         recover::pause(
             step,
-            &row,
+            row,
             "the server showed a log that contradicts what it showed before",
         )
     });

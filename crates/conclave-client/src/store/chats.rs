@@ -125,4 +125,21 @@ impl Tx<'_> {
             .execute("DELETE FROM chat WHERE chat_id = ?1", [from.as_bytes()])?;
         Ok(())
     }
+
+    /// Forgets a request that was never accepted, with its first text: it was not by this account.
+    pub(crate) fn delete_request(&self, account: AccountId) -> Result<(), StoreError> {
+        let Some(chat) = self.chat_with(account)? else {
+            return Ok(());
+        };
+        if !matches!(chat.stage, ChatStage::Request | ChatStage::Declined) {
+            return Ok(());
+        }
+        for table in ["message", "invitation", "outbox", "chat"] {
+            self.0.execute(
+                &format!("DELETE FROM {table} WHERE chat_id = ?1"),
+                [chat.chat_id.as_bytes()],
+            )?;
+        }
+        Ok(())
+    }
 }

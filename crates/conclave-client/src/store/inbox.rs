@@ -75,7 +75,9 @@ impl Tx<'_> {
     pub(crate) fn open_invitations(&self) -> Result<Vec<InvitationRow>, StoreError> {
         let mut statement = self.0.prepare_cached(
             "SELECT invitation.* FROM invitation JOIN chat USING (chat_id)
-             WHERE chat.stage = 'open' AND pointer <> x'' ORDER BY received_ms",
+             JOIN contact ON contact.account_id = chat.account_id
+             WHERE chat.stage = 'open' AND pointer <> x''
+             AND NOT contact.blocked AND contact.changed IS NULL ORDER BY received_ms",
         )?;
         let rows = statement.query_map([], invitation)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -141,8 +143,11 @@ impl Tx<'_> {
     /// The item that is due first among those whose log the server has.
     pub(crate) fn next_post(&self) -> Result<Option<PostRow>, StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT post.* FROM post JOIN conversation USING (log_id)
-             WHERE conversation.create_request IS NULL ORDER BY due_ms, post.id LIMIT 1",
+            "SELECT post.* FROM post JOIN conversation USING (log_id) JOIN chat USING (chat_id)
+             JOIN contact ON contact.account_id = chat.account_id
+             WHERE conversation.stage = 'live' AND chat.stage = 'open'
+             AND NOT contact.blocked AND contact.changed IS NULL
+             ORDER BY due_ms, post.id LIMIT 1",
         )?;
         let row = statement.query_row([], |row| {
             Ok(PostRow {
@@ -171,12 +176,21 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Items not posted yet.
+    /// The log of these items is retired: they lead nowhere.
+    pub(crate) fn delete_posts_of(&self, log_id: LogId) -> Result<(), StoreError> {
+        self.0
+            .execute("DELETE FROM post WHERE log_id = ?1", [log_id.as_bytes()])?;
+        Ok(())
+    }
+
+    /// Items not posted yet that may be.
     pub(crate) fn posts_waiting(&self) -> Result<u64, StoreError> {
-        Ok(self
-            .0
-            .query_row("SELECT count(*) AS n FROM post", [], |row| {
-                counter(row, "n")
-            })?)
+        let mut statement = self.0.prepare_cached(
+            "SELECT count(*) AS n FROM post JOIN conversation USING (log_id) JOIN chat USING (chat_id)
+             JOIN contact ON contact.account_id = chat.account_id
+             WHERE conversation.stage <> 'broken' AND chat.stage = 'open'
+             AND NOT contact.blocked AND contact.changed IS NULL",
+        )?;
+        Ok(statement.query_row([], |row| counter(row, "n"))?)
     }
 }

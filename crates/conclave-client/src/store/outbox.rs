@@ -193,8 +193,9 @@ impl Tx<'_> {
     /// Rows that the server has not accepted yet, in chats that are not paused.
     pub(crate) fn outbox_waiting(&self) -> Result<u64, StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT count(*) AS n FROM outbox JOIN chat USING (chat_id)
-             WHERE outbox.seq IS NULL AND chat.stage = 'open'",
+            "SELECT count(*) AS n FROM outbox JOIN chat USING (chat_id) JOIN contact USING (account_id)
+             WHERE outbox.seq IS NULL AND chat.stage = 'open'
+             AND NOT contact.blocked AND contact.changed IS NULL",
         )?;
         Ok(statement.query_row([], |row| super::counter(row, "n"))?)
     }
