@@ -4,14 +4,18 @@ use std::sync::Arc;
 
 use conclave_core::content::{Content, Kind, Mark, Receipt};
 use conclave_core::conversation::{Applied, Conversation};
+use conclave_core::identity::{DeviceFacts, DeviceSecret, IdentitySecret, StateFacts};
 use conclave_core::inbox_item::{self, InboxItem, WelcomePointer};
+use conclave_proto::account::{AccountStates, DeviceRole};
 use conclave_proto::codec;
+use conclave_proto::env::OsEnv;
 use conclave_proto::frame::request::Body;
-use conclave_proto::id::{Hash32, LogId, MessageId, Seq};
+use conclave_proto::id::{DeviceId, Hash32, LogId, MessageId, Seq};
 use conclave_proto::limits::SELF_UPDATE_SENDS;
 use prost::Message as _;
 
 use crate::client::Client;
+use crate::contact::{Judged, Source, accept_states};
 use crate::event::Event;
 use crate::receive::{self, Outcome};
 use crate::store::{ContactRow, ConversationRow, InvitationRow, OutboxKind};
@@ -495,4 +499,73 @@ async fn c050_failed_step_leaves_nothing() {
     anna.say(&ben, "after it").await;
     world.settle(&[&anna, &ben]).await;
     assert_eq!(ben.texts(&anna), ["hello", "after it"]);
+}
+
+/// A state that somebody made for another's account, under a key of their own.
+fn planted(victim: &Client) -> AccountStates {
+    let own = victim.engine().own().unwrap().account.state.content.clone();
+    let (identity, device) = (
+        IdentitySecret::generate(&OsEnv),
+        DeviceSecret::generate(&OsEnv),
+    );
+    let facts = DeviceFacts {
+        server_id: own.server_id,
+        account_id: own.account_id,
+        generation: 1,
+        device_id: DeviceId::random(&OsEnv),
+        role: DeviceRole::Certifier,
+        not_before_ms: 0,
+        not_after_ms: u64::MAX,
+    };
+    let cert = identity.certify(&device, &facts);
+    let facts = StateFacts {
+        server_id: own.server_id,
+        account_id: own.account_id,
+        generation: 1,
+        issued_ms: 0,
+        flags: 0,
+    };
+    let state = identity.first_state(&facts, std::slice::from_ref(&cert));
+    AccountStates {
+        states: vec![state.to_bytes()],
+        certs: vec![cert.to_bytes()],
+    }
+}
+
+/// Whoever shows a state of their own making for a contact's account stops nobody and changes no pin.
+#[tokio::test(flavor = "multi_thread")]
+async fn c016_nobody_speaks_for_another_account() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let before = anna.safety(&ben.address).unwrap();
+    let states = planted(&ben);
+    let judged = anna
+        .engine()
+        .step(|step| accept_states(step, Source::Peer, &states))
+        .unwrap();
+    assert!(matches!(judged, Judged::Doubtful));
+    assert_eq!(anna.safety(&ben.address).unwrap(), before);
+    anna.say(&ben, "still you").await;
+    world.settle(&[&anna, &ben]).await;
+    assert_eq!(ben.texts(&anna).last().unwrap(), "still you");
+}
+
+/// A pin that a stranger planted before the first contact gives way to what the lookup says.
+#[tokio::test(flavor = "multi_thread")]
+async fn c016_lookup_replaces_a_planted_pin() {
+    let world = World::new().await;
+    let (anna, ben) = (world.person("anna").await, world.person("ben").await);
+    ben.settle(LONG).await.unwrap();
+    let states = planted(&ben);
+    anna.engine()
+        .step(|step| accept_states(step, Source::Peer, &states))
+        .unwrap();
+    anna.say(&ben, "hello").await;
+    anna.settle(LONG).await.unwrap();
+    ben.accept(&anna).await;
+    world.settle(&[&ben, &anna]).await;
+    assert_eq!(
+        anna.safety(&ben.address).unwrap().number,
+        ben.safety(&anna.address).unwrap().number
+    );
 }
