@@ -1,5 +1,6 @@
 //! `Client`: the handle every front end uses. Cheap to clone; all state stands in the engine behind it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -262,7 +263,9 @@ impl Client {
             {
                 warnings.push(COPIED.to_owned());
             }
-            for (what, _) in tx.evidence()? {
+            let kinds: BTreeSet<String> =
+                tx.evidence()?.into_iter().map(|(what, _)| what).collect();
+            for what in kinds {
                 warnings.push(format!(
                     "proof of misbehaviour is kept: {what}; show it to your operator"
                 ));

@@ -190,7 +190,7 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Keeps proof that somebody misbehaved.
+    /// Keeps proof that somebody misbehaved: the same once, and at most 1,000, so that nobody can fill the store.
     pub(crate) fn put_evidence(
         &self,
         what: &str,
@@ -198,7 +198,9 @@ impl Tx<'_> {
         now_ms: u64,
     ) -> Result<(), StoreError> {
         self.0.execute(
-            "INSERT INTO evidence (what, bytes, seen_ms) VALUES (?1, ?2, ?3)",
+            "INSERT INTO evidence (what, bytes, seen_ms) SELECT ?1, ?2, ?3
+             WHERE NOT EXISTS (SELECT 1 FROM evidence WHERE what = ?1 AND bytes = ?2)
+             AND (SELECT count(*) FROM evidence) < 1000",
             params![what, bytes, super::int(now_ms)],
         )?;
         Ok(())
