@@ -11,6 +11,8 @@ mod account;
 mod connection;
 mod inbox;
 mod limits;
+mod log_support;
 mod logs;
 mod registration;
+#[allow(dead_code, reason = "the tests of a failing world use the rest")]
 mod support;

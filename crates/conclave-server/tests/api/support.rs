@@ -1,5 +1,6 @@
 //! A small client of raw frames, people with keys, and a server with a clock of its own.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -117,6 +118,22 @@ impl World {
     }
 }
 
+/// Where a server listens and who it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) address: SocketAddr,
+    pub(crate) server_id: ServerId,
+}
+
+impl From<&ServerHandle> for Place {
+    fn from(server: &ServerHandle) -> Self {
+        Self {
+            address: server.local_address(),
+            server_id: server.server_id(),
+        }
+    }
+}
+
 /// A raw connection.
 pub(crate) struct Client {
     stream: TlsStream<TcpStream>,
@@ -127,14 +144,18 @@ pub(crate) struct Client {
     last_id: u64,
 }
 
-pub(crate) async fn tls(server: &ServerHandle, folder: &Path, alpn: &[u8]) -> TlsStream<TcpStream> {
+pub(crate) async fn tls(
+    server: impl Into<Place>,
+    folder: &Path,
+    alpn: &[u8],
+) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots.add(root_certificate(folder).unwrap()).unwrap();
     let mut config = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
-    let socket = TcpStream::connect(server.local_address()).await.unwrap();
+    let socket = TcpStream::connect(server.into().address).await.unwrap();
     let name = ServerName::try_from(LEAF_NAME).unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     connector.connect(name, socket).await.unwrap()
@@ -149,12 +170,17 @@ pub(crate) fn hello(role: Role) -> ClientHello {
 }
 
 impl Client {
-    async fn connect(server: &ServerHandle, folder: &Path, role: Role) -> Self {
+    pub(crate) async fn connect(server: impl Into<Place>, folder: &Path, role: Role) -> Self {
         Self::greet(server, folder, &hello(role)).await
     }
 
     /// Sends any hello; the answer may be a refusal.
-    pub(crate) async fn greet(server: &ServerHandle, folder: &Path, hello: &ClientHello) -> Self {
+    pub(crate) async fn greet(
+        server: impl Into<Place>,
+        folder: &Path,
+        hello: &ClientHello,
+    ) -> Self {
+        let server = server.into();
         let mut stream = tls(server, folder, conclave_proto::ALPN).await;
         let frame = encode_frame(hello).unwrap();
         stream.write_all(&frame).await.unwrap();
@@ -163,7 +189,7 @@ impl Client {
         let binding = binding.export_keying_material([0; 32], EXPORTER_LABEL, None);
         let mut client = Self {
             context: ConnectionContext {
-                server_id: server.server_id(),
+                server_id: server.server_id,
                 client_nonce: hello.nonce.clone().try_into().unwrap_or([0; 32]),
                 server_nonce: [0; 32],
                 binding: binding.unwrap().to_vec(),
@@ -246,6 +272,11 @@ impl Client {
             .await
             .unwrap();
         std::mem::take(&mut self.pushes)
+    }
+
+    /// The port of this end.
+    pub(crate) fn port(&self) -> u16 {
+        self.stream.get_ref().0.local_addr().unwrap().port()
     }
 
     pub(crate) fn certificates(&self) -> usize {
@@ -340,7 +371,8 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    pub(crate) fn new(server: &ServerHandle, identifier: &str) -> Self {
+    pub(crate) fn new(server: impl Into<Place>, identifier: &str) -> Self {
+        let server_id = server.into().server_id;
         let (ed25519, device) = (
             Ed25519KeyPair::generate().unwrap(),
             Ed25519KeyPair::generate().unwrap(),
@@ -352,7 +384,7 @@ impl Person {
         let content = DeviceCertContent {
             suite: SUITE_ED25519_MLDSA65,
             identity_fingerprint: key.fingerprint(),
-            server_id: server.server_id(),
+            server_id,
             account_id: AccountId::random(&OsEnv),
             generation: 1,
             device_id: DeviceId::random(&OsEnv),
@@ -377,7 +409,7 @@ impl Person {
             capability,
             cert,
             device,
-            server_id: server.server_id(),
+            server_id,
             ed25519,
             mldsa65,
             states: std::sync::Mutex::new(None),
