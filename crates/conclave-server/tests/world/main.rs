@@ -1,0 +1,18 @@
+//! The world fails under the real server program: power, disk, database. Faults come from strace.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod durability;
+#[allow(dead_code, reason = "the router's own tests use the rest")]
+#[path = "../api/log_support.rs"]
+mod log_support;
+mod program;
+#[allow(dead_code, reason = "the router's own tests use the rest")]
+#[path = "../api/support.rs"]
+mod support;
+mod trace;
