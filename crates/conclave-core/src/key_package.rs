@@ -274,6 +274,3 @@ fn expiry(package: &KeyPackage) -> Result<u64, KeyPackageError> {
         .map(u64::from_be_bytes)
         .ok_or(KeyPackageError::Malformed("no expiry"))
 }
-
-#[cfg(test)]
-mod tests;

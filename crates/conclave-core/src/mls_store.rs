@@ -78,7 +78,7 @@ pub fn delete_conversation(rows: &dyn MlsRows, log_id: LogId) -> Result<(), Rows
     rows.delete_group(log_id.as_bytes())
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 struct Row {
     group: Option<Vec<u8>>,
     sub: Vec<u8>,
@@ -95,7 +95,7 @@ pub struct MemoryRows {
 }
 
 /// What [`MemoryRows`] held at one moment: a transaction's beginning.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct MemorySnapshot(Table);
 
 impl MemoryRows {

@@ -9,7 +9,7 @@ use super::Findings;
 use crate::step::{OpenSsl, cargo};
 
 /// The edges of `docs/ARCHITECTURE.md`: each crate and the crates of ours that it may link.
-const EDGES: [(&str, &[&str]); 6] = [
+const EDGES: [(&str, &[&str]); 7] = [
     ("conclave-proto", &[]),
     ("conclave-core", &["conclave-proto"]),
     ("conclave-client", &["conclave-core", "conclave-proto"]),
@@ -18,8 +18,13 @@ const EDGES: [(&str, &[&str]); 6] = [
         "conclave",
         &["conclave-client", "conclave-core", "conclave-proto"],
     ),
+    ("conclave-hostile", &["conclave-core", "conclave-proto"]),
     ("xtask", &[]),
 ];
+
+/// The crates that may call OpenMLS: the one that checks what it says, and the one that forges for tests.
+/// Nobody may link the latter but for tests: it is in nobody's edges.
+const MLS: [&str; 2] = ["conclave-core", "conclave-hostile"];
 
 /// What a crate may not link, directly or through others: (crate, package, reason).
 const FORBIDDEN: [(&str, &str, &str); 7] = [
@@ -179,6 +184,9 @@ fn edges(name: &str, manifest: &str, findings: &mut Findings) {
         if ours && links && !allowed.contains(&key) {
             findings.error(format!("{name} may not depend on {key}"));
         }
+        if key.starts_with("openmls") && links && !MLS.contains(&name) {
+            findings.error(format!("{name} may not call OpenMLS itself"));
+        }
         if name == "xtask" && ours {
             findings.error(format!("{name} may not depend on {key}, not even in tests"));
         }
@@ -297,6 +305,22 @@ mod tests {
         let manifest = "[dependencies]\nconclave-core = { path = \"x\" }\n";
         assert_eq!(errors(|f| edges("conclave-server", manifest, f)).len(), 1);
         assert_eq!(errors(|f| edges("conclave-new", "", f)).len(), 1);
+    }
+
+    /// What forges is for tests only, and MLS is called where its answers are checked.
+    #[test]
+    fn refuses_forgers_outside_tests() {
+        let manifest = "[dev-dependencies]\nconclave-hostile.workspace = true\n";
+        let found = errors(|f| edges("conclave-client", manifest, f));
+        assert_eq!(found, Vec::<String>::new());
+        let manifest = "[dependencies]\nconclave-hostile.workspace = true\n";
+        assert_eq!(errors(|f| edges("conclave-client", manifest, f)).len(), 1);
+        let manifest = "[dependencies]\nopenmls.workspace = true\n";
+        assert_eq!(errors(|f| edges("conclave-client", manifest, f)).len(), 1);
+        assert_eq!(
+            errors(|f| edges("conclave-core", manifest, f)),
+            Vec::<String>::new()
+        );
     }
 
     /// Versions have a bound and sources are registries; comments may say what they like.

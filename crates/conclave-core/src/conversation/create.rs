@@ -103,14 +103,6 @@ pub fn create(
     options: &CreateOptions,
 ) -> Result<Created, CreateError> {
     check_devices(outside, peers)?;
-    create_checked(outside, peers, options)
-}
-
-fn create_checked(
-    outside: Outside<'_>,
-    peers: &[CheckedKeyPackage],
-    options: &CreateOptions,
-) -> Result<Created, CreateError> {
     let provider = outside.provider();
     let log_id = LogId::random(outside.env);
     let mut group = new_group(&provider, outside, log_id, options)?;
@@ -256,14 +248,4 @@ fn seal_blob(outside: Outside<'_>, plain: &[u8]) -> Result<SealedBlob, CreateErr
     let (pointer, bytes) =
         sealed_blob::seal(plain, outside.env).map_err(|_| CreateError::TooLarge)?;
     Ok(SealedBlob { pointer, bytes })
-}
-
-/// Creates without asking who the peers are: what an attacker can always do with MLS itself.
-#[cfg(test)]
-pub(super) fn force(
-    outside: Outside<'_>,
-    peers: &[CheckedKeyPackage],
-    options: &CreateOptions,
-) -> Result<Created, CreateError> {
-    create_checked(outside, peers, options)
 }

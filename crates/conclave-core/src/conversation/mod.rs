@@ -263,6 +263,3 @@ impl<'a> Outside<'a> {
         Provider::new(self.rows, self.env)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,6 +1,11 @@
 //! Honest commits: own echoes, races, reloads.
 
-use super::*;
+use conclave_core::conversation::{ApplyError, CommitError};
+use conclave_core::credential::{KnownAccount, LeafError};
+use conclave_core::leaf::LeafNodeError;
+use conclave_hostile::people::SERVER;
+use conclave_hostile::side::{Side, content, friends, head_at, message_by};
+use conclave_proto::id::Epoch;
 
 /// Both sides update in turn; the committer knows its own entry, and both derive the same next access key.
 #[test]
@@ -106,19 +111,15 @@ fn a_self_update_brings_the_new_account_seq() {
     ana.person.own.account_seq = 2;
     let pending = ana.self_update();
     let refused = ben.try_apply(&pending.entry).unwrap_err();
-    let newer = crate::credential::LeafError::NewerState {
+    let newer = LeafError::NewerState {
         claimed: 2,
         accepted: 1,
     };
     assert!(matches!(
         refused,
-        ApplyError::Leaf { error: leaf::LeafNodeError::Leaf(error), .. } if error == newer
+        ApplyError::Leaf { error: LeafNodeError::Leaf(error), .. } if error == newer
     ));
-    let known = crate::credential::KnownAccount::new(
-        crate::fixture::SERVER,
-        state,
-        vec![ana.person.cert.clone()],
-    );
+    let known = KnownAccount::new(SERVER, state, vec![ana.person.cert.clone()]);
     ben.book.accept(known.unwrap());
     ben.try_apply(&pending.entry).unwrap();
     assert_eq!(ben.chat().member(0).unwrap().account_seq, 2);

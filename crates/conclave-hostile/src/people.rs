@@ -1,30 +1,29 @@
-//! People, devices and a repeatable environment for the tests of this crate.
+//! People, devices and a repeatable environment: the same in every run. Core's own tests compile this file too.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use conclave_core::credential::{Accounts, KnownAccount, LeafClaim};
+use conclave_core::identity::{DeviceFacts, DeviceSecret, IdentitySecret, OwnDevice, StateFacts};
 use conclave_proto::account::{AccountState, DeviceCert, DeviceRole, FLAG_DISCOVERABLE};
 use conclave_proto::env::Env;
 use conclave_proto::id::{AccountId, DeviceId, ServerId};
 use conclave_proto::label;
 
-use crate::credential::{Accounts, KnownAccount, LeafClaim};
-use crate::identity::{DeviceFacts, DeviceSecret, IdentitySecret, OwnDevice, StateFacts};
-
 /// The server that everybody in tests lives on.
-pub(crate) const SERVER: ServerId = ServerId::new([0x5e; 32]);
+pub const SERVER: ServerId = ServerId::new([0x5e; 32]);
 /// The moment at which tests happen: 2026-11-22, noon UTC.
-pub(crate) const NOW_MS: u64 = 1_795_348_800_000;
+pub const NOW_MS: u64 = 1_795_348_800_000;
 /// How long fixture certificates are valid, in ms: 400 days.
-pub(crate) const CERT_VALID_MS: u64 = 400 * 86_400_000;
+pub const CERT_VALID_MS: u64 = 400 * 86_400_000;
 
 /// Random bytes that are the same in every run, and a clock that stands still.
 #[derive(Debug, Default)]
-pub(crate) struct FixedEnv(AtomicU64);
+pub struct FixedEnv(AtomicU64);
 
 impl FixedEnv {
     /// Bytes of another stream for each `seed`.
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self(AtomicU64::new(seed << 32))
     }
 }
@@ -45,16 +44,20 @@ impl Env for FixedEnv {
 
 /// A person with one device and a first state.
 #[derive(Debug)]
-pub(crate) struct Person {
-    pub(crate) identity: IdentitySecret,
-    pub(crate) own: OwnDevice,
-    pub(crate) state: AccountState,
-    pub(crate) cert: DeviceCert,
+pub struct Person {
+    /// The identity key.
+    pub identity: IdentitySecret,
+    /// The device, with its keys.
+    pub own: OwnDevice,
+    /// The account's first state.
+    pub state: AccountState,
+    /// The device's certificate.
+    pub cert: DeviceCert,
 }
 
 impl Person {
     /// Somebody else for each `seed`, the same in every run.
-    pub(crate) fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         let env = FixedEnv::new(seed);
         let identity = IdentitySecret::generate(&env);
         let secret = DeviceSecret::generate(&env);
@@ -79,7 +82,7 @@ impl Person {
     }
 
     /// What this person's leaf claims.
-    pub(crate) fn claim(&self) -> LeafClaim {
+    pub fn claim(&self) -> LeafClaim {
         LeafClaim {
             credential: self.own.credential(),
             signature_key: self.own.secret.leaf_key(),
@@ -87,12 +90,12 @@ impl Person {
     }
 
     /// This account as everybody accepts it.
-    pub(crate) fn known(&self) -> KnownAccount {
+    pub fn known(&self) -> KnownAccount {
         KnownAccount::new(SERVER, self.state.clone(), vec![self.cert.clone()]).unwrap()
     }
 
     /// Chain of states: the first one and `more` after it, same device.
-    pub(crate) fn chain(&self, more: usize) -> Vec<AccountState> {
+    pub fn chain(&self, more: usize) -> Vec<AccountState> {
         let mut states = vec![self.state.clone()];
         for _ in 0..more {
             let last = states.last().unwrap();
@@ -106,7 +109,7 @@ impl Person {
 }
 
 /// Facts of a certifier device that is valid now.
-pub(crate) fn device_facts(account_id: AccountId, device_id: DeviceId) -> DeviceFacts {
+pub fn device_facts(account_id: AccountId, device_id: DeviceId) -> DeviceFacts {
     DeviceFacts {
         server_id: SERVER,
         account_id,
@@ -119,7 +122,7 @@ pub(crate) fn device_facts(account_id: AccountId, device_id: DeviceId) -> Device
 }
 
 /// Facts of a first state.
-pub(crate) fn state_facts(account_id: AccountId) -> StateFacts {
+pub fn state_facts(account_id: AccountId) -> StateFacts {
     StateFacts {
         server_id: SERVER,
         account_id,
@@ -131,11 +134,11 @@ pub(crate) fn state_facts(account_id: AccountId) -> StateFacts {
 
 /// Accepted states held in memory.
 #[derive(Debug, Default)]
-pub(crate) struct Book(BTreeMap<AccountId, KnownAccount>);
+pub struct Book(BTreeMap<AccountId, KnownAccount>);
 
 impl Book {
     /// A book in which exactly these people are accepted.
-    pub(crate) fn of(people: &[&Person]) -> Self {
+    pub fn of(people: &[&Person]) -> Self {
         Self(
             people
                 .iter()
@@ -145,7 +148,7 @@ impl Book {
     }
 
     /// Accepts one more state.
-    pub(crate) fn accept(&mut self, known: KnownAccount) {
+    pub fn accept(&mut self, known: KnownAccount) {
         self.0.insert(known.state().content.account_id, known);
     }
 }

@@ -1,67 +1,16 @@
 //! Key packages: honest ones pass, forged ones do not.
+#![expect(clippy::unwrap_used, reason = "test helpers")]
 
-use conclave_proto::codec;
-use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize, VLByteSlice, VLBytes};
-
-use super::*;
-use crate::fixture::{Book, FixedEnv, NOW_MS, Person, device_facts, state_facts};
-use crate::identity::{DeviceFacts, DeviceSecret};
-use crate::mls_store::MemoryRows;
-
-/// A key package taken apart, so that tests can forge any part and sign it again.
-#[derive(TlsSize, TlsSerialize, TlsDeserializeBytes)]
-pub(crate) struct RawKeyPackage {
-    version: u16,
-    suite: u16,
-    init_key: VLBytes,
-    leaf: RawLeaf,
-    leaf_signature: VLBytes,
-    extensions: VLBytes,
-    signature: VLBytes,
-}
-
-#[derive(TlsSize, TlsSerialize, TlsDeserializeBytes)]
-struct RawLeaf {
-    encryption_key: VLBytes,
-    signature_key: VLBytes,
-    credential_type: u16,
-    identity: VLBytes,
-    versions: VLBytes,
-    suites: VLBytes,
-    extension_types: VLBytes,
-    proposals: VLBytes,
-    credentials: VLBytes,
-    source: u8,
-    not_before: u64,
-    not_after: u64,
-    extensions: VLBytes,
-}
-
-#[derive(TlsSize, TlsSerialize)]
-struct SignContent<'a> {
-    label: VLByteSlice<'a>,
-    content: VLByteSlice<'a>,
-}
-
-fn sign(device: &DeviceSecret, label: &str, content: &[u8]) -> VLBytes {
-    let label = format!("MLS 1.0 {label}");
-    let input = codec::encode(&SignContent {
-        label: VLByteSlice(label.as_bytes()),
-        content: VLByteSlice(content),
-    });
-    device.sign_input(&input).into()
-}
-
-/// Takes `bytes` apart, changes them, and signs everything again with `device`.
-fn forge(bytes: &[u8], device: &DeviceSecret, change: impl FnOnce(&mut RawKeyPackage)) -> Vec<u8> {
-    let mut raw: RawKeyPackage = codec::parse_exact(bytes).unwrap();
-    change(&mut raw);
-    raw.leaf_signature = sign(device, "LeafNodeTBS", &codec::encode(&raw.leaf));
-    raw.signature = vec![].into();
-    let unsigned = codec::encode(&raw);
-    raw.signature = sign(device, "KeyPackageTBS", &unsigned[..unsigned.len() - 1]);
-    codec::encode(&raw)
-}
+use conclave_core::credential::LeafError;
+use conclave_core::identity::DeviceFacts;
+use conclave_core::key_package::{
+    CheckedKeyPackage, KEY_PACKAGE_REF_BYTES, KeyPackageError, build, check, delete,
+};
+use conclave_core::leaf::LeafNodeError;
+use conclave_core::mls_store::MemoryRows;
+use conclave_hostile::key_package::{RawKeyPackage, forge};
+use conclave_hostile::people::{Book, FixedEnv, NOW_MS, Person, device_facts, state_facts};
+use conclave_proto::limits::{KEY_PACKAGE_BYTES_MAX, KEY_PACKAGE_VALID_MS};
 
 struct Fixture {
     ana: Person,
@@ -104,12 +53,7 @@ fn honest_packages_pass() {
     assert_eq!(checked.hash_ref().len(), KEY_PACKAGE_REF_BYTES);
     assert!(f.bytes.len() < 3000, "{}", f.bytes.len());
     let last_resort = build(&f.rows, &f.ana.own, &f.env, true).unwrap();
-    assert!(
-        check(&last_resort.bytes, &f.book, NOW_MS)
-            .unwrap()
-            .inner
-            .last_resort()
-    );
+    check(&last_resort.bytes, &f.book, NOW_MS).unwrap();
     f.check_forged(|_| {}).unwrap();
 }
 

@@ -1,8 +1,30 @@
 //! Creating and joining: who may, and what is refused.
 
-use super::*;
-use crate::credential::LeafError;
-use crate::leaf::LeafNodeError;
+use conclave_core::conversation::create::create;
+use conclave_core::conversation::join::join;
+use conclave_core::conversation::{
+    ConversationContext, CreateError, CreateOptions, JoinError, Joined, Opened,
+};
+use conclave_core::credential::{KnownAccount, LeafError};
+use conclave_core::identity::DeviceSecret;
+use conclave_core::leaf::LeafNodeError;
+use conclave_core::mls_store;
+use conclave_hostile::people::{Book, FixedEnv, NOW_MS, Person, SERVER, device_facts, state_facts};
+use conclave_hostile::side::{Side, content, create_with, join_created, open_blob, strangers};
+use conclave_hostile::welcome::{self, Founded, Plan};
+use conclave_proto::id::{DeviceId, LogId};
+
+fn join_founded(side: &Side, founded: &Founded) -> Result<Joined, JoinError> {
+    let (welcome, tree) = (&founded.welcome, &founded.tree);
+    join(
+        side.outside(),
+        &side.book,
+        founded.log_id,
+        welcome,
+        tree,
+        &[],
+    )
+}
 
 /// A conversation is created with devices of exactly one other person, each once.
 #[test]
@@ -52,7 +74,7 @@ fn packages_are_used_up_as_they_should() {
     ben.rows.restore(&before);
     join_created(&ben, &created).unwrap();
     let log_id = created.log_id;
-    crate::mls_store::delete_conversation(&ben.rows, log_id).unwrap();
+    mls_store::delete_conversation(&ben.rows, log_id).unwrap();
     let again = join_created(&ben, &created);
     assert!(matches!(again, Err(JoinError::UnknownKeyPackage)));
 
@@ -117,11 +139,11 @@ fn c017_every_leaf_of_a_tree_is_checked() {
     // Ana's account as Ben knows it lists another device key: a swapped leaf
     ben.rows.restore(&before);
     let mut impostor = Person::new(1);
-    impostor.own.secret = crate::identity::DeviceSecret::generate(&FixedEnv::new(77));
-    let facts = crate::fixture::device_facts(impostor.own.account_id, impostor.own.device_id);
+    impostor.own.secret = DeviceSecret::generate(&FixedEnv::new(77));
+    let facts = device_facts(impostor.own.account_id, impostor.own.device_id);
     impostor.cert = impostor.identity.certify(&impostor.own.secret, &facts);
     impostor.state = impostor.identity.first_state(
-        &crate::fixture::state_facts(impostor.own.account_id),
+        &state_facts(impostor.own.account_id),
         std::slice::from_ref(&impostor.cert),
     );
     ben.book = Book::of(&[&impostor, &Person::new(2)]);
@@ -151,13 +173,13 @@ fn a_third_person_is_not_joined() {
     let eve = Side::new(3, &[]);
     ana.book.accept(eve.person.known());
     ben.book.accept(eve.person.known());
-    let peers = [
-        ana.check(&ben.key_package(false)),
-        ana.check(&eve.key_package(false)),
-    ];
+    let packages = [ben.key_package(false), eve.key_package(false)];
     // what `create` refuses, an attacker does with MLS itself
-    let created = create::force(ana.outside(), &peers, &CreateOptions::default()).unwrap();
-    let refused = join_created(&ben, &created);
+    let context = ConversationContext::new(SERVER, LogId::new([4; 32]), None);
+    let plan = Plan::honest(ana.outside(), &context);
+    let mut founded = welcome::found(ana.outside(), plan, &packages, |builder| builder);
+    founded.cut(0);
+    let refused = join_founded(&ben, &founded);
     assert!(matches!(refused, Err(JoinError::NotTwoPeople)));
 }
 
@@ -184,11 +206,10 @@ fn several_devices_share_one_tree() {
     let (mut ana, mut ben) = strangers();
     let mut tablet = Side::new(2, &[]);
     let env = FixedEnv::new(55);
-    tablet.person.own.secret = crate::identity::DeviceSecret::generate(&env);
+    tablet.person.own.secret = DeviceSecret::generate(&env);
     tablet.person.own.device_id = DeviceId::random(&env);
     tablet.env = env;
-    let facts =
-        crate::fixture::device_facts(tablet.person.own.account_id, tablet.person.own.device_id);
+    let facts = device_facts(tablet.person.own.account_id, tablet.person.own.device_id);
     let identity = &ben.person.identity;
     let certs = [
         ben.person.cert.clone(),
@@ -196,11 +217,7 @@ fn several_devices_share_one_tree() {
     ];
     let state = identity.next_state(&ben.person.state, &certs, NOW_MS);
     for side in [&mut ana, &mut ben, &mut tablet] {
-        let known = crate::credential::KnownAccount::new(
-            crate::fixture::SERVER,
-            state.clone(),
-            certs.to_vec(),
-        );
+        let known = KnownAccount::new(SERVER, state.clone(), certs.to_vec());
         side.book.accept(Person::new(1).known());
         side.book.accept(known.unwrap());
     }

@@ -1,7 +1,15 @@
 //! Conversations that continue others.
 
-use super::*;
-use crate::conversation::successor::{PinnedPeer, check_successor};
+use conclave_core::conversation::create::create;
+use conclave_core::conversation::join::join;
+use conclave_core::conversation::successor::{PinnedPeer, check_successor};
+use conclave_core::conversation::{
+    CreateOptions, Created, JoinError, Joined, Predecessor, RebootPsk, SuccessorError,
+};
+use conclave_core::mls_store;
+use conclave_core::secret::Secret;
+use conclave_hostile::side::{Side, friends, open_blob};
+use conclave_proto::id::{Epoch, LogId};
 
 fn peer_of(side: &Side) -> PinnedPeer {
     PinnedPeer {
@@ -92,7 +100,7 @@ fn c059_a_bound_successor_needs_the_old_secret() {
     assert!(joined.bound_to_predecessor);
     let (old, new) = (ben.chat().log_id(), created.log_id);
     for log_id in [old, new] {
-        crate::mls_store::delete_conversation(&ben.rows, log_id).unwrap();
+        mls_store::delete_conversation(&ben.rows, log_id).unwrap();
     }
     assert!(ben.rows.is_empty());
 }

@@ -1,176 +1,26 @@
 //! Two people over rows in memory: bytes in, bytes out.
-
-use conclave_proto::codec;
-use conclave_proto::id::{Hash32, Incarnation, Seq};
-use conclave_proto::label;
-use conclave_proto::limits::PADDING_BUCKETS;
-use conclave_proto::log::{BUNDLE_VERSION, BundleHead, CommitEntry, Head};
-
-use super::create::{CreateOptions, Created, create};
-use super::join::{Joined, join};
-use super::*;
-use crate::fixture::{Book, FixedEnv, NOW_MS, Person};
-use crate::key_package::{self, CheckedKeyPackage};
-use crate::mls_store::MemoryRows;
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "test helpers"
+)]
 
 mod commits;
 mod hostile;
 mod joining;
 mod successors;
 
-/// One person's device with everything it has.
-struct Side {
-    person: Person,
-    rows: MemoryRows,
-    env: FixedEnv,
-    book: Book,
-    conversation: Option<Conversation>,
-}
-
-impl Side {
-    fn new(seed: u64, known: &[&Person]) -> Self {
-        Self {
-            person: Person::new(seed),
-            rows: MemoryRows::default(),
-            env: FixedEnv::new(seed + 1000),
-            book: Book::of(known),
-            conversation: None,
-        }
-    }
-
-    fn outside(&self) -> Outside<'_> {
-        Outside {
-            rows: &self.rows,
-            own: &self.person.own,
-            env: &self.env,
-        }
-    }
-
-    fn chat(&self) -> &Conversation {
-        self.conversation.as_ref().unwrap()
-    }
-
-    /// Does something with the conversation, then forgets it and loads it again.
-    fn with<T>(&mut self, work: impl FnOnce(&mut Conversation, Outside<'_>, &Book) -> T) -> T {
-        let mut conversation = self.conversation.take().unwrap();
-        let result = work(&mut conversation, self.outside(), &self.book);
-        let log_id = conversation.log_id();
-        drop(conversation);
-        self.conversation = Conversation::load(&self.rows, log_id).unwrap();
-        result
-    }
-
-    fn seal(&mut self, content: &[u8]) -> Vec<u8> {
-        self.with(|chat, outside, _| chat.seal(outside, content).unwrap())
-    }
-
-    fn open(&mut self, payload: &[u8]) -> Opened {
-        self.with(|chat, outside, _| {
-            let epoch = chat.epoch();
-            chat.open_message(outside, payload, epoch).unwrap()
-        })
-    }
-
-    fn self_update(&mut self) -> Pending {
-        self.with(|chat, outside, _| {
-            let head = head_at(chat.epoch());
-            chat.self_update(outside, &head, 30).unwrap()
-        })
-    }
-
-    fn apply(&mut self, payload: &[u8]) -> Result<Applied, ApplyError> {
-        self.with(|chat, outside, book| {
-            let epoch = chat.epoch();
-            chat.apply_commit(outside, book, payload, epoch)
-        })
-    }
-
-    /// Applies inside a transaction that is rolled back when it fails, as the client does.
-    fn try_apply(&mut self, payload: &[u8]) -> Result<Applied, ApplyError> {
-        let before = self.rows.snapshot();
-        let result = self.apply(payload);
-        if result.is_err() {
-            self.roll_back(&before);
-        }
-        result
-    }
-
-    fn roll_back(&mut self, before: &crate::mls_store::MemorySnapshot) {
-        let log_id = self.chat().log_id();
-        self.conversation = None;
-        self.rows.restore(before);
-        self.conversation = Conversation::load(&self.rows, log_id).unwrap();
-    }
-
-    fn key_package(&self, last_resort: bool) -> Vec<u8> {
-        key_package::build(&self.rows, &self.person.own, &self.env, last_resort)
-            .unwrap()
-            .bytes
-    }
-
-    fn check(&self, bytes: &[u8]) -> CheckedKeyPackage {
-        key_package::check(bytes, &self.book, NOW_MS).unwrap()
-    }
-}
-
-fn head_at(epoch: Epoch) -> Head {
-    Head {
-        epoch,
-        seq: Seq(7),
-        hash: Hash32::new([7; 32]),
-        incarnation: Incarnation(1),
-    }
-}
-
-/// A message's content that fills the smallest bucket (C-055): 256 − 82 − 2.
-fn content(byte: u8) -> Vec<u8> {
-    vec![byte; 172]
-}
-
-fn open_blob(blob: &SealedBlob) -> Vec<u8> {
-    crate::sealed_blob::open(&blob.pointer, &blob.bytes)
-        .unwrap()
-        .to_vec()
-}
-
-fn strangers() -> (Side, Side) {
-    let (ana, ben) = (Person::new(1), Person::new(2));
-    (Side::new(1, &[&ana, &ben]), Side::new(2, &[&ana, &ben]))
-}
-
-fn create_with(ana: &Side, ben: &Side) -> Created {
-    let package = ana.check(&ben.key_package(false));
-    create(ana.outside(), &[package], &CreateOptions::default()).unwrap()
-}
-
-fn join_created(ben: &Side, created: &Created) -> Result<Joined, JoinError> {
-    join(
-        ben.outside(),
-        &ben.book,
-        created.log_id,
-        &open_blob(&created.welcomes[0].blob),
-        &open_blob(&created.tree),
-        &[],
-    )
-}
-
-/// Ana wrote to Ben, who joined.
-fn friends() -> (Side, Side) {
-    let (mut ana, mut ben) = strangers();
-    let created = create_with(&ana, &ben);
-    let joined = join_created(&ben, &created).unwrap();
-    assert_eq!(created.access.public(), joined.access.public());
-    ana.conversation = Some(created.conversation);
-    ben.conversation = Some(joined.conversation);
-    (ana, ben)
-}
-
-fn message_by(opened: Opened) -> (AccountId, Vec<u8>) {
-    match opened {
-        Opened::Message { sender, content } => (sender.account_id, content),
-        other => panic!("{other:?}"),
-    }
-}
+use conclave_core::conversation::seal::is_bucket_sized;
+use conclave_core::conversation::{
+    ApplyError, Conversation, OpenError, Opened, PEOPLE, SealError, Unreadable,
+};
+use conclave_core::mls_store;
+use conclave_core::provider::MlsFailure;
+use conclave_hostile::people::NOW_MS;
+use conclave_hostile::side::{content, friends, message_by};
+use conclave_proto::id::{Epoch, Hash32, Seq};
+use conclave_proto::limits::PADDING_BUCKETS;
 
 /// Two people talk both ways, with a reload from the rows after every step; own entries come back as own.
 #[test]
@@ -229,7 +79,7 @@ fn c055_entries_have_bucket_sizes() {
 /// What content.rs pads fills a bucket exactly, from a word to the longest text.
 #[test]
 fn c055_encoded_content_fills_a_bucket() {
-    use crate::content::{Content, Kind, Mark};
+    use conclave_core::content::{Content, Kind, Mark};
     let (mut ana, mut ben) = friends();
     for length in [
         1,
@@ -252,7 +102,7 @@ fn c055_encoded_content_fills_a_bucket() {
             },
         };
         let entry = ana.seal(&written.encode_padded().unwrap());
-        assert!(seal::is_bucket_sized(entry.len()));
+        assert!(is_bucket_sized(entry.len()));
         let opened = message_by(ben.open(&entry)).1;
         assert_eq!(Content::decode_padded(&opened).unwrap(), written);
     }
@@ -339,7 +189,7 @@ fn deleting_leaves_nothing() {
     ben.apply(&ana.self_update().entry).unwrap();
     ben.self_update();
     let log_id = ben.chat().log_id();
-    crate::mls_store::delete_conversation(&ben.rows, log_id).unwrap();
+    mls_store::delete_conversation(&ben.rows, log_id).unwrap();
     assert!(Conversation::load(&ben.rows, log_id).unwrap().is_none());
     assert_eq!(ben.rows.len(), 0);
 }

@@ -1,77 +1,48 @@
 //! Entries and commits by a member who breaks the rules with MLS itself.
 
-use openmls::credentials::{BasicCredential, CredentialWithKey};
+use conclave_core::access::AccessKey;
+use conclave_core::conversation::context::RULES_VERSION;
+use conclave_core::conversation::{
+    Applied, ApplyError, CommitError, Member as Somebody, OpenError, Opened, PolicyViolation,
+    SealError, Unreadable,
+};
+use conclave_core::credential::{Credential, KnownAccount, LeafError};
+use conclave_core::leaf::LeafNodeError;
+use conclave_core::secret::Secret;
+use conclave_hostile::member::{Builder, extensions, leaf_with};
+use conclave_hostile::people::{NOW_MS, Person, SERVER};
+use conclave_hostile::side::{Side, content, friends, head_at, message_by};
+use conclave_hostile::welcome::key_package;
+use conclave_proto::codec;
+use conclave_proto::id::{DeviceId, Epoch, LogId, ServerId};
+use conclave_proto::log::CommitEntry;
 use openmls::extensions::Extensions;
-use openmls::framing::MlsMessageOut;
-use openmls::group::{CommitBuilder, Initial, WireFormatPolicy};
 use openmls::messages::proposals::PreSharedKeyProposal;
 use openmls::prelude::{
-    LeafNodeParameters, MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY, PURE_PLAINTEXT_WIRE_FORMAT_POLICY,
-    Proposal,
+    LeafNodeIndex, LeafNodeParameters, MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY,
+    PURE_PLAINTEXT_WIRE_FORMAT_POLICY, Proposal,
 };
-use openmls_traits::OpenMlsProvider;
 use tls_codec::Serialize;
 
-use super::*;
-use crate::credential::LeafError;
-use crate::leaf::LeafNodeError;
-use crate::provider::LeafSigner;
-use crate::secret::Secret;
-
-type Builder<'a> = CommitBuilder<'a, Initial>;
-
-/// A commit made with MLS itself, and A_{e+1} by it.
+/// A commit that `change` shapes, made with MLS itself, and A_{e+1} by it.
 fn raw_commit(
     side: &mut Side,
     change: impl FnOnce(Builder<'_>) -> Builder<'_>,
 ) -> (Vec<u8>, AccessKey) {
-    side.with(|chat, outside, _| {
-        let provider = outside.provider();
-        let signer = LeafSigner(&outside.own.secret);
-        let builder = change(chat.group.commit_builder()).force_self_update(true);
-        let commit = builder
-            .load_psks(provider.storage())
-            .unwrap()
-            .build(provider.rand(), provider.crypto(), &signer, |_| true)
-            .unwrap()
-            .stage_commit(&provider)
-            .unwrap()
-            .into_commit();
-        let pending = chat.group.pending_commit().unwrap();
-        let context = chat.context();
-        let next = pending
-            .export(Use::Access, context.server_id, context.log_id)
-            .unwrap();
-        (
-            commit.tls_serialize_detached().unwrap(),
-            AccessKey::from_seed(next),
-        )
-    })
+    let raw = side.forge(|member| member.commit(change));
+    (raw.commit, raw.next)
 }
 
-/// The bundle around `commit` with `next` registered and a binding by `binder`'s device.
-fn bundle(side: &Side, binder: &Side, commit: &[u8], next: &AccessKey) -> Vec<u8> {
-    let chat = side.chat();
-    let head = BundleHead {
-        version: BUNDLE_VERSION,
-        server_id: chat.context().server_id,
-        log_id: chat.log_id(),
-        base_epoch: chat.epoch(),
-        base_seq: Seq(7),
-        base_hash: Hash32::new([7; 32]),
-        commit_hash: label::sha256(commit),
-        next_access_key: next.public(),
-        blobs: vec![],
-        retention_days: 30,
-    };
-    let binding = binding::seal(binder.chat(), &binder.person.own, &binder.env, &head).unwrap();
-    codec::encode(&CommitEntry {
-        old_signature: chat.access_key().unwrap().sign_old(&head).into(),
-        new_signature: next.sign_new(&head).into(),
-        binding: binding.into(),
-        commit: commit.to_vec().into(),
-        head,
-    })
+/// The bundle around `commit` by `side`, with `next` registered.
+fn bundle(side: &mut Side, commit: &[u8], next: &AccessKey) -> Vec<u8> {
+    side.forge(|member| member.bundle(commit, next))
+}
+
+/// The same, bound by `binder` instead.
+fn bundle_bound_by(side: &mut Side, binder: &mut Side, commit: &[u8], next: &AccessKey) -> Vec<u8> {
+    let mut entry: CommitEntry = codec::parse_exact(&bundle(side, commit, next)).unwrap();
+    entry.binding = binder.forge(|member| member.bind(&entry.head)).into();
+    codec::encode(&entry)
 }
 
 /// Ben's answer to a commit by Ana that `change` shaped.
@@ -81,7 +52,7 @@ fn answer(
     change: impl FnOnce(Builder<'_>) -> Builder<'_>,
 ) -> Result<Applied, ApplyError> {
     let (commit, next) = raw_commit(ana, change);
-    let entry = bundle(ana, ana, &commit, &next);
+    let entry = bundle(ana, &commit, &next);
     ben.try_apply(&entry)
 }
 
@@ -92,7 +63,7 @@ fn violation(result: &Result<Applied, ApplyError>) -> PolicyViolation {
     }
 }
 
-fn garbage(result: &Result<Applied, ApplyError>) -> Option<Member> {
+fn garbage(result: &Result<Applied, ApplyError>) -> Option<Somebody> {
     match result {
         Err(ApplyError::Garbage { committer, .. }) => *committer,
         other => panic!("{other:?}"),
@@ -111,19 +82,13 @@ fn an_honest_forgery_is_accepted() {
 fn c034_the_context_cannot_be_emptied_or_changed() {
     let (mut ana, mut ben) = friends();
     let mut other_server = ana.chat().context().clone();
-    other_server.server_id = conclave_proto::id::ServerId::new([9; 32]);
+    other_server.server_id = ServerId::new([9; 32]);
     let mut other_origin = ana.chat().context().clone();
     other_origin.successor_of = Some(LogId::new([9; 32]));
     let lists = [
         (Extensions::empty(), PolicyViolation::Context),
-        (
-            other_server.extensions().unwrap(),
-            PolicyViolation::Identity,
-        ),
-        (
-            other_origin.extensions().unwrap(),
-            PolicyViolation::Identity,
-        ),
+        (extensions(&other_server), PolicyViolation::Identity),
+        (extensions(&other_origin), PolicyViolation::Identity),
     ];
     for (list, expected) in lists {
         let result = answer(&mut ana, &mut ben, |builder| {
@@ -141,10 +106,10 @@ fn c034_the_context_cannot_be_emptied_or_changed() {
 fn c034_a_newer_version_pauses() {
     let (mut ana, mut ben) = friends();
     let mut newer = ana.chat().context().clone();
-    newer.min_version = context::RULES_VERSION + 1;
+    newer.min_version = RULES_VERSION + 1;
     let result = answer(&mut ana, &mut ben, |builder| {
         builder
-            .propose_group_context_extensions(newer.extensions().unwrap())
+            .propose_group_context_extensions(extensions(&newer))
             .unwrap()
     });
     assert!(matches!(result, Err(ApplyError::NeedsNewerVersion)));
@@ -155,14 +120,9 @@ fn c034_a_newer_version_pauses() {
 fn c035_no_psk_after_creation() {
     for ben_has_it in [false, true] {
         let (mut ana, mut ben) = friends();
-        let psk = || RebootPsk {
-            log_id: LogId::new([5; 32]),
-            epoch: Epoch(1),
-            secret: Secret::take(&mut [5; 32]),
-        };
-        let id = successor::lend(&ana.outside().provider(), &psk()).unwrap();
+        let id = ana.forge(|member| member.lend_psk(b"shared", &[5; 32]));
         if ben_has_it {
-            successor::lend(&ben.outside().provider(), &psk()).unwrap();
+            ben.forge(|member| member.lend_psk(b"shared", &[5; 32]));
         }
         let result = answer(&mut ana, &mut ben, |builder| {
             builder.add_proposal(Proposal::PreSharedKey(Box::new(PreSharedKeyProposal::new(
@@ -184,15 +144,13 @@ fn c035_no_psk_after_creation() {
 #[test]
 fn c035_no_proposal_by_reference() {
     let (mut ana, mut ben) = friends();
-    let proposal = ana.with(|chat, outside, _| {
-        let provider = outside.provider();
-        let signer = LeafSigner(&outside.own.secret);
+    let proposal = ana.forge(|member| {
+        let (provider, signer) = (member.provider(), member.signer());
         let target = LeafNodeIndex::new(1);
-        let (proposal, _) = chat
+        let proposed = member
             .group
-            .propose_remove_member(&provider, &signer, target)
-            .unwrap();
-        proposal.tls_serialize_detached().unwrap()
+            .propose_remove_member(&provider, &signer, target);
+        proposed.unwrap().0.tls_serialize_detached().unwrap()
     });
     // the proposal itself is no message
     assert!(matches!(ben.open(&proposal), Opened::Unreadable(_)));
@@ -209,7 +167,7 @@ fn c035_no_stranger_is_added() {
     let eve = Side::new(3, &[]);
     ana.book.accept(eve.person.known());
     ben.book.accept(eve.person.known());
-    let package = ana.check(&eve.key_package(false)).inner;
+    let package = key_package(ana.outside(), &eve.key_package(false));
     let result = answer(&mut ana, &mut ben, |builder| {
         builder.propose_adds([package])
     });
@@ -217,12 +175,7 @@ fn c035_no_stranger_is_added() {
 }
 
 fn with_credential(side: &Side, identity: Vec<u8>) -> LeafNodeParameters {
-    LeafNodeParameters::builder()
-        .with_credential_with_key(CredentialWithKey {
-            credential: BasicCredential::new(identity).into(),
-            signature_key: side.person.own.secret.leaf_key().to_vec().into(),
-        })
-        .build()
+    leaf_with(identity, side.person.own.secret.leaf_key())
 }
 
 fn leaf_error(result: &Result<Applied, ApplyError>) -> LeafError {
@@ -243,11 +196,11 @@ fn c018_a_leaf_keeps_account_device_and_seq() {
     let eve = Person::new(3);
     let mut changed = Vec::new();
     changed.push(eve.own.credential());
-    changed.push(crate::credential::Credential {
+    changed.push(Credential {
         device_id: DeviceId::new([9; 16]),
         ..honest
     });
-    changed.push(crate::credential::Credential {
+    changed.push(Credential {
         account_seq: 0,
         ..honest
     });
@@ -270,8 +223,7 @@ fn c017_a_commit_by_a_removed_device_is_refused() {
         .person
         .identity
         .next_state(&ana.person.state, &[], NOW_MS);
-    let known =
-        crate::credential::KnownAccount::new(crate::fixture::SERVER, without_device, vec![]);
+    let known = KnownAccount::new(SERVER, without_device, vec![]);
     ben.book.accept(known.unwrap());
     let result = answer(&mut ana, &mut ben, |builder| builder);
     assert_eq!(leaf_error(&result), LeafError::NotListed);
@@ -283,7 +235,7 @@ fn c036_wrong_keys_name_the_committer() {
     let (mut ana, mut ben) = friends();
     let (commit, next) = raw_commit(&mut ana, |builder| builder);
     let wrong = AccessKey::from_seed(Secret::take(&mut [8; 32]));
-    let named = bundle(&ana, &ana, &commit, &wrong);
+    let named = bundle(&mut ana, &commit, &wrong);
     match ben.try_apply(&named) {
         Err(ApplyError::WrongKeys { committer }) => {
             assert_eq!(committer.unwrap().account_id, ana.person.own.account_id);
@@ -298,7 +250,7 @@ fn c036_wrong_keys_name_the_committer() {
         Err(ApplyError::WrongKeys { committer: None })
     ));
     // the honest one is still accepted after both were rolled back
-    ben.try_apply(&bundle(&ana, &ana, &commit, &next)).unwrap();
+    ben.try_apply(&bundle(&mut ana, &commit, &next)).unwrap();
 }
 
 /// Right keys with no binding, or with somebody else's, are refused too.
@@ -306,18 +258,18 @@ fn c036_wrong_keys_name_the_committer() {
 fn c036_the_binding_must_be_the_committers() {
     let (mut ana, mut ben) = friends();
     let (commit, next) = raw_commit(&mut ana, |builder| builder);
-    let honest = bundle(&ana, &ana, &commit, &next);
+    let honest = bundle(&mut ana, &commit, &next);
     let mut entry: CommitEntry = codec::parse_exact(&honest).unwrap();
     for binding in [vec![], vec![1; 11], vec![1; 96]] {
         entry.binding = binding.into();
         assert_eq!(garbage(&ben.try_apply(&codec::encode(&entry))), None);
     }
-    let by_ben = bundle(&ana, &ben, &commit, &next);
+    let by_ben = bundle_bound_by(&mut ana, &mut ben, &commit, &next);
     let named = garbage(&ben.try_apply(&by_ben)).unwrap();
     assert_eq!(named.account_id, ben.person.own.account_id);
     // a binding of another head does not carry over
     let wrong = AccessKey::from_seed(Secret::take(&mut [8; 32]));
-    let other: CommitEntry = codec::parse_exact(&bundle(&ana, &ana, &commit, &wrong)).unwrap();
+    let other: CommitEntry = codec::parse_exact(&bundle(&mut ana, &commit, &wrong)).unwrap();
     entry.binding = other.binding;
     assert_eq!(garbage(&ben.try_apply(&codec::encode(&entry))), None);
 }
@@ -360,38 +312,17 @@ fn c061_an_unknown_commit_of_ones_own_is_told() {
 /// A member who forges an entry under Ana's leaf is named to Ana by its own binding.
 #[test]
 fn c036_a_pretended_own_commit_names_the_pretender() {
-    let (mut ana, ben) = friends();
+    let (mut ana, mut ben) = friends();
     let before = ana.rows.snapshot();
     let (commit, next) = raw_commit(&mut ana, |builder| builder);
     ana.roll_back(&before);
-    let entry = bundle(&ana, &ben, &commit, &next);
+    let entry = bundle_bound_by(&mut ana, &mut ben, &commit, &next);
     match ana.try_apply(&entry) {
         Err(ApplyError::UnknownOwn { bound }) => {
             assert_eq!(bound.unwrap().account_id, ben.person.own.account_id);
         }
         other => panic!("{other:?}"),
     }
-}
-
-/// A message sealed with another wire format policy.
-fn seal_as(side: &mut Side, policy: WireFormatPolicy, aad: &[u8]) -> Vec<u8> {
-    side.with(|chat, outside, _| {
-        let provider = outside.provider();
-        let config = MlsGroupJoinConfig::builder()
-            .wire_format_policy(policy)
-            .padding_size(PADDING)
-            .build();
-        chat.group
-            .set_configuration(provider.storage(), &config)
-            .unwrap();
-        chat.group.set_aad(aad.to_vec());
-        let signer = LeafSigner(&outside.own.secret);
-        let message: MlsMessageOut = chat
-            .group
-            .create_message(&provider, &signer, &content(1))
-            .unwrap();
-        message.tls_serialize_detached().unwrap()
-    })
 }
 
 fn envelope_refusal(opened: &Opened) -> &'static str {
@@ -411,7 +342,7 @@ fn c029_relabelled_entries_do_not_reach_mls() {
     let opened = ben.open(commit.commit.as_slice());
     assert_eq!(envelope_refusal(&opened), "another content type");
     let next = AccessKey::from_seed(Secret::take(&mut [8; 32]));
-    let as_commit = bundle(&ana, &ana, &honest, &next);
+    let as_commit = bundle(&mut ana, &honest, &next);
     garbage(&ben.try_apply(&as_commit));
     // header: version u16, wire format u16, group id<V> (1 + 32), epoch u64, content type u8
     let relabelled = |place: usize, value: u8| {
@@ -440,7 +371,10 @@ fn c029_relabelled_entries_do_not_reach_mls() {
         Opened::Unreadable(Unreadable::Closed)
     );
     message_by(ben.open(&honest));
-    let with_data = seal_as(&mut ana, MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY, b"clear");
+    let with_data = ana.forge(|member| {
+        member.frame_as(MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY, b"clear");
+        member.message(&content(1))
+    });
     assert_eq!(envelope_refusal(&ben.open(&with_data)), "additional data");
 }
 
@@ -448,15 +382,7 @@ fn c029_relabelled_entries_do_not_reach_mls() {
 #[test]
 fn c029_a_public_commit_is_refused() {
     let (mut ana, mut ben) = friends();
-    ana.with(|chat, outside, _| {
-        let config = MlsGroupJoinConfig::builder()
-            .wire_format_policy(PURE_PLAINTEXT_WIRE_FORMAT_POLICY)
-            .build();
-        let provider = outside.provider();
-        chat.group
-            .set_configuration(provider.storage(), &config)
-            .unwrap();
-    });
+    ana.forge(|member| member.frame_as(PURE_PLAINTEXT_WIRE_FORMAT_POLICY, b""));
     let result = answer(&mut ana, &mut ben, |builder| builder);
     assert!(matches!(
         result,
@@ -490,7 +416,7 @@ fn c021_a_removed_device_is_out() {
     let (commit, next) = raw_commit(&mut ana, |builder| {
         builder.propose_removals([LeafNodeIndex::new(1)])
     });
-    let entry = bundle(&ana, &ana, &commit, &next);
+    let entry = bundle(&mut ana, &commit, &next);
     let applied = ben.try_apply(&entry).unwrap();
     assert!(applied.removed_self() && !applied.is_own());
     assert!(!ben.chat().is_active());
