@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod exit;
+mod input;
 mod output;
 mod profile;
 mod rfc3339;
@@ -10,6 +11,7 @@ mod rows;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
@@ -18,6 +20,9 @@ use crate::args::Cli;
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::profile::Context;
+
+/// How long the runtime's threads may take to end; they have nothing left to do.
+const THREADS_END: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -42,8 +47,8 @@ fn run(cli: Cli, out: Output) -> Result<(), Failure> {
         .build()?;
     let context = Context::new(cli.global, out);
     let result = runtime.block_on(Box::pin(commands::run(&context, cli.command)));
-    // A read of standard input may still block a thread; nobody waits for it.
-    runtime.shutdown_background();
+    // OpenSSL, under the store, frees its state when the process ends and when a thread ends: never at once.
+    runtime.shutdown_timeout(THREADS_END);
     result
 }
 

@@ -4,10 +4,10 @@ use std::io::IsTerminal as _;
 
 use conclave_client::{Client, ClientError, Event};
 use conclave_proto::id::ChatId;
-use tokio::io::{AsyncBufReadExt as _, BufReader, stdin};
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::exit::Failure;
+use crate::input::Lines;
 use crate::profile::Context;
 use crate::rows::{MessageRow, StateRow};
 
@@ -33,13 +33,13 @@ async fn chat(context: &Context, client: &Client, to: &str) -> Result<(), Failur
     let mut events = client.events();
     let mut room = Room::enter(context, client, to)?;
     client.go_online();
-    let mut lines = BufReader::new(stdin()).lines();
+    let mut lines = Lines::of_stdin();
     if std::io::stdin().is_terminal() {
         context.out.text("each line is a message; Ctrl-D ends")?;
     }
     loop {
         tokio::select! {
-            line = lines.next_line() => match line? {
+            line = lines.next() => match line? {
                 Some(line) => room.say(&line).await?,
                 None => break,
             },
