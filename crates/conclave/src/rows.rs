@@ -12,7 +12,9 @@ use crate::output::safe;
 pub(crate) use account::{
     CodeSentRow, FindingRow, KeyRow, PassphraseRow, PathsRow, StatusRow, WhoamiRow,
 };
-pub(crate) use message::{GapRow, IdentityRow, InfoRow, MessageRow, SentRow, StateRow, WarningRow};
+pub(crate) use message::{
+    GapRow, IdentityRow, InfoRow, MessageRow, QueuedRow, SentRow, StateRow, WarningRow,
+};
 pub(crate) use people::{ChatRow, ContactRow, DoneRow, ReadRow, RequestRow, SafetyRow, UnreadRow};
 
 /// A person as other rows carry them.

@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod history;
 pub(crate) mod info;
 pub(crate) mod key;
+pub(crate) mod lines;
 pub(crate) mod listen;
 pub(crate) mod man;
 pub(crate) mod passphrase;

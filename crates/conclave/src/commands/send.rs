@@ -1,19 +1,23 @@
-//! `conclave send`: words become queued messages, then everything queued is accepted.
+//! `conclave send`: words become a queued message, then everything queued is accepted.
 //!
-//! 1. the texts: one from the command line or standard input, or one per line
-//! 2. each is queued on this disk, in order
-//! 3. the outbox settles: the server has accepted each, or the command says why not
+//! 1. the text, from the command line or standard input; with `--lines` see `commands/lines.rs`
+//! 2. it is queued on this disk
+//! 3. the outbox settles: the server has accepted it, or the command says why not
 //! 4. with `--wait`, until the recipient's device has it or the recipient has read it
 
-use std::io::{self, BufRead as _, Read as _};
+use std::io::{self, Read as _};
+use std::time::Duration;
 
 use clap::ValueEnum;
 use conclave_client::view::{Message, MessageState, Trust};
 use conclave_client::{Client, ClientError};
 use conclave_proto::id::MessageId;
 use conclave_proto::limits::TEXT_BYTES_MAX;
+use tokio::time::Instant;
 
+use crate::commands::lines;
 use crate::exit::{self, Failure};
+use crate::input::unreadable;
 use crate::profile::Context;
 use crate::rows::SentRow;
 
@@ -28,7 +32,7 @@ pub(crate) struct Args {
     /// The text; `-` or nothing = standard input, a trailing line end cut
     #[arg(allow_hyphen_values = true)]
     text: Option<String>,
-    /// Each line of standard input is a message, in order; all are read before the first is sent
+    /// Each line of standard input is a message, queued as it comes; messages also come in meanwhile
     #[arg(long)]
     lines: bool,
     /// How far the message must get before the command ends
@@ -58,27 +62,26 @@ impl Wait {
 
 /// Sends.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let texts = texts(args.text, args.lines)?;
     let state = args.wait.state();
-    context
-        .with_client(async |client: &Client| send(context, client, &args.to, &texts, state).await)
-        .await
-}
-
-/// Step 1. All are checked before the first is queued: bad words send nothing.
-fn texts(text: Option<String>, is_lines: bool) -> Result<Vec<String>, Failure> {
-    let texts = match text {
-        Some(text) if is_lines && text != "-" => {
+    if args.lines {
+        if args.text.is_some_and(|text| text != "-") {
             return Err(Failure::usage(
                 "--lines reads standard input; leave the text out",
             ));
         }
-        _ if is_lines => io::stdin()
-            .lock()
-            .lines()
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(input)?,
-        Some(text) if text != "-" => vec![text],
+        let work = async |client: &Client| lines::send(context, client, &args.to, state).await;
+        return context.with_client(work).await;
+    }
+    let text = text(args.text)?;
+    context
+        .with_client(async |client: &Client| send(context, client, &args.to, &text, state).await)
+        .await
+}
+
+/// Step 1. Checked before anything is opened: bad words send nothing.
+fn text(text: Option<String>) -> Result<String, Failure> {
+    let text = match text {
+        Some(text) if text != "-" => text,
         _ => {
             let mut text = String::new();
             let limit = u64::try_from(TEXT_BYTES_MAX + 3).unwrap_or(u64::MAX);
@@ -86,21 +89,15 @@ fn texts(text: Option<String>, is_lines: bool) -> Result<Vec<String>, Failure> {
                 .lock()
                 .take(limit)
                 .read_to_string(&mut text)
-                .map_err(input)?;
+                .map_err(unreadable)?;
             let end = text
                 .strip_suffix('\n')
                 .map(|rest| rest.strip_suffix('\r').unwrap_or(rest));
-            vec![end.map(str::to_owned).unwrap_or(text)]
+            end.map(str::to_owned).unwrap_or(text)
         }
     };
-    let texts: Vec<String> = texts
-        .into_iter()
-        .filter(|text| !(is_lines && text.is_empty()))
-        .collect();
-    for text in &texts {
-        check(text)?;
-    }
-    Ok(texts)
+    check(&text)?;
+    Ok(text)
 }
 
 fn check(text: &str) -> Result<(), Failure> {
@@ -116,111 +113,110 @@ fn check(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Standard input that is no text is bad usage, not a broken disk.
-fn input(error: io::Error) -> Failure {
-    match error.kind() {
-        io::ErrorKind::InvalidData => {
-            Failure::usage("standard input is no UTF-8 text; nothing was sent")
-        }
-        _ => error.into(),
-    }
-}
-
 async fn send(
     context: &Context,
     client: &Client,
     to: &str,
-    texts: &[String],
+    text: &str,
     state: MessageState,
 ) -> Result<(), Failure> {
     client.go_online();
-    let mut ids = Vec::with_capacity(texts.len());
-    let mut refused = None;
-    for text in texts {
-        match context.in_time(client.send(to, text)).await {
-            Ok(message) => ids.push(message.id),
-            Err(failure) => {
-                refused = Some(failure);
-                break;
-            }
-        }
-    }
-    let waited = if ids.is_empty() {
-        Ok(())
-    } else {
-        wait(context, client, &ids, state).await
-    };
-    let rows = rows(client, &ids)?;
-    for row in &rows {
-        let with = client.chat(row.chat)?.with;
-        context.out.row(&SentRow::new(row, &with.identifier))?;
-    }
-    outcome(&rows, refused, waited, || {
-        let is_changed = client
-            .safety(to)
-            .is_ok_and(|safety| safety.trust == Trust::Changed);
-        is_changed.then(|| ClientError::IdentityChanged(to.to_owned()))
-    })
+    let id = context.in_time(client.send(to, text)).await?.id;
+    let waited = wait(client, &[id], state, context.remaining()).await;
+    let mut tally = Tally::default();
+    tally.tell(context, client, &client.message(id)?.message)?;
+    tally.outcome(None, waited, || key_changed(client, to))
 }
 
-/// Steps 3 and 4.
-async fn wait(
-    context: &Context,
+/// Steps 3 and 4, each for at most `timeout`.
+pub(crate) async fn wait(
     client: &Client,
     ids: &[MessageId],
     state: MessageState,
+    timeout: Duration,
 ) -> Result<(), Failure> {
-    client.settle(context.remaining()).await?;
+    let deadline = Instant::now() + timeout;
+    let remaining = || deadline.saturating_duration_since(Instant::now());
+    client.settle(remaining()).await?;
     for id in ids {
-        client.wait_for(*id, state, context.remaining()).await?;
+        client.wait_for(*id, state, remaining()).await?;
     }
     // What came in meanwhile may have queued receipts.
-    Ok(client.settle(context.remaining()).await?)
+    Ok(client.settle(remaining()).await?)
 }
 
-fn rows(client: &Client, ids: &[MessageId]) -> Result<Vec<Message>, Failure> {
-    let rows: Result<Vec<_>, ClientError> = ids
-        .iter()
-        .map(|id| Ok(client.message(*id)?.message))
-        .collect();
-    Ok(rows?)
+/// The error that a changed key is, when it is why nothing went out.
+pub(crate) fn key_changed(client: &Client, to: &str) -> Option<ClientError> {
+    let safety = client.safety(to);
+    let is_changed = safety.is_ok_and(|safety| safety.trust == Trust::Changed);
+    is_changed.then(|| ClientError::IdentityChanged(to.to_owned()))
 }
 
-/// What became of it all: a changed key before a refusal, failed messages before an unfinished wait.
-fn outcome(
-    rows: &[Message],
-    refused: Option<Failure>,
-    waited: Result<(), Failure>,
-    key_changed: impl FnOnce() -> Option<ClientError>,
-) -> Result<(), Failure> {
-    let mut failed = rows
-        .iter()
-        .filter(|row| row.state == MessageState::Failed)
-        .peekable();
-    if let Some(first) = failed.peek() {
-        if let Some(error) = key_changed() {
-            return Err(error.into());
-        }
-        let reason = first.reason.clone();
-        let count = failed.count();
-        let (exit, code) = if count < rows.len() {
-            (exit::PARTLY, "PARTLY_SENT")
-        } else {
-            (exit::UNEXPECTED, "SEND_FAILED")
-        };
-        let message = format!("{count} of {} messages failed: {reason}", rows.len());
-        return Err(Failure::new(exit, code, message));
+/// How many messages were queued, and what became of those that failed.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    told: usize,
+    failed: usize,
+    first_reason: String,
+}
+
+impl Tally {
+    /// Prints what became of one message and counts it.
+    pub(crate) fn tell(
+        &mut self,
+        context: &Context,
+        client: &Client,
+        message: &Message,
+    ) -> Result<(), Failure> {
+        let with = client.chat(message.chat)?.with;
+        self.count(message);
+        Ok(context.out.row(&SentRow::new(message, &with.identifier))?)
     }
-    match refused {
-        None => waited,
-        Some(failure) if rows.is_empty() => Err(failure),
-        Some(failure) => {
-            let message = format!(
-                "only {} messages were queued: {}",
-                rows.len(),
-                failure.message
-            );
-            Err(Failure::new(exit::PARTLY, "PARTLY_SENT", message).with_hint(failure.hint))
+
+    fn count(&mut self, message: &Message) {
+        self.told += 1;
+        if message.state == MessageState::Failed {
+            if self.failed == 0 {
+                self.first_reason.clone_from(&message.reason);
+            }
+            self.failed += 1;
+        }
+    }
+
+    /// What became of it all: a changed key before a refusal, failed messages before an unfinished wait.
+    pub(crate) fn outcome(
+        self,
+        refused: Option<Failure>,
+        waited: Result<(), Failure>,
+        key_changed: impl FnOnce() -> Option<ClientError>,
+    ) -> Result<(), Failure> {
+        if self.failed > 0 {
+            if let Some(error) = key_changed() {
+                return Err(error.into());
+            }
+            let (exit, code) = if self.failed < self.told {
+                (exit::PARTLY, "PARTLY_SENT")
+            } else {
+                (exit::UNEXPECTED, "SEND_FAILED")
+            };
+            let Self {
+                told,
+                failed,
+                first_reason,
+            } = self;
+            let message = format!("{failed} of {told} messages failed: {first_reason}");
+            return Err(Failure::new(exit, code, message));
+        }
+        match refused {
+            None => waited,
+            Some(failure) if self.told == 0 => Err(failure),
+            Some(failure) => {
+                let message = format!(
+                    "only {} messages were queued: {}",
+                    self.told, failure.message
+                );
+                Err(Failure::new(exit::PARTLY, "PARTLY_SENT", message).with_hint(failure.hint))
+            }
         }
     }
 }
@@ -257,10 +253,14 @@ mod tests {
         waited: Option<ClientError>,
         changed: bool,
     ) -> u8 {
-        let rows: Vec<Message> = states.iter().map(|state| row(*state)).collect();
+        let mut tally = Tally::default();
+        for state in states {
+            tally.count(&row(*state));
+        }
         let waited = waited.map_or(Ok(()), |error| Err(error.into()));
         let changed = || changed.then(|| ClientError::IdentityChanged("a@b.c".into()));
-        outcome(&rows, refused.map(Failure::from), waited, changed).map_or_else(|f| f.exit, |()| 0)
+        let ended = tally.outcome(refused.map(Failure::from), waited, changed);
+        ended.map_or_else(|failure| failure.exit, |()| 0)
     }
 
     /// The exit code says how far all messages came: done, failed, some failed, key changed, not waited out.

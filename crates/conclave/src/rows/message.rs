@@ -62,6 +62,25 @@ impl Row for MessageRow {
     }
 }
 
+/// A line of `send --lines` that stands on this disk now.
+#[derive(Debug, Serialize)]
+pub(crate) struct QueuedRow {
+    /// The message.
+    pub(crate) id: String,
+    /// Its chat.
+    pub(crate) chat: String,
+    /// To whom, as it was written.
+    pub(crate) to: String,
+}
+
+impl Row for QueuedRow {
+    const TYPE: &'static str = "queued";
+
+    fn text(&self) -> String {
+        format!("{}  queued  to {}", self.id, safe(&self.to))
+    }
+}
+
 /// What became of a message that `send` queued.
 #[derive(Debug, Serialize)]
 pub(crate) struct SentRow {
