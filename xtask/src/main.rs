@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | ci | tidy`. Links no Conclave crate.
+//! The project's chores: `cargo xtask demo | test | ci | tidy | kill`. Links no Conclave crate.
 #![expect(
     clippy::print_stdout,
     reason = "a chore's output is for the person who runs it"
@@ -6,6 +6,7 @@
 
 mod ci;
 mod demo;
+mod kill;
 mod step;
 mod tidy;
 
@@ -20,8 +21,10 @@ usage: cargo xtask CHORE
   demo [--keep]  build both programs and watch two people talk through a server
                  (--keep leaves the server running and prints how to go on by hand)
   test           every test of the workspace, documentation examples included
-  ci             what must pass before a change lands: format, tidy, lints, docs, tests, demo
-  tidy           the rules a compiler does not know: edges, files, rule ids, dependencies";
+  ci             what must pass before a change lands: format, tidy, lints, docs, tests, demo, kill --short
+  tidy           the rules a compiler does not know: edges, files, rule ids, dependencies
+  kill [--short] [--seed N] [--messages N] [--server-kills N] [--client-kills N]
+                 four people talk while their programs and the server are killed: nothing may be lost";
 
 fn main() -> ExitCode {
     match run() {
@@ -43,6 +46,7 @@ fn run() -> anyhow::Result<()> {
         ["test"] => ci::test(&root),
         ["ci"] => ci::run(&root),
         ["tidy"] => tidy::run(&root),
+        ["kill", flags @ ..] => kill::run(&root, kill::Plan::parse(flags)?),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

@@ -1,0 +1,296 @@
+//! `cargo xtask kill`: four people talk in all six pairs while the server and their programs are killed.
+//!
+//! 1. build both programs, start a server, register four people
+//! 2. everybody makes contact, sends, listens and reads; programs are killed at moments that the seed picks
+//! 3. the server is killed and started again all the while
+//! 4. when all is quiet: every queued text is in both histories once, in one order, and read
+
+mod chance;
+mod person;
+mod process;
+mod server;
+mod talk;
+mod verdict;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::step::{OpenSsl, cargo, succeed};
+use chance::Chance;
+use person::Person;
+use process::pause;
+use server::Server;
+use talk::{Sent, Talk};
+
+const NAMES: [&str; 4] = ["anna", "ben", "cleo", "dora"];
+/// The whole campaign takes no longer, whatever hangs.
+const LIMIT: Duration = Duration::from_mins(40);
+
+/// How much is sent and how often what is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plan {
+    seed: Option<u64>,
+    messages: usize,
+    server_kills: usize,
+    client_kills: usize,
+}
+
+impl Plan {
+    /// What a release is held to.
+    const FULL: Self = Self {
+        seed: None,
+        messages: 20_000,
+        server_kills: 100,
+        client_kills: 200,
+    };
+    /// What every change is held to.
+    pub(crate) const SHORT: Self = Self {
+        seed: None,
+        messages: 2_000,
+        server_kills: 10,
+        client_kills: 20,
+    };
+
+    /// The full plan, changed by `--short`, `--seed N`, `--messages N`, `--server-kills N`, `--client-kills N`.
+    pub(crate) fn parse(words: &[&str]) -> anyhow::Result<Self> {
+        let mut plan = Self::FULL;
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            if *word == "--short" {
+                plan = Self {
+                    seed: plan.seed,
+                    ..Self::SHORT
+                };
+                continue;
+            }
+            let number = words
+                .next()
+                .with_context(|| format!("{word} wants a number"))?;
+            let number: usize = number.parse().with_context(|| format!("{word} {number}"))?;
+            match *word {
+                "--seed" => plan.seed = Some(number as u64),
+                "--messages" => plan.messages = number,
+                "--server-kills" => plan.server_kills = number,
+                "--client-kills" => plan.client_kills = number,
+                _ => bail!("no such flag: {word}"),
+            }
+        }
+        Ok(plan)
+    }
+
+    fn replay_line(&self, seed: u64) -> String {
+        format!(
+            "cargo xtask kill --seed {seed} --messages {} --server-kills {} --client-kills {}",
+            self.messages, self.server_kills, self.client_kills
+        )
+    }
+}
+
+/// What all threads of a running campaign share.
+struct Campaign {
+    seed: u64,
+    start: Instant,
+    /// Texts that a program has said to be queued.
+    queued: AtomicUsize,
+    client_kills: AtomicUsize,
+    is_over: AtomicBool,
+    has_failed: AtomicBool,
+}
+
+impl Campaign {
+    /// An error when another part has failed or the time is over.
+    fn go_on(&self) -> anyhow::Result<()> {
+        ensure!(
+            !self.has_failed.load(Ordering::Relaxed),
+            "another part failed first"
+        );
+        ensure!(
+            self.start.elapsed() < LIMIT,
+            "not done after {} min",
+            LIMIT.as_secs() / 60
+        );
+        Ok(())
+    }
+}
+
+/// Runs the campaign; fails, keeps its folder and says how to replay it when anything differs.
+pub(crate) fn run(root: &Path, plan: Plan) -> anyhow::Result<()> {
+    let seed = plan.seed.unwrap_or_else(Chance::fresh_seed);
+    println!("    {}", plan.replay_line(seed));
+    let programs = build(root)?;
+    let folder = std::env::temp_dir().join(format!("conclave-kill-{}", std::process::id()));
+    std::fs::create_dir(&folder)
+        .with_context(|| format!("{} could not be made", folder.display()))?;
+    let campaign = Campaign {
+        seed,
+        start: Instant::now(),
+        queued: AtomicUsize::new(0),
+        client_kills: AtomicUsize::new(0),
+        is_over: AtomicBool::new(false),
+        has_failed: AtomicBool::new(false),
+    };
+    campaign.run(plan, &programs, &folder).with_context(|| {
+        let folder = folder.display();
+        let line = plan.replay_line(seed);
+        format!("the campaign failed; its folder is kept: {folder}; replay: {line}")
+    })?;
+    std::fs::remove_dir_all(&folder).context("the temporary folder could not be removed")
+}
+
+impl Campaign {
+    fn run(&self, plan: Plan, programs: &Path, folder: &Path) -> anyhow::Result<()> {
+        let mut server = Server::start(programs, folder)?;
+        let mut people = Vec::new();
+        for name in NAMES {
+            people.push(Person::register(programs, folder, name, &mut server)?);
+        }
+        let sent = self.talk(plan, &people, &mut server)?;
+        let doubtful = sent
+            .iter()
+            .flatten()
+            .filter(|sent| sent.id.is_none())
+            .count();
+        self.say(&format!(
+            "all was sent, {doubtful} texts are in doubt; now everybody catches up"
+        ));
+        verdict::reach(&people, &sent)?;
+        server.stop_and_check()?;
+        self.say("none lost, none twice, one order, all read");
+        Ok(())
+    }
+
+    /// Steps 2 and 3: what each has sent.
+    fn talk(
+        &self,
+        plan: Plan,
+        people: &[Person],
+        server: &mut Server,
+    ) -> anyhow::Result<Vec<Vec<Sent>>> {
+        let share = |whole: usize, own: usize| (whole + own) / people.len();
+        thread::scope(|scope| {
+            let killer = scope.spawn(|| self.noted(self.kill_server(plan, server)));
+            let talks: Vec<_> = (0..people.len())
+                .map(|own| {
+                    let (messages, kills) =
+                        (share(plan.messages, own), share(plan.client_kills, own));
+                    scope.spawn(move || {
+                        self.noted(
+                            Talk::new(self, people, own, messages, kills).and_then(Talk::run),
+                        )
+                    })
+                })
+                .collect();
+            let sent: Vec<_> = talks.into_iter().map(join).collect();
+            self.is_over.store(true, Ordering::Relaxed);
+            join(killer)?;
+            // The first to fail, not those who only heard of it.
+            sent.into_iter().collect()
+        })
+    }
+
+    /// Kills the server at moments spread over the campaign; after its end without delay.
+    fn kill_server(&self, plan: Plan, server: &mut Server) -> anyhow::Result<()> {
+        let mut chance = Chance::new(self.seed, 0);
+        let mut moments: Vec<usize> = (0..plan.server_kills)
+            .map(|_| chance.below(plan.messages))
+            .collect();
+        moments.sort_unstable();
+        for (done, moment) in moments.into_iter().enumerate() {
+            while self.queued.load(Ordering::Relaxed) < moment
+                && !self.is_over.load(Ordering::Relaxed)
+            {
+                self.go_on()?;
+                pause(Duration::from_millis(5));
+            }
+            pause(chance.wait(100));
+            server.kill_and_restart(chance.wait(400))?;
+            if (done + 1) % 10 == 0 {
+                self.say(&format!("the server was killed {} times", done + 1));
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers a failure, so that the other parts end too.
+    fn noted<T>(&self, result: anyhow::Result<T>) -> anyhow::Result<T> {
+        if let Err(error) = &result
+            && !self.has_failed.swap(true, Ordering::Relaxed)
+        {
+            self.say(&format!("failed: {error:#}"));
+        }
+        result
+    }
+
+    fn say(&self, what: &str) {
+        println!(
+            "    {:>4} s  {:>6} queued, {:>3} client kills  {what}",
+            self.start.elapsed().as_secs(),
+            self.queued.load(Ordering::Relaxed),
+            self.client_kills.load(Ordering::Relaxed),
+        );
+    }
+}
+
+/// The result of a thread; a panic in it is an error.
+fn join<T>(thread: ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Result<T> {
+    thread
+        .join()
+        .unwrap_or_else(|_| bail!("a part of the campaign panicked"))
+}
+
+/// Builds both programs as the tests use them and answers where they are.
+fn build(root: &Path) -> anyhow::Result<PathBuf> {
+    let words = [
+        "build",
+        "--locked",
+        "-p",
+        "conclave-server",
+        "-p",
+        "conclave",
+    ];
+    succeed(cargo(root, OpenSsl::find()?).args(words))?;
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    Ok(root.join(target).join("debug"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Plan;
+
+    /// Flags change the full plan, and what is no flag is refused.
+    #[test]
+    fn flags_change_the_plan() -> anyhow::Result<()> {
+        assert_eq!(Plan::parse(&[])?, Plan::FULL);
+        assert_eq!(Plan::parse(&["--short"])?, Plan::SHORT);
+        let plan = Plan::parse(&["--seed", "7", "--short", "--client-kills", "3"])?;
+        assert_eq!(
+            (plan.seed, plan.messages, plan.client_kills),
+            (Some(7), 2_000, 3)
+        );
+        for words in [["--seed"].as_slice(), &["--seed", "x"], &["--sead", "7"]] {
+            assert!(Plan::parse(words).is_err(), "{words:?}");
+        }
+        Ok(())
+    }
+
+    /// The replay line asks for what was run.
+    #[test]
+    fn the_replay_line_replays() -> anyhow::Result<()> {
+        let line = Plan::SHORT.replay_line(42);
+        let words: Vec<&str> = line.split(' ').skip(3).collect();
+        let again = Plan::parse(&words)?;
+        assert_eq!(
+            again,
+            Plan {
+                seed: Some(42),
+                ..Plan::SHORT
+            }
+        );
+        Ok(())
+    }
+}

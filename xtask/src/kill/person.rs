@@ -1,0 +1,104 @@
+//! One of the campaign's people: runs `conclave` on a profile of their own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::Value;
+
+use super::process::Process;
+use super::server::Server;
+
+/// Network commands may end like this while the server comes and goes: done, unreachable, out of time.
+const WELL: [i32; 3] = [0, 6, 10];
+
+/// Somebody with a profile.
+pub(super) struct Person {
+    program: PathBuf,
+    data: PathBuf,
+    log: PathBuf,
+    /// The e-mail address, made of the name.
+    pub(super) identifier: String,
+}
+
+impl Person {
+    /// Registers somebody whose profile is `folder/name`; its key lies in a file, so that starts are fast.
+    pub(super) fn register(
+        programs: &Path,
+        folder: &Path,
+        name: &str,
+        server: &mut Server,
+    ) -> anyhow::Result<Self> {
+        let person = Self {
+            program: programs.join("conclave"),
+            data: folder.join(name),
+            log: folder.join(format!("{name}.log")),
+            identifier: format!("{name}@example.org"),
+        };
+        let address = server.address()?;
+        let words = ["register", "--server", &address, "--email"];
+        person.ok(&[&words, [&*person.identifier, "--no-passphrase"].as_slice()].concat())?;
+        let code = server.code_for(&person.identifier)?;
+        person.ok(&["register", "confirm", &code])?;
+        Ok(person)
+    }
+
+    /// Starts a command in JSON mode.
+    pub(super) fn start(&self, words: &[&str]) -> anyhow::Result<Process> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(["-o", "json", "--no-input", "--data-dir"])
+            .arg(&self.data)
+            .args(words);
+        Process::start(&mut command, &self.log)
+    }
+
+    /// Runs a command that has to end well; its rows.
+    pub(super) fn ok(&self, words: &[&str]) -> anyhow::Result<Vec<Value>> {
+        let (code, rows) = self.run(words)?;
+        ensure!(code == 0, "{}", self.complaint(words, Some(code)));
+        Ok(rows)
+    }
+
+    /// Runs a command that may find the server gone; its exit code and rows.
+    pub(super) fn run(&self, words: &[&str]) -> anyhow::Result<(i32, Vec<Value>)> {
+        let ended = self.start(words)?.finish()?;
+        let code = self.expect_well(words, ended.code)?;
+        let rows: anyhow::Result<_> = ended.lines.iter().map(|line| parse(line)).collect();
+        Ok((code, rows?))
+    }
+
+    /// The exit code, if a command may end with it while servers die.
+    pub(super) fn expect_well(&self, words: &[&str], code: Option<i32>) -> anyhow::Result<i32> {
+        match code {
+            Some(code) if WELL.contains(&code) => Ok(code),
+            _ => bail!("{}", self.complaint(words, code)),
+        }
+    }
+
+    fn complaint(&self, words: &[&str], code: Option<i32>) -> String {
+        format!(
+            "{}: `{}` ended with {code:?}; see {}",
+            self.identifier,
+            words.join(" "),
+            self.log.display()
+        )
+    }
+}
+
+/// One row.
+pub(super) fn parse(line: &str) -> anyhow::Result<Value> {
+    serde_json::from_str(line).with_context(|| format!("no JSON row: {line}"))
+}
+
+/// A text field of a row; empty when it is not there.
+pub(super) fn text<'a>(row: &'a Value, name: &str) -> &'a str {
+    row.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A row's person field's identifier.
+pub(super) fn identifier<'a>(row: &'a Value, name: &str) -> &'a str {
+    row.get(name)
+        .map(|person| text(person, "identifier"))
+        .unwrap_or_default()
+}

@@ -1,0 +1,121 @@
+//! A program that runs: its rows as they come, its end, its death.
+
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+/// No row and no end takes this long, however busy the machine is.
+pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A running program; killed when dropped.
+pub(super) struct Process {
+    shown: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    lines: Receiver<String>,
+}
+
+/// What a program left behind.
+pub(super) struct Ended {
+    /// Exit code; none when a signal ended it.
+    pub(super) code: Option<i32>,
+    /// The lines that nobody took before.
+    pub(super) lines: Vec<String>,
+}
+
+impl Process {
+    /// Starts `command`; what it says on standard error goes to the end of `log`.
+    pub(super) fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
+        let log = OpenOptions::new().create(true).append(true).open(log)?;
+        let words: Vec<_> = command
+            .get_args()
+            .map(|word| word.to_string_lossy())
+            .collect();
+        let shown = words.join(" ");
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("`{shown}` did not start"))?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let (sender, lines) = mpsc::channel();
+        thread::spawn(move || {
+            // Ends with the program: a killed one may leave half a line, which is no line.
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self {
+            shown,
+            stdin: child.stdin.take(),
+            child,
+            lines,
+        })
+    }
+
+    /// Writes a line to the program; `false` when it does not read any more.
+    pub(super) fn write(&mut self, line: &str) -> bool {
+        let written = self.stdin.as_mut().map(|stdin| writeln!(stdin, "{line}"));
+        matches!(written, Some(Ok(())))
+    }
+
+    /// The next line, or none when the program has ended.
+    pub(super) fn next_line(&mut self) -> anyhow::Result<Option<String>> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Ok(Some(line)),
+            Err(RecvTimeoutError::Disconnected) => Ok(None),
+            Err(RecvTimeoutError::Timeout) => {
+                bail!("`{}` said nothing for {} s", self.shown, PATIENCE.as_secs())
+            }
+        }
+    }
+
+    /// Closes its input and waits for its end.
+    pub(super) fn finish(mut self) -> anyhow::Result<Ended> {
+        self.stdin = None;
+        let mut lines = Vec::new();
+        while let Some(line) = self.next_line()? {
+            lines.push(line);
+        }
+        let code = self.child.wait()?.code();
+        Ok(Ended { code, lines })
+    }
+
+    /// Kills it with SIGKILL after `wait`; whether it still ran then, and what it had said.
+    pub(super) fn kill(mut self, wait: Duration) -> anyhow::Result<(bool, Ended)> {
+        pause(wait);
+        let was_alive = self.child.try_wait()?.is_none();
+        self.child.kill()?;
+        Ok((was_alive, self.finish()?))
+    }
+
+    /// Its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Lets `wait` pass.
+pub(super) fn pause(wait: Duration) {
+    let end = Instant::now() + wait;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        thread::park_timeout(left);
+    }
+}
