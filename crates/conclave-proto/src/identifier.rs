@@ -49,7 +49,8 @@ impl Identifier {
 
     /// Parses and normalises an e-mail address (C-012).
     pub fn email(text: &str) -> Result<Self, IdentifierError> {
-        let text = text.trim();
+        // C-012: what is checked is what is kept, since lower case may be longer and other letters
+        let text = text.trim().to_lowercase();
         if text.len() > IDENTIFIER_BYTES_MAX {
             return Err(IdentifierError::TooLong);
         }
@@ -67,7 +68,7 @@ impl Identifier {
         if !(good_local && good_domain) {
             return Err(IdentifierError::Email);
         }
-        Ok(Self::Email(text.to_lowercase()))
+        Ok(Self::Email(text))
     }
 
     /// The normalised text.
@@ -141,6 +142,21 @@ mod tests {
         );
         assert!(Identifier::parse_normalised("Anna@example.org").is_err());
         assert!(Identifier::parse_normalised("+49 1511 2345678").is_err());
+    }
+
+    /// Lower case can be longer and bring other letters: what comes out is checked, and is its own normal form.
+    #[test]
+    fn c012_normal_form_is_stable() {
+        for text in ["a@İ.example", "İ@x.example", "ẞ@ẞ.example", "ΑΣ@x.example"] {
+            if let Ok(identifier) = Identifier::email(text) {
+                let again = Identifier::parse_normalised(identifier.as_str());
+                assert_eq!(again, Ok(identifier), "{text}");
+            }
+        }
+        assert!(Identifier::email("a@İ.example").is_err());
+        let grows = format!("a@{}.x", "Ⱥ".repeat(125));
+        assert_eq!(grows.len(), 254);
+        assert_eq!(Identifier::email(&grows), Err(IdentifierError::TooLong));
     }
 
     /// Numbers that a metadata table would call invalid are still numbers: test ranges, small countries.
