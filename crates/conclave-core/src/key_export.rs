@@ -102,6 +102,21 @@ pub fn import_pem(pem: &str, passphrase: &str) -> Result<IdentitySecret, ImportE
     ))
 }
 
+/// How many PBKDF2 rounds importing `pem` takes, the dearer block counts: known before any work is done.
+pub fn rounds(pem: &str) -> Result<u32, ImportError> {
+    if pem.len() > PEM_BYTES_MAX {
+        return Err(ImportError::Malformed);
+    }
+    let mut most = 0;
+    for block in split(pem) {
+        let (_, document) = SecretDocument::from_pem(&block).map_err(|_| ImportError::Malformed)?;
+        let encrypted = EncryptedPrivateKeyInfo::from_der(document.as_bytes())
+            .map_err(|_| ImportError::Malformed)?;
+        most = most.max(check_cost(&encrypted.encryption_algorithm)?);
+    }
+    Ok(most)
+}
+
 fn block(
     half: Half,
     seed: &[u8; 32],
@@ -158,8 +173,8 @@ fn open(half: Half, pem: &str, passphrase: &str) -> Result<Secret<32>, ImportErr
         .ok_or(ImportError::Malformed)
 }
 
-/// Only what we write ourselves is accepted, with a bound on the work.
-fn check_cost(scheme: &EncryptionScheme<'_>) -> Result<(), ImportError> {
+/// Only what we write ourselves is accepted, with a bound on the work: the rounds asked for.
+fn check_cost(scheme: &EncryptionScheme<'_>) -> Result<u32, ImportError> {
     let EncryptionScheme::Pbes2(params) = scheme else {
         return Err(ImportError::Malformed);
     };
@@ -171,7 +186,7 @@ fn check_cost(scheme: &EncryptionScheme<'_>) -> Result<(), ImportError> {
             if kdf.iteration_count > ROUNDS_MAX {
                 return Err(ImportError::TooCostly);
             }
-            Ok(())
+            Ok(kdf.iteration_count)
         }
         _ => Err(ImportError::Malformed),
     }

@@ -109,6 +109,11 @@ impl MemoryRows {
         self.table.borrow_mut().clone_from(&snapshot.0);
     }
 
+    /// Whether the rows are exactly those of `snapshot`: nothing was written since, or all of it undone.
+    pub fn is_at(&self, snapshot: &MemorySnapshot) -> bool {
+        *self.table.borrow() == snapshot.0
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.table.borrow().values().map(Vec::len).sum()
