@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::log::CommitSpacing;
 
-pub use load::{ConfigError, ENV_PREFIX, Loaded, Origin, Setting, load};
+pub use load::{ConfigError, ENV_PREFIX, Loaded, Origin, Setting, load, parse};
 
 /// All settings of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -117,10 +117,7 @@ pub fn load(
     vars: impl Iterator<Item = (String, String)>,
     flags: &[(&str, String)],
 ) -> Result<Loaded, ConfigError> {
-    let mut layers = Layers {
-        config: Config::default(),
-        origins: BTreeMap::new(),
-    };
+    let mut layers = Layers::default();
     if let Some(path) = file {
         layers.file(path)?;
     }
@@ -133,23 +130,39 @@ pub fn load(
     for (key, value) in flags {
         layers.text((*key).to_owned(), value, Origin::Flag)?;
     }
-    Ok(Loaded {
-        config: layers.config,
-        origins: layers.origins,
-    })
+    Ok(layers.loaded())
 }
 
+/// The settings that the text of a config file alone gives.
+pub fn parse(text: &str) -> Result<Loaded, ConfigError> {
+    let mut layers = Layers::default();
+    layers.toml(text, Path::new("config.toml"))?;
+    Ok(layers.loaded())
+}
+
+#[derive(Default)]
 struct Layers {
     config: Config,
     origins: BTreeMap<String, Origin>,
 }
 
 impl Layers {
+    fn loaded(self) -> Loaded {
+        Loaded {
+            config: self.config,
+            origins: self.origins,
+        }
+    }
+
     fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
             path: path.to_path_buf(),
             source,
         })?;
+        self.toml(&text, path)
+    }
+
+    fn toml(&mut self, text: &str, path: &Path) -> Result<(), ConfigError> {
         let table: Table = text
             .parse()
             .map_err(|e: toml::de::Error| ConfigError::Toml {
