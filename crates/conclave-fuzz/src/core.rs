@@ -1,0 +1,194 @@
+//! What `conclave-core` reads: credentials, contents, introductions, sealed items, files with keys.
+
+use conclave_core::content::{Content, padded_len};
+use conclave_core::credential::{Credential, LeafClaim, check_leaf};
+use conclave_core::hpke;
+use conclave_core::inbox_item::{self, InboxItem, WelcomePointer};
+use conclave_core::intro::Intro;
+use conclave_core::pin::{self, Pin, Verdict};
+use conclave_core::sealed_blob::{self, BlobPointer};
+use conclave_core::{at_rest, key_export};
+use conclave_hostile::people::{Book, NOW_MS, SERVER};
+use conclave_proto::account::{AccountState, verify_chain};
+use conclave_proto::id::{Day, LogId};
+use conclave_proto::label;
+use conclave_proto::limits::INBOX_ITEM_BYTES;
+
+use crate::people;
+use crate::proto::{strict, text};
+
+/// The log that seeds of introductions are about.
+pub const LOG: LogId = LogId::new([0x10; 32]);
+/// The passphrase of seeds.
+pub const PASSPHRASE: &str = "pass phrase";
+/// Dearest key derivation that a target waits for.
+const COST_MAX: u32 = 64;
+const DAY_MS: u64 = 86_400_000;
+
+/// The day of [`NOW_MS`].
+pub fn today() -> Day {
+    Day(u32::try_from(NOW_MS / DAY_MS).unwrap_or(u32::MAX))
+}
+
+/// A credential with a key: nobody but the certified device passes the check of a leaf (C-017).
+pub fn credential(bytes: &[u8]) {
+    let (identity, key) = bytes.split_at(bytes.len().min(73));
+    if let Ok(credential) = Credential::parse(identity) {
+        assert_eq!(credential.to_bytes(), identity, "a second spelling");
+    }
+    let Ok(claim) = LeafClaim::parse(identity, key) else {
+        return;
+    };
+    let ana = people::ana();
+    let book = Book::of(&[ana]);
+    for previous in [None, Some(ana.claim())] {
+        if check_leaf(&claim, &book, previous.as_ref()).is_ok() {
+            assert_eq!(claim, ana.claim(), "a forged leaf");
+        }
+    }
+}
+
+/// Content after decryption, padding included; then the same bytes as the inner message.
+pub fn content(bytes: &[u8]) {
+    readable_again(bytes);
+    let padded = u32::try_from(bytes.len()).ok().and_then(|length| {
+        let mut padded = [&length.to_be_bytes(), bytes].concat();
+        padded.resize(padded_len(bytes.len())?, 0);
+        Some(padded)
+    });
+    if let Some(padded) = padded {
+        readable_again(&padded);
+    }
+}
+
+/// What is accepted is written and read again as the same content.
+pub(crate) fn readable_again(padded: &[u8]) {
+    let Ok(content) = Content::decode_padded(padded) else {
+        return;
+    };
+    // what was decoded may have been spread thinner than we write, never thicker
+    let again = content
+        .encode_padded()
+        .expect("what was read can be written");
+    assert_eq!(Content::decode_padded(&again), Ok(content));
+}
+
+/// An introduction: read strictly, and refused unless it is the one that was signed (C-039).
+pub fn intro(bytes: &[u8]) {
+    let Some(intro) = strict::<Intro>(bytes) else {
+        return;
+    };
+    let ben = people::ben();
+    if let Ok(introduced) = intro.verify(&ben.own, LOG, today()) {
+        assert_eq!(introduced.device_id, people::ana().own.device_id);
+    }
+}
+
+/// A pointer as it lies in an inbox item, after opening.
+pub fn welcome_pointer(bytes: &[u8]) {
+    let _ = strict::<WelcomePointer>(bytes);
+}
+
+/// Any plaintext that a stranger seals to a device's inbox; and any bytes of the one size (C-038).
+pub fn inbox_item(bytes: &[u8]) {
+    let ben = people::ben();
+    let plain_bytes = INBOX_ITEM_BYTES - hpke::KEM_OUTPUT_BYTES - hpke::TAG_BYTES;
+    let mut plain = bytes.to_vec();
+    plain.resize(plain_bytes, 0);
+    let content = &ben.cert.content;
+    let sealed = hpke::seal(
+        content.inbox_key.as_slice(),
+        label::INBOX_ITEM.as_bytes(),
+        content.device_id.as_bytes(),
+        &plain,
+    )
+    .expect("a certified key can be sealed to");
+    let item = [sealed.kem_output.as_slice(), sealed.ciphertext.as_slice()].concat();
+    assert_eq!(item.len(), INBOX_ITEM_BYTES);
+    if let Ok(InboxItem::Welcome(pointer)) = inbox_item::open(&item, &ben.own) {
+        let _ = pointer.intro.verify(&ben.own, pointer.log_id, today());
+    }
+    // the same plaintext unsealed, filled up to the one size
+    plain.resize(INBOX_ITEM_BYTES, 0);
+    assert!(
+        inbox_item::open(&plain, &ben.own).is_err(),
+        "opened unsealed"
+    );
+}
+
+/// A sealed blob under the key that the input names.
+pub fn sealed_blob(bytes: &[u8]) {
+    let Some((pointer, sealed)) = bytes.split_at_checked(64) else {
+        return;
+    };
+    let pointer = strict::<BlobPointer>(pointer).expect("any 64 bytes are a pointer");
+    let _ = sealed_blob::open(&pointer, sealed);
+}
+
+/// States in order, each behind its length (u16): judged against nothing, and against a pin (C-015, C-016).
+pub fn state_chain(bytes: &[u8]) {
+    let states: Option<Vec<AccountState>> = parts(bytes)
+        .into_iter()
+        .map(|part| AccountState::parse(part).ok())
+        .collect();
+    let Some(states) = states else { return };
+    let ana = people::ana();
+    let holds = verify_chain(SERVER, &states).is_ok();
+    let pin = Pin::of(&ana.state);
+    for pinned in [None, Some(&pin)] {
+        let accepted = !matches!(
+            pin::judge(pinned, SERVER, &states),
+            Verdict::Invalid(_) | Verdict::Changed { .. }
+        );
+        assert!(!accepted || holds, "a broken chain was accepted");
+    }
+}
+
+/// `length u16 ‖ bytes` again and again; the last part may be shorter.
+fn parts(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut parts = Vec::new();
+    while let Some((length, rest)) = bytes.split_first_chunk::<2>() {
+        let length = usize::from(u16::from_be_bytes(*length)).min(rest.len());
+        let (part, after) = rest.split_at(length);
+        parts.push(part);
+        bytes = after;
+    }
+    parts
+}
+
+/// A wrapped store key that asks for little work.
+pub fn at_rest(bytes: &[u8]) {
+    let number = |place: usize| {
+        let four = bytes.get(place..place + 4)?.try_into().ok()?;
+        Some(u32::from_be_bytes(four))
+    };
+    let (memory_kib, passes) = (number(1), number(5));
+    let dear = memory_kib.is_some_and(|kib| kib > COST_MAX) || passes.is_some_and(|n| n > 2);
+    let refused_anyway = memory_kib.is_some_and(|kib| kib > 1024 * 1024);
+    if dear && !refused_anyway {
+        return;
+    }
+    let _ = at_rest::unwrap(bytes, PASSPHRASE);
+}
+
+/// An exported identity key that asks for few rounds.
+pub fn key_export(bytes: &[u8]) {
+    let Some(pem) = text(bytes) else { return };
+    match key_export::rounds(pem) {
+        Ok(rounds) if rounds > COST_MAX => {}
+        Ok(_) => {
+            let _ = key_export::import_pem(pem, PASSPHRASE);
+        }
+        Err(_) => assert!(key_export::import_pem(pem, PASSPHRASE).is_err()),
+    }
+}
+
+/// A safety number as somebody typed it: only the same sixty digits are this number.
+pub fn safety_number(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let number = people::safety_number();
+    if number.compare(text) == Ok(true) {
+        let digits: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+        assert_eq!(digits, number.digits());
+    }
+}

@@ -1,0 +1,594 @@
+//! Where a search begins: real objects, and inputs that reach far.
+
+use conclave_core::at_rest::{self, Cost};
+use conclave_core::capability::Capability;
+use conclave_core::content::{Content, Kind, Mark, Receipt, StateHead};
+use conclave_core::credential::Credential;
+use conclave_core::inbox_item::{InboxItem, WelcomePointer};
+use conclave_core::intro::{FirstText, Greeting, Intro, IntroFor};
+use conclave_core::sealed_blob;
+use conclave_core::secret::Secret;
+use conclave_hostile::people::{FixedEnv, NOW_MS};
+use conclave_proto::account::{AccountStates, HybridSignature, Lookup, PutState, Register};
+use conclave_proto::address::ServerAddress;
+use conclave_proto::blob::{FetchBlob, NewBlob};
+use conclave_proto::codec;
+use conclave_proto::frame::{Done, Ping, Reply, Request, reply, request};
+use conclave_proto::hello::{ClientHello, Role, ServerHello};
+use conclave_proto::id::{
+    AccountId, BlobId, ChatId, DeviceId, Epoch, Hash32, Incarnation, LogId, MessageId, Seq,
+    ServerId,
+};
+use conclave_proto::identifier::Identifier;
+use conclave_proto::inbox::{InboxPage, PostItem};
+use conclave_proto::log::{
+    AppendEntry, CreateLog, Entry, EntryKind, Head, LogPage, OpenLogs, OpenOne, PutBundle, WireHead,
+};
+use conclave_proto::{ErrorCode, PROTOCOL_VERSION, Refusal};
+use prost::Message as _;
+
+use crate::chat;
+use crate::core::{LOG, PASSPHRASE, today};
+use crate::people;
+
+type Seeds = Vec<Vec<u8>>;
+
+fn texts(texts: &[&str]) -> Seeds {
+    texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+}
+
+/// Server addresses, good and nearly good.
+pub fn addresses() -> Seeds {
+    let address = |host: &str, port| ServerAddress {
+        server_id: ServerId::new([7; 32]),
+        host: host.to_owned(),
+        port,
+    };
+    let mut seeds = texts(&[
+        "conclave://chat.example.org",
+        "conclave://@host:5000",
+        "conclave://BwcH@h:1/",
+        "https://x",
+    ]);
+    for (host, port) in [("chat.example.org", 5000), ("::1", 443), ("127.0.0.1", 1)] {
+        seeds.push(address(host, port).to_string().into_bytes());
+    }
+    seeds.push(format!("  {}/ ", address("fe80::1%eth0", 65_535)).into_bytes());
+    seeds
+}
+
+/// Phone numbers and e-mail addresses in many spellings.
+pub fn identifiers() -> Seeds {
+    texts(&[
+        "+4915112345678",
+        "+49 (0)151 1234-5678",
+        "+1-202-555-0123;ext=4",
+        "+٤٩١٥١١٢٣٤٥٦٧٨",
+        "tel:+44 20 7946 0018",
+        "+8613800138000",
+        "anna@example.org",
+        "Anna.B+x@Example.ORG",
+        "grüße@müller.example",
+        "İstanbul@İ.example",
+        "ẞ@ẞ.example",
+        "a@b@c.de",
+        "@x",
+    ])
+}
+
+/// Ids in text, one of each kind.
+pub fn ids() -> Seeds {
+    vec![
+        LogId::new([1; 32]).to_string().into_bytes(),
+        AccountId::new([0xab; 16]).to_string().into_bytes(),
+        DeviceId::new([2; 16]).to_string().into_bytes(),
+        ChatId::new([3; 16]).to_string().into_bytes(),
+        MessageId::new([4; 16]).to_string().into_bytes(),
+        BlobId::new([5; 32]).to_string().into_bytes(),
+        Hash32::new([6; 32]).to_string().into_bytes(),
+        b"a_ABCDEF".to_vec(),
+    ]
+}
+
+/// Hellos of both sides.
+pub fn hellos() -> Seeds {
+    let client = ClientHello {
+        version: PROTOCOL_VERSION,
+        role: Role::Logs.into(),
+        nonce: vec![1; 32],
+    };
+    let server = ServerHello {
+        version: PROTOCOL_VERSION,
+        nonce: vec![2; 32],
+        time_ms: NOW_MS,
+        pass_hash: vec![3; 32],
+        incarnation: 1,
+        refusal: None,
+    };
+    let refused = ServerHello {
+        refusal: Some(Refusal::new(ErrorCode::UnsupportedVersion, "update")),
+        ..ServerHello::default()
+    };
+    vec![
+        client.encode_to_vec(),
+        server.encode_to_vec(),
+        refused.encode_to_vec(),
+    ]
+}
+
+fn request_bodies() -> Vec<request::Body> {
+    let ana = people::ana();
+    let blob = NewBlob {
+        blob_id: vec![1; 32],
+        bytes: vec![2; 40],
+    };
+    vec![
+        request::Body::Ping(Ping {}),
+        request::Body::Register(Register {
+            challenge_id: vec![1; 16],
+            code: "123456".to_owned(),
+            state: ana.state.to_bytes(),
+            certs: vec![ana.cert.to_bytes()],
+            proof: vec![0; 64],
+            capability_hash: vec![2; 32],
+        }),
+        request::Body::PutState(PutState {
+            state: ana.state.to_bytes(),
+            certs: vec![ana.cert.to_bytes()],
+        }),
+        request::Body::Lookup(Lookup {
+            pass: vec![1; 32],
+            identifier: "ana@example.org".to_owned(),
+        }),
+        request::Body::PostItem(PostItem {
+            pass: vec![1; 32],
+            device_id: vec![2; 16],
+            capability: vec![],
+            item: vec![3; 100],
+        }),
+        request::Body::CreateLog(CreateLog {
+            pass: vec![1; 32],
+            log_id: vec![2; 32],
+            access_key: vec![3; 32],
+            proof: vec![4; 64],
+            blobs: vec![blob.clone()],
+            retention_days: 30,
+        }),
+        request::Body::OpenLogs(OpenLogs {
+            logs: vec![OpenOne {
+                log_id: vec![2; 32],
+                epoch: 1,
+                proof: vec![4; 64],
+            }],
+        }),
+        request::Body::AppendEntry(AppendEntry {
+            handle: 1,
+            payload: vec![5; 300],
+        }),
+        request::Body::PutBundle(PutBundle {
+            handle: 1,
+            commit_entry: chat::genuine()[1].clone(),
+            blobs: vec![blob],
+        }),
+        request::Body::FetchBlob(FetchBlob {
+            pass: vec![1; 32],
+            blob_id: vec![2; 32],
+        }),
+    ]
+}
+
+/// Requests of every role.
+pub fn requests() -> Seeds {
+    let number = |body| Request {
+        id: 7,
+        body: Some(body),
+    };
+    request_bodies()
+        .into_iter()
+        .map(|body| number(body).encode_to_vec())
+        .collect()
+}
+
+/// Requests as frames, alone, together, cut and too long.
+pub fn frames() -> Seeds {
+    let mut seeds: Seeds = requests()
+        .into_iter()
+        .filter(|bytes| bytes.len() < 1024)
+        .map(|bytes| {
+            let length = u32::try_from(bytes.len()).unwrap();
+            [&length.to_be_bytes(), bytes.as_slice()].concat()
+        })
+        .collect();
+    let all = seeds.concat();
+    seeds.push(all[..all.len() - 3].to_vec());
+    seeds.push(all);
+    seeds.push(vec![0xff; 8]);
+    seeds
+}
+
+fn wire_head() -> WireHead {
+    WireHead {
+        epoch: 1,
+        seq: 2,
+        hash: vec![3; 32],
+        incarnation: 4,
+    }
+}
+
+fn log_entries() -> Vec<Entry> {
+    let message = Entry {
+        seq: 1,
+        epoch: 1,
+        kind: EntryKind::Message.into(),
+        payload: vec![9; 60],
+        day: 20_779,
+        expired_hash: vec![],
+    };
+    let expired = Entry {
+        payload: vec![],
+        expired_hash: vec![8; 32],
+        ..message.clone()
+    };
+    let both = Entry {
+        expired_hash: vec![8; 32],
+        ..message.clone()
+    };
+    vec![message, expired, both]
+}
+
+/// Replies and pushes.
+pub fn replies() -> Seeds {
+    let ana = people::ana();
+    let bodies = [
+        reply::Body::Done(Done {}),
+        reply::Body::Refused(Refusal {
+            winner: log_entries().pop(),
+            ..Refusal::new(ErrorCode::StaleEpoch, "the epoch is over").retry_after_ms(5)
+        }),
+        reply::Body::AccountStates(AccountStates {
+            states: vec![ana.state.to_bytes()],
+            certs: vec![ana.cert.to_bytes()],
+        }),
+        reply::Body::LogPage(LogPage {
+            entries: log_entries(),
+            head: Some(wire_head()),
+            head_signature: vec![7; 64],
+        }),
+        reply::Body::InboxPage(InboxPage {
+            items: vec![],
+            more: true,
+        }),
+    ];
+    let number = |body| Reply {
+        id: 7,
+        body: Some(body),
+    };
+    bodies
+        .into_iter()
+        .map(|body| number(body).encode_to_vec())
+        .collect()
+}
+
+/// Entries, and a head as it travels.
+pub fn entries() -> Seeds {
+    let mut seeds: Seeds = log_entries().iter().map(Entry::encode_to_vec).collect();
+    seeds.push(wire_head().encode_to_vec());
+    seeds
+}
+
+/// Heads as they are signed.
+pub fn heads() -> Seeds {
+    let head = Head {
+        epoch: Epoch(1),
+        seq: Seq(2),
+        hash: Hash32::new([3; 32]),
+        incarnation: Incarnation(4),
+    };
+    vec![codec::encode(&head), vec![0; 56], vec![0xff; 56]]
+}
+
+/// The genuine commit entry, whole and cut.
+pub fn commit_entries() -> Seeds {
+    let [_, commit, ..] = chat::genuine();
+    vec![commit[..300].to_vec(), commit]
+}
+
+/// An identity key, and a signature by it.
+pub fn identity_keys() -> Seeds {
+    let ana = people::ana();
+    let signature: HybridSignature = ana.identity.sign("label", b"content");
+    vec![
+        codec::encode(&ana.identity.public()),
+        codec::encode(&signature),
+    ]
+}
+
+/// Ana's and Ben's certificates.
+pub fn device_certs() -> Seeds {
+    vec![people::ana().cert.to_bytes(), people::ben().cert.to_bytes()]
+}
+
+/// A first state, the one after it, and one without devices.
+pub fn account_states() -> Seeds {
+    let ana = people::ana();
+    let none = ana.identity.next_state(&ana.state, &[], NOW_MS);
+    let chain = ana.chain(1);
+    let mut seeds: Seeds = chain.iter().map(|state| state.to_bytes()).collect();
+    seeds.push(none.to_bytes());
+    seeds
+}
+
+/// Chains of one to three states, in order and not.
+pub fn state_chains() -> Seeds {
+    let states = people::ana().chain(2);
+    let part = |place: usize| {
+        let bytes = states[place].to_bytes();
+        let length = u16::try_from(bytes.len()).unwrap();
+        [&length.to_be_bytes(), bytes.as_slice()].concat()
+    };
+    [
+        vec![0],
+        vec![0, 1],
+        vec![0, 1, 2],
+        vec![1, 0],
+        vec![0, 2],
+        vec![0, 0],
+    ]
+    .into_iter()
+    .map(|order| order.into_iter().map(part).collect::<Vec<_>>().concat())
+    .collect()
+}
+
+/// Ana's credential with her leaf key, with another key, and Ben's name on hers.
+pub fn credentials() -> Seeds {
+    let (ana, ben) = (people::ana(), people::ben());
+    let identity = ana.own.credential().to_bytes();
+    let key = ana.own.secret.leaf_key().to_vec();
+    let stolen = Credential {
+        device_id: ben.own.device_id,
+        ..ana.own.credential()
+    };
+    vec![
+        [identity.clone(), key.clone()].concat(),
+        [identity, ben.own.secret.leaf_key().to_vec()].concat(),
+        [stolen.to_bytes(), key].concat(),
+    ]
+}
+
+fn content(kind: Kind) -> Content {
+    Content {
+        message_id: MessageId::new([5; 16]),
+        sent_ms: NOW_MS,
+        seen: Mark {
+            seq: Seq(3),
+            hash: Hash32::new([6; 32]),
+        },
+        state_head: Some(StateHead {
+            seq: 1,
+            hash: Hash32::new([7; 32]),
+        }),
+        kind,
+    }
+}
+
+/// One content of each kind: bare protobuf, and padded.
+pub fn contents() -> Seeds {
+    let ana = people::ana();
+    let kinds = [
+        Kind::Text {
+            body: "Grüße".to_owned(),
+        },
+        Kind::Receipt(Receipt {
+            delivered: Mark {
+                seq: Seq(3),
+                hash: Hash32::new([6; 32]),
+            },
+            read_up_to: Seq(2),
+        }),
+        Kind::Profile {
+            name: "Ana".to_owned(),
+            capability: Capability::parse(&[8; 32]),
+        },
+        Kind::AccountUpdate {
+            states: vec![ana.state.clone()],
+            certs: vec![ana.cert.clone()],
+        },
+        Kind::Leave,
+    ];
+    let mut seeds = Vec::new();
+    for kind in kinds {
+        let padded = content(kind).encode_padded().unwrap();
+        let length = u32::from_be_bytes(padded[..4].try_into().unwrap());
+        let end = 4 + usize::try_from(length).unwrap();
+        seeds.push(padded[4..end].to_vec());
+        seeds.push(padded[..end].to_vec());
+    }
+    // a version to come
+    seeds.push([vec![8, 2, 18, 16], vec![5; 16], vec![42, 32], vec![6; 32]].concat());
+    seeds
+}
+
+fn greeting(first: Option<&str>) -> Greeting {
+    Greeting {
+        name: "Ana".to_owned(),
+        identifier: Identifier::email("ana@example.org").unwrap(),
+        capability: Capability::parse(&[8; 32]).unwrap(),
+        first: first.map(|body| FirstText {
+            message_id: MessageId::new([5; 16]),
+            sent_ms: NOW_MS,
+            body: body.to_owned(),
+        }),
+    }
+}
+
+fn introduction(first: Option<&str>) -> Intro {
+    let (ana, ben) = (people::ana(), people::ben());
+    let recipient = IntroFor {
+        account_id: ben.own.account_id,
+        device_id: ben.own.device_id,
+        log_id: LOG,
+        day: today(),
+    };
+    let greeting = greeting(first);
+    Intro::sign(&ana.own, &ana.state, &ana.cert, &recipient, &greeting).unwrap()
+}
+
+/// Introductions with and without first words.
+pub fn intros() -> Seeds {
+    vec![
+        codec::encode(&introduction(None)),
+        codec::encode(&introduction(Some("Hello"))),
+    ]
+}
+
+fn pointer() -> WelcomePointer {
+    let env = FixedEnv::new(8);
+    let sealed = |plain: &[u8]| sealed_blob::seal(plain, &env).unwrap().0;
+    WelcomePointer {
+        log_id: LOG,
+        welcome: sealed(b"welcome"),
+        tree: sealed(b"tree"),
+        epoch: Epoch(1),
+        start_seq: Seq(0),
+        start_hash: Hash32::new([4; 32]),
+        intro: introduction(Some("Hello")),
+    }
+}
+
+/// A pointer as it lies in an item.
+pub fn welcome_pointers() -> Seeds {
+    vec![codec::encode(&pointer())]
+}
+
+/// Plaintexts of items: a pointer, a kind to come, lengths that lie.
+pub fn inbox_items() -> Seeds {
+    let item = codec::encode(&InboxItem::Welcome(pointer()));
+    let behind = |length: usize, bytes: &[u8]| {
+        let length = u32::try_from(length).unwrap();
+        [&length.to_be_bytes(), bytes].concat()
+    };
+    vec![
+        behind(item.len(), &item),
+        behind(item.len() - 1, &item),
+        behind(3, &[2, 1, 1]),
+        behind(usize::from(u16::MAX), b"x"),
+        vec![],
+    ]
+}
+
+/// A blob behind its pointer, whole and changed.
+pub fn sealed_blobs() -> Seeds {
+    let (pointer, sealed) = sealed_blob::seal(b"a welcome", &FixedEnv::new(8)).unwrap();
+    let whole = [codec::encode(&pointer), sealed].concat();
+    let mut changed = whole.clone();
+    changed[70] ^= 1;
+    vec![whole, changed, vec![0; 64]]
+}
+
+/// Wrapped store keys: cheap, dear, and too dear.
+pub fn wrapped_keys() -> Seeds {
+    let key = Secret::parse(&[7; 32]).unwrap();
+    let cost = Cost::new(8, 1).unwrap();
+    let cheap = at_rest::wrap(&key, PASSPHRASE, cost, &FixedEnv::new(9)).unwrap();
+    let mut dear = cheap.clone();
+    dear[1..5].copy_from_slice(&u32::MAX.to_be_bytes());
+    let mut newer = cheap.clone();
+    newer[0] = 2;
+    vec![cheap, dear, newer]
+}
+
+/// Exported keys: two blocks of one round each, one alone, and the text around them.
+pub fn key_exports() -> Seeds {
+    let pem = include_str!("key_export.pem");
+    let (first, _) = pem.split_at(pem.len() / 2);
+    vec![
+        pem.as_bytes().to_vec(),
+        first.as_bytes().to_vec(),
+        format!("Bag attributes\n{pem}").into_bytes(),
+    ]
+}
+
+/// A safety number as shown, as typed, and another one.
+pub fn safety_numbers() -> Seeds {
+    let number = people::safety_number();
+    vec![
+        number.to_string().into_bytes(),
+        number.digits().as_bytes().to_vec(),
+        vec![b'0'; 60],
+    ]
+}
+
+/// Config files: empty, every default, and wrong ones.
+pub fn server_configs() -> Seeds {
+    let loaded = conclave_server::config::parse("").unwrap();
+    let mut seeds = texts(&[
+        "",
+        "[server]\nlisten = \"127.0.0.1:5000\"\n",
+        "[registration]\nmode = \"invite\"\nmax_accounts = 3\n",
+        "[limits]\nper_network_posts = -1\n",
+        "server = 1\n",
+        "[no]\nsuch = true\n",
+    ]);
+    for setting in loaded.settings() {
+        if let Some((section, key)) = setting.key.split_once('.') {
+            seeds.push(format!("[{section}]\n{key} = {}\n", setting.value).into_bytes());
+        }
+    }
+    seeds
+}
+
+/// What to do with a genuine object: nothing, and one edit at places from its beginning to its end.
+fn edits(modes: &[u8]) -> Seeds {
+    let mut seeds = Vec::new();
+    for &mode in modes {
+        seeds.push(vec![mode]);
+        for (kind, value, place) in [
+            (3, 1, 0_u16),
+            (3, 0x80, 5),
+            (3, 1, 40),
+            (3, 1, 60),
+            (3, 1, 100),
+            (3, 1, 300),
+            (0, 0, 50),
+            (1, 0, 20),
+        ] {
+            let [high, low] = place.to_be_bytes();
+            seeds.push(vec![mode, kind, value, high, low]);
+        }
+    }
+    seeds
+}
+
+/// Edits of Ana's message, Ben's own and a commit; and one invented message.
+pub fn messages() -> Seeds {
+    let [message, ..] = chat::genuine();
+    let mut seeds = edits(&[1, 2, 3]);
+    seeds.push([vec![0], message].concat());
+    seeds
+}
+
+/// Edits of a commit entry, of its commit and its binding; and one invented.
+pub fn commits() -> Seeds {
+    let [message, commit, ..] = chat::genuine();
+    let mut seeds = edits(&[1, 3, 4]);
+    seeds.push([vec![0], commit].concat());
+    seeds.push([vec![2], message].concat());
+    seeds
+}
+
+/// Edits of a key package, and one whole.
+pub fn key_packages() -> Seeds {
+    let [_, _, package, ..] = chat::genuine();
+    let mut seeds = edits(&[1]);
+    seeds.push([vec![0], package].concat());
+    seeds
+}
+
+/// Edits of a welcome and a tree, and each whole.
+pub fn joins() -> Seeds {
+    let [.., welcome, tree] = chat::genuine();
+    let mut seeds = edits(&[1, 3]);
+    seeds.push([vec![0], welcome].concat());
+    seeds.push([vec![2], tree].concat());
+    seeds
+}
