@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | ci | tidy | kill`. Links no Conclave crate.
+//! The project's chores: `cargo xtask demo | test | ci | tidy | fuzz | kill`. Links no Conclave crate.
 #![expect(
     clippy::print_stdout,
     reason = "a chore's output is for the person who runs it"
@@ -6,6 +6,7 @@
 
 mod ci;
 mod demo;
+mod fuzz;
 mod kill;
 mod step;
 mod tidy;
@@ -23,6 +24,9 @@ usage: cargo xtask CHORE
   test           every test of the workspace, documentation examples included
   ci             what must pass before a change lands: format, tidy, lints, docs, tests, demo, kill --short
   tidy           the rules a compiler does not know: edges, files, rule ids, dependencies
+  fuzz [TARGET…] [--runs N] [--keep]
+                 gives every reader of outside bytes N inputs (1,000,000 unless told), one target
+                 after the other (--keep adds what went new ways to fuzz/corpus)
   kill [--short] [--seed N] [--messages N] [--server-kills N] [--client-kills N]
                  four people talk while their programs and the server are killed: nothing may be lost";
 
@@ -45,6 +49,7 @@ fn run() -> anyhow::Result<()> {
         ["demo", "--keep"] => demo::run(&root, true),
         ["test"] => ci::test(&root),
         ["ci"] => ci::run(&root),
+        ["fuzz", words @ ..] => fuzz::run(&root, words),
         ["tidy"] => tidy::run(&root),
         ["kill", flags @ ..] => kill::run(&root, kill::Plan::parse(flags)?),
         ["help" | "--help" | "-h"] => {

@@ -3,8 +3,10 @@
 //! - `dependencies`: crate edges, licences, sources, bans
 //! - `sources`: what a source file may contain, its size, its first line, its tests
 //! - `rules`: every rule id of the protocol has a check and a test
+//! - `corpora`: every fuzz target has a corpus, and every corpus a target
 //! - `documents`: files and links that documents name exist
 
+mod corpora;
 mod dependencies;
 mod documents;
 mod rules;
@@ -44,6 +46,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     }
     let protocol = std::fs::read_to_string(root.join("docs/protocol.md"))?;
     rules::check(&protocol, &files, &mut findings);
+    corpora::check(root, &mut findings)?;
     documents::check(root, &mut findings)?;
     report(&findings, files.len())
 }

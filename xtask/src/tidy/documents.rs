@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::{Findings, tree};
 
 /// Chores that a document may name.
-const CHORES: [&str; 5] = ["demo", "test", "ci", "tidy", "kill"];
+const CHORES: [&str; 6] = ["demo", "test", "ci", "tidy", "fuzz", "kill"];
 
 /// Checks the README, its neighbours and everything in `docs/`.
 pub(crate) fn check(root: &Path, findings: &mut Findings) -> anyhow::Result<()> {
