@@ -16,13 +16,10 @@ use openmls::group::{
     CommitBuilder, GroupContext, GroupId, Initial, MlsGroup, MlsGroupJoinConfig, WireFormatPolicy,
 };
 use openmls::prelude::{CredentialType, ExtensionType, LeafNodeParameters};
-use openmls::schedule::{ExternalPsk, PreSharedKeyId, Psk};
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::signatures::{Signer, SignerError};
 use openmls_traits::types::SignatureScheme;
 use tls_codec::Serialize;
-
-use crate::welcome::SUITE;
 
 /// A commit on its way to be shaped.
 pub type Builder<'a> = CommitBuilder<'a, Initial>;
@@ -74,11 +71,6 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// Takes over a group at hand.
-    pub fn with(outside: Outside<'a>, group: MlsGroup) -> Self {
-        Self { outside, group }
-    }
-
     /// What MLS works with: the device's rows.
     pub fn provider(&self) -> impl OpenMlsProvider + use<'a> {
         provider::unchecked(self.outside.rows, self.outside.env)
@@ -119,7 +111,7 @@ impl<'a> Member<'a> {
     }
 
     fn exporter_context(&self) -> Vec<u8> {
-        let server_id = self.context().server_id;
+        let server_id = self.outside.own.server_id;
         [server_id.as_bytes().as_slice(), self.log_id().as_bytes()].concat()
     }
 
@@ -208,15 +200,6 @@ impl<'a> Member<'a> {
             )
             .unwrap();
         [nonce.to_vec(), sealed].concat()
-    }
-
-    /// Writes an external PSK to the device's rows, for commits to name.
-    pub fn lend_psk(&self, id: &[u8], secret: &[u8]) -> PreSharedKeyId {
-        let provider = self.provider();
-        let psk = Psk::External(ExternalPsk::new(id.to_vec()));
-        let id = PreSharedKeyId::new(SUITE, provider.rand(), psk).unwrap();
-        id.store(&provider, secret).unwrap();
-        id
     }
 
     /// From here on, what is sealed and committed has this wire format and `aad` in clear.

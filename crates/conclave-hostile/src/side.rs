@@ -12,6 +12,7 @@ use conclave_core::sealed_blob;
 use conclave_proto::id::{AccountId, Epoch, Hash32, Incarnation, Seq};
 use conclave_proto::log::Head;
 
+use crate::frame;
 use crate::member::Member;
 use crate::people::{Book, FixedEnv, NOW_MS, Person};
 
@@ -69,6 +70,11 @@ impl Side {
     /// Does something with MLS itself in hand, then loads the conversation again.
     pub fn forge<T>(&mut self, work: impl FnOnce(&mut Member<'_>) -> T) -> T {
         self.with(|chat, outside, _| work(&mut Member::of(outside, chat.log_id())))
+    }
+
+    /// A private message that MLS would not frame.
+    pub fn frame(&mut self, content: &frame::Content) -> Vec<u8> {
+        self.with(|chat, outside, _| frame::private_message(outside, chat.log_id(), content))
     }
 
     /// Seals an honest message.

@@ -1,20 +1,21 @@
 //! A conversation founded with MLS itself: any people, any context, any number of leaves.
 
-use conclave_core::access::AccessKey;
 use conclave_core::conversation::{ConversationContext, Outside};
-use conclave_core::provider;
+use conclave_core::{mls_store, provider};
 use conclave_proto::codec;
 use conclave_proto::id::LogId;
 use openmls::extensions::Extensions;
 use openmls::group::{GroupContext, GroupId, MlsGroup, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY};
 use openmls::key_packages::{KeyPackage, KeyPackageIn, Lifetime};
 use openmls::prelude::{Capabilities, CredentialType, CredentialWithKey, ExtensionType};
+use openmls::schedule::{ExternalPsk, PreSharedKeyId, Psk};
+use openmls::treesync::RatchetTreeIn;
 use openmls::versions::ProtocolVersion;
 use openmls_traits::OpenMlsProvider;
 use openmls_traits::types::Ciphersuite;
 use tls_codec::{Deserialize, Serialize, TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
 
-use crate::member::{Builder, LeafSigner, Member, credential_of, extensions};
+use crate::member::{Builder, LeafSigner, credential_of, extensions};
 
 /// The one suite of Conclave: 0x004E.
 pub const SUITE: Ciphersuite = Ciphersuite::MLS_128_MLKEM768X25519_AES256GCM_SHA384_Ed25519;
@@ -48,7 +49,7 @@ impl Plan {
 }
 
 /// A founded conversation and the way in.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Founded {
     /// The log it says it is of.
     pub log_id: LogId,
@@ -56,8 +57,6 @@ pub struct Founded {
     pub welcome: Vec<u8>,
     /// The tree.
     pub tree: Vec<u8>,
-    /// A_1.
-    pub access: AccessKey,
 }
 
 impl Founded {
@@ -99,6 +98,28 @@ pub struct RawSecrets {
     pub ciphertext: VLBytes,
 }
 
+/// The encoded leaves of a tree.
+pub fn leaves(tree: &[u8]) -> Vec<Vec<u8>> {
+    let tree = RatchetTreeIn::tls_deserialize_exact(tree).unwrap();
+    let leaves = tree.leaves().map(|leaf| leaf.tls_serialize_detached());
+    leaves.map(Result::unwrap).collect()
+}
+
+/// A tree of these nodes, in order of the array (RFC 9420 §7.8): encoded leaves, and blanks.
+pub fn tree(nodes: &[Option<&[u8]>]) -> Vec<u8> {
+    let mut content = Vec::new();
+    for node in nodes {
+        match node {
+            None => content.push(0),
+            Some(leaf) => {
+                content.extend_from_slice(&[1, 1]);
+                content.extend_from_slice(leaf);
+            }
+        }
+    }
+    codec::encode(&VLBytes::from(content))
+}
+
 /// What every honest leaf can do.
 pub fn capabilities() -> Capabilities {
     let types = [
@@ -125,7 +146,17 @@ pub fn key_package(outside: Outside<'_>, bytes: &[u8]) -> KeyPackage {
         .unwrap()
 }
 
+/// Writes an external PSK to a device's rows, for commits to name.
+pub fn lend_psk(outside: Outside<'_>, id: &[u8], secret: &[u8]) -> PreSharedKeyId {
+    let provider = provider::unchecked(outside.rows, outside.env);
+    let psk = Psk::External(ExternalPsk::new(id.to_vec()));
+    let id = PreSharedKeyId::new(SUITE, provider.rand(), psk).unwrap();
+    id.store(&provider, secret).unwrap();
+    id
+}
+
 /// Founds a conversation by `plan` and adds the devices of `packages`, with more in the commit if `change` says so.
+/// The founder keeps nothing of it, and may do it again.
 pub fn found(
     outside: Outside<'_>,
     plan: Plan,
@@ -157,11 +188,11 @@ pub fn found(
     let welcome = bundle.into_welcome().unwrap();
     group.merge_pending_commit(&provider).unwrap();
     let tree = group.export_ratchet_tree().tls_serialize_detached();
-    let log_id = LogId::parse(&plan.group_id).unwrap_or(LogId::new([0; 32]));
+    let log_id = LogId::parse(&plan.group_id).expect("a group id of 32 bytes");
+    mls_store::delete_conversation(outside.rows, log_id).unwrap();
     Founded {
         log_id,
         welcome: welcome.tls_serialize_detached().unwrap(),
         tree: tree.unwrap(),
-        access: Member::with(outside, group).access(),
     }
 }

@@ -8,7 +8,7 @@ use openmls::messages::Welcome;
 use openmls::schedule::errors::PskError;
 use openmls::treesync::RatchetTreeIn;
 use openmls_traits::OpenMlsProvider;
-use tls_codec::Deserialize;
+use tls_codec::{Deserialize, Size};
 
 use super::{
     ContextError, Conversation, ConversationContext, LEAVES_MAX, Member, Outside, PEOPLE,
@@ -19,6 +19,9 @@ use crate::credential::Accounts;
 use crate::leaf::{self, LeafNodeError};
 use crate::mls_store::RowsError;
 use crate::provider::{MlsFailure, Provider, SUITE};
+
+/// Nodes of a full tree over [`LEAVES_MAX`] leaves, and the length in front of them.
+const PLACES_MAX: usize = 2 * LEAVES_MAX.next_power_of_two() + 4;
 
 /// What was joined.
 #[derive(Debug)]
@@ -136,12 +139,20 @@ fn parse(welcome: &[u8], tree: &[u8]) -> Result<(Welcome, RatchetTreeIn), JoinEr
     if welcome.secrets().len() != 1 {
         return Err(JoinError::Malformed("not for one device"));
     }
+    let bytes = tree.len();
     let tree = RatchetTreeIn::tls_deserialize_exact(tree)
         .map_err(|_| JoinError::Malformed("not a tree"))?;
-    if tree.leaves().count() > LEAVES_MAX {
+    // C-079: what two people cannot have is refused before a leaf of it is looked at
+    if tree.leaves().count() > LEAVES_MAX || places(&tree, bytes) > PLACES_MAX {
         return Err(JoinError::TooLarge);
     }
     Ok((welcome, tree))
+}
+
+/// At least as many as the tree's nodes, blank ones included: each costs a byte besides itself.
+fn places(tree: &RatchetTreeIn, bytes: usize) -> usize {
+    let nodes: usize = tree.nodes().map(Size::tls_serialized_len).sum();
+    bytes.saturating_sub(nodes)
 }
 
 fn process(provider: &Provider<'_>, welcome: Welcome) -> Result<ProcessedWelcome, JoinError> {

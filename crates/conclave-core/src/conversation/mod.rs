@@ -18,6 +18,7 @@ use core::fmt;
 
 use conclave_proto::env::Env;
 use conclave_proto::id::{AccountId, DeviceId, Epoch, IdentityFingerprint, LogId};
+use conclave_proto::limits::DEVICES_MAX;
 use openmls::group::{
     GroupId, MlsGroup, MlsGroupJoinConfig, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, WireFormatPolicy,
 };
@@ -56,8 +57,8 @@ pub use successor::{Predecessor, RebootPsk, SuccessorError};
 /// Accounts in a conversation until groups exist.
 pub const PEOPLE: usize = 2;
 
-/// Largest number of leaves in a conversation; checked before any work is done on a tree.
-pub const LEAVES_MAX: usize = 1024;
+/// Largest number of leaves in a conversation; checked before any work is done on a tree (C-079).
+pub const LEAVES_MAX: usize = PEOPLE * DEVICES_MAX;
 
 /// Everything MLS pads to, in bytes; content is padded further, to buckets (C-055).
 const PADDING: usize = 256;

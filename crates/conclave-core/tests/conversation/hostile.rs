@@ -12,7 +12,7 @@ use conclave_core::secret::Secret;
 use conclave_hostile::member::{Builder, extensions, leaf_with};
 use conclave_hostile::people::{NOW_MS, Person, SERVER};
 use conclave_hostile::side::{Side, content, friends, head_at, message_by};
-use conclave_hostile::welcome::key_package;
+use conclave_hostile::welcome::{key_package, lend_psk};
 use conclave_proto::codec;
 use conclave_proto::id::{DeviceId, Epoch, LogId, ServerId};
 use conclave_proto::log::CommitEntry;
@@ -120,9 +120,9 @@ fn c034_a_newer_version_pauses() {
 fn c035_no_psk_after_creation() {
     for ben_has_it in [false, true] {
         let (mut ana, mut ben) = friends();
-        let id = ana.forge(|member| member.lend_psk(b"shared", &[5; 32]));
+        let id = lend_psk(ana.outside(), b"shared", &[5; 32]);
         if ben_has_it {
-            ben.forge(|member| member.lend_psk(b"shared", &[5; 32]));
+            lend_psk(ben.outside(), b"shared", &[5; 32]);
         }
         let result = answer(&mut ana, &mut ben, |builder| {
             builder.add_proposal(Proposal::PreSharedKey(Box::new(PreSharedKeyProposal::new(

@@ -7,8 +7,10 @@
 )]
 
 mod commits;
+mod forged;
 mod hostile;
 mod joining;
+mod strangers;
 mod successors;
 
 use conclave_core::conversation::seal::is_bucket_sized;
