@@ -55,3 +55,9 @@ pub const PROTOCOL_VERSION: u32 = 1;
 
 /// ALPN name of the frame protocol on TLS.
 pub const ALPN: &[u8] = b"conclave/1";
+
+/// ALPN name under which the same port speaks HTTP: health and the WebSocket upgrade.
+pub const ALPN_HTTP: &[u8] = b"http/1.1";
+
+/// Path of the WebSocket upgrade; the bytes of its binary messages, joined, are the frames.
+pub const WEBSOCKET_PATH: &str = "/v1/ws";

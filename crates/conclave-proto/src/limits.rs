@@ -120,6 +120,12 @@ pub const PING_MS: u64 = 30_000;
 pub const IDLE_DEAD_MS: u64 = 90_000;
 /// How long a connection may take for TLS and hello, in ms.
 pub const HANDSHAKE_MS: u64 = 10_000;
+/// Bytes that must move in [`IDLE_DEAD_MS`] while a frame is under way, unless it ends: 2.9 kB/s.
+pub const PROGRESS_BYTES: usize = 256 * 1024;
+/// Payload of one WebSocket message, in bytes: nobody has to keep more than one TLS record for it.
+pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 16 * 1024;
+/// WebSocket control frames and empty messages without one byte of a frame between them.
+pub const WEBSOCKET_CONTROLS_MAX: u32 = 32;
 
 /// How long the server keeps a key package, claimed (its hash) or not, in days: longer than it is valid.
 pub const KEY_PACKAGE_KEEP_DAYS: u32 = 100;

@@ -14,7 +14,7 @@ use conclave_server::admin::{self, AskError};
 use conclave_server::config::{self, Config, ENV_PREFIX, Loaded};
 use conclave_server::keys::{self, KeysError, ServerKeys};
 use conclave_server::store::{SqliteStore, StoreOptions};
-use conclave_server::{ServeOptions, Server, address_of, folder, health};
+use conclave_server::{ServeOptions, Server, address_of, files, folder, health};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -108,6 +108,7 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
 
 async fn serve(folder: PathBuf, common: &Common, flags: &Serve) -> anyhow::Result<()> {
     let config = settings(&folder, common, &settings_of(flags))?.config;
+    files::raise_limit();
     let listen = config.server.listen;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         if error.kind() == std::io::ErrorKind::AddrInUse {

@@ -43,6 +43,8 @@ pub struct ServerSection {
     pub public: String,
     /// Connections at once; further ones are closed before TLS.
     pub max_connections: u32,
+    /// Connections at once from one IPv4 address or IPv6 /64; 0 = no limit.
+    pub max_connections_per_host: u32,
 }
 
 /// `[registration]`: who may have an account.
@@ -104,6 +106,7 @@ pub struct LimitsSection {
     pub per_network_otp_starts: u32,
     pub per_network_otp_checks: u32,
     pub per_network_failed_opens: u32,
+    pub per_network_handshakes: u32,
     pub per_connection_lookups: u32,
     pub per_connection_claims: u32,
     pub per_connection_creates: u32,
@@ -118,7 +121,7 @@ pub struct LimitsSection {
     pub exempt_loopback: ExemptLoopback,
 }
 
-/// Whether connections from this machine are exempt from `[limits]`.
+/// Whether connections from this machine are exempt from `[limits]` and the limit per host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ExemptLoopback {
@@ -155,6 +158,7 @@ impl Default for ServerSection {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
             public: String::new(),
             max_connections: 20_000,
+            max_connections_per_host: 1_000,
         }
     }
 }
@@ -169,6 +173,7 @@ impl Default for LimitsSection {
             per_network_otp_starts: 30,
             per_network_otp_checks: 150,
             per_network_failed_opens: 600,
+            per_network_handshakes: 7200,
             per_connection_lookups: 300,
             per_connection_claims: 300,
             per_connection_creates: 300,

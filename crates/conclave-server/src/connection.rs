@@ -1,4 +1,4 @@
-//! One connection: TLS, hello, then frames until somebody ends it.
+//! One connection: TLS, perhaps WebSocket, hello, then frames until somebody ends it.
 //!
 //! Everything is bounded: time to the hello, a frame's length, unanswered requests and their bytes,
 //! bytes that wait to be written. While a client does not take its replies, its requests are not read.
@@ -6,6 +6,7 @@
 
 mod frames;
 mod in_flight;
+mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use conclave_proto::id::Day;
 use conclave_proto::limits::{HANDSHAKE_MS, HELLO_BYTES_MAX};
 use conclave_proto::{ErrorCode, PROTOCOL_VERSION, Refusal};
 use prost::Message as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -31,7 +32,11 @@ use crate::http;
 use crate::server::App;
 use crate::session::Session;
 
-type Stream = TlsStream<TcpStream>;
+/// What carries the frames: TLS, or WebSocket inside it. Everything above is the same code.
+type Stream = Box<dyn Link>;
+
+trait Link: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Link for S {}
 
 /// Serves one accepted socket until either side ends it. `stop` turns true when the server stops.
 pub(crate) async fn serve(
@@ -41,44 +46,47 @@ pub(crate) async fn serve(
     peer: SocketAddr,
     mut stop: watch::Receiver<bool>,
 ) {
+    // C-071: TLS, upgrade and hello together. In a box, so that what they needed is freed after them.
     let limit = Duration::from_millis(HANDSHAKE_MS);
+    let greeting = Box::pin(timeout(limit, greet(&app, acceptor, socket, peer)));
     let greeted = tokio::select! {
-        greeted = timeout(limit, greet(&app, acceptor, socket, peer)) => greeted,
+        greeted = greeting => greeted,
         // whoever has not said hello yet has nothing in flight
         _ = stop.wait_for(|is_stopping| *is_stopping) => return,
     };
-    let Ok(Some(greeted)) = greeted else {
-        return;
-    };
-    if let Greeted::Frames(stream, session) = greeted {
-        frames::run(&app, Arc::from(session), *stream, stop).await;
+    if let Ok(Some((stream, session))) = greeted {
+        frames::run(&app, session, stream, stop).await;
     }
 }
 
-enum Greeted {
-    Frames(Box<Stream>, Box<Session>),
-    Answered,
-}
-
-/// TLS, then what ALPN says: HTTP is answered here, frames begin with the hellos.
+/// TLS, then what ALPN says: frames begin with the hellos, HTTP is answered here unless it becomes
+/// a WebSocket.
 async fn greet(
     app: &Arc<App>,
     acceptor: TlsAcceptor,
     socket: TcpStream,
     peer: SocketAddr,
-) -> Option<Greeted> {
+) -> Option<(Stream, Arc<Session>)> {
     socket.set_nodelay(true).ok()?;
-    let mut stream = acceptor.accept(socket).await.ok()?;
-    if stream.get_ref().1.alpn_protocol() == Some(conclave_proto::ALPN) {
-        let session = hello(app, &mut stream, peer).await?;
-        return Some(Greeted::Frames(Box::new(stream), Box::new(session)));
-    }
-    http::answer(app.is_ready(), &mut stream).await;
-    Some(Greeted::Answered)
+    let mut tls = acceptor.accept(socket).await.ok()?;
+    let binding = binding(&tls)?;
+    let mut stream: Stream = if tls.get_ref().1.alpn_protocol() == Some(conclave_proto::ALPN) {
+        Box::new(tls)
+    } else {
+        let early = http::answer(app.is_ready(), &mut tls).await?;
+        Box::new(websocket::wrap(tls, early).await)
+    };
+    let session = hello(app, &mut stream, binding, peer).await?;
+    Some((stream, Arc::new(session)))
 }
 
 /// Reads the client's hello and answers it.
-async fn hello(app: &Arc<App>, stream: &mut Stream, peer: SocketAddr) -> Option<Session> {
+async fn hello(
+    app: &Arc<App>,
+    stream: &mut Stream,
+    binding: Vec<u8>,
+    peer: SocketAddr,
+) -> Option<Session> {
     let hello = match read_hello(stream).await? {
         Ok(hello) => hello,
         Err(refusal) => return refuse(stream, refusal).await,
@@ -99,7 +107,7 @@ async fn hello(app: &Arc<App>, stream: &mut Stream, peer: SocketAddr) -> Option<
         server_id: app.keys.server_id,
         client_nonce,
         server_nonce,
-        binding: binding(stream)?,
+        binding,
     };
     let now_ms = app.env.now_ms();
     let pass_day = Day::of_ms(now_ms);
@@ -148,7 +156,7 @@ async fn write_hello(stream: &mut Stream, hello: &ServerHello) -> Option<()> {
 }
 
 /// The TLS exporter that proofs on this connection sign (C-007).
-fn binding(stream: &Stream) -> Option<Vec<u8>> {
+fn binding(stream: &TlsStream<TcpStream>) -> Option<Vec<u8>> {
     let tls = stream.get_ref().1;
     let value = tls.export_keying_material([0; 32], EXPORTER_LABEL, None);
     value.ok().map(|value| value.to_vec())

@@ -1,53 +1,162 @@
-//! `GET /livez` and `GET /readyz` on the same port, for scripts; everything else is 404.
+//! HTTP on the same port: `/livez` and `/readyz` for scripts, `/v1/ws` to become a WebSocket.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use conclave_proto::WEBSOCKET_PATH;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 4096;
 
-/// Answers one request and ends the connection. The caller sets the time limit.
-pub(crate) async fn answer<S: AsyncRead + AsyncWrite + Unpin>(is_ready: bool, stream: &mut S) {
-    let response = match read_head(stream).await {
-        Some(head) => respond(&head, is_ready),
+/// Answers one request. An upgrade leaves the stream to the caller, with the bytes that came behind
+/// the request; anything else ends the connection. The caller sets the time limit.
+pub(crate) async fn answer<S>(is_ready: bool, stream: &mut S) -> Option<Vec<u8>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let answer = match read_head(stream).await {
+        Some((head, rest)) => match Request::parse(&head) {
+            Some(request) if request.path == WEBSOCKET_PATH => match request.upgrade() {
+                Ok(accepted) => {
+                    stream.write_all(accepted.as_bytes()).await.ok()?;
+                    stream.flush().await.ok()?;
+                    return Some(rest);
+                }
+                Err(refused) => refused,
+            },
+            Some(request) => respond(&request, is_ready),
+            None => response("400 Bad Request", "bad request"),
+        },
         None => response("400 Bad Request", "bad request"),
     };
     // a client that is gone needs no answer
-    let _ = stream.write_all(response.as_bytes()).await;
+    let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
+    None
 }
 
-/// Reads up to the empty line; `None` when the head is too long or never ends.
-async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Option<Vec<u8>> {
+/// Reads the head up to its empty line, and what came behind it; `None` when the head is too long
+/// or never ends.
+async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut head = Vec::with_capacity(512);
     let mut part = [0; 512];
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+    loop {
         let read = stream.read(&mut part).await.ok()?;
         head.extend_from_slice(part.get(..read)?);
+        if let Some(end) = head.windows(4).position(|end| end == b"\r\n\r\n") {
+            let rest = head.split_off(end + 4);
+            return Some((head, rest));
+        }
         if read == 0 || head.len() > HEAD_BYTES_MAX {
             return None;
         }
     }
-    Some(head)
 }
 
-fn respond(head: &[u8], is_ready: bool) -> String {
-    let line = head.split(|&b| b == b'\r').next().unwrap_or_default();
-    match line {
-        b"GET /livez HTTP/1.1" | b"GET /livez HTTP/1.0" => response("200 OK", "alive"),
-        b"GET /readyz HTTP/1.1" | b"GET /readyz HTTP/1.0" if is_ready => {
-            response("200 OK", "ready")
+/// A request without a body.
+struct Request<'a> {
+    method: &'a str,
+    path: &'a str,
+    version: &'a str,
+    headers: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Request<'a> {
+    /// RFC 9112 §3 and §5, without folded lines.
+    fn parse(head: &'a [u8]) -> Option<Self> {
+        let mut lines = std::str::from_utf8(head).ok()?.split("\r\n");
+        let mut first = lines.next()?.split(' ');
+        let (method, path, version) = (first.next()?, first.next()?, first.next()?);
+        let headers = lines
+            .take_while(|line| !line.is_empty())
+            .map(|line| {
+                line.split_once(':')
+                    .map(|(name, value)| (name, value.trim()))
+            })
+            .collect::<Option<Vec<_>>>()?;
+        let is_whole = first.next().is_none() && version.starts_with("HTTP/1.");
+        is_whole.then_some(Self {
+            method,
+            path,
+            version,
+            headers,
+        })
+    }
+
+    /// The one value of a header.
+    fn header(&self, name: &str) -> Option<&'a str> {
+        let mut values = self
+            .headers
+            .iter()
+            .filter(|header| header.0.eq_ignore_ascii_case(name));
+        let value = values.next()?.1;
+        values.next().is_none().then_some(value)
+    }
+
+    /// Whether a comma-separated header names `token`.
+    fn names(&self, header: &str, token: &str) -> bool {
+        self.header(header).is_some_and(|value| {
+            value
+                .split(',')
+                .any(|item| item.trim().eq_ignore_ascii_case(token))
+        })
+    }
+
+    /// RFC 6455 §4.2: the answer that begins a WebSocket, or why there is none.
+    fn upgrade(&self) -> Result<String, String> {
+        if self.method != "GET" || self.version != "HTTP/1.1" {
+            return Err(response(
+                "400 Bad Request",
+                "a websocket begins with GET and HTTP/1.1",
+            ));
         }
-        b"GET /readyz HTTP/1.1" | b"GET /readyz HTTP/1.0" => {
-            response("503 Service Unavailable", "not ready")
+        if !self.names("Upgrade", "websocket") || !self.names("Connection", "upgrade") {
+            let text = "this path is a websocket";
+            return Err(response_with(
+                "426 Upgrade Required",
+                "Upgrade: websocket\r\n",
+                text,
+            ));
         }
+        if self.header("Sec-WebSocket-Version") != Some("13") {
+            let text = "only websocket version 13";
+            let header = "Sec-WebSocket-Version: 13\r\n";
+            return Err(response_with("426 Upgrade Required", header, text));
+        }
+        let key = self.header("Sec-WebSocket-Key").unwrap_or_default();
+        let is_key = STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16);
+        if !is_key || self.header("Host").is_none() {
+            let text = "a websocket needs one host and one key of 16 bytes";
+            return Err(response("400 Bad Request", text));
+        }
+        let accept = derive_accept_key(key.as_bytes());
+        Ok(format!(
+            "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
+        ))
+    }
+}
+
+fn respond(request: &Request<'_>, is_ready: bool) -> String {
+    match (request.method, request.path) {
+        ("GET", "/livez") => response("200 OK", "alive"),
+        ("GET", "/readyz") if is_ready => response("200 OK", "ready"),
+        ("GET", "/readyz") => response("503 Service Unavailable", "not ready"),
         _ => response("404 Not Found", "not found"),
     }
 }
 
 fn response(status: &str, text: &str) -> String {
+    response_with(status, "", text)
+}
+
+/// `headers` are whole lines.
+fn response_with(status: &str, headers: &str, text: &str) -> String {
     let length = text.len() + 1;
     format!(
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}\n"
+        "HTTP/1.1 {status}\r\n{headers}Content-Type: text/plain\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{text}\n"
     )
 }
 
@@ -59,7 +168,7 @@ mod tests {
         let (mut near, mut far) = tokio::io::duplex(16 * 1024);
         near.write_all(request).await.unwrap();
         near.shutdown().await.unwrap();
-        answer(is_ready, &mut far).await;
+        assert_eq!(answer(is_ready, &mut far).await, None);
         let mut text = String::new();
         near.read_to_string(&mut text).await.unwrap();
         text.lines().next().unwrap_or_default().to_owned()

@@ -4,10 +4,11 @@
 //! stop: the program and every test run exactly this. [`ServerHandle`] does both in the background.
 //!
 //! - [`config`]: settings and where they come from
+//! - [`files`]: how many may be open
 //! - [`folder`]: the data folder, private and crash-safe
 //! - [`keys`] and [`tls`]: root, leaf, pepper, TLS 1.3
 //! - `server`, `connection`, `session`, `http`: from the socket to one request
-//! - `api`: one file per family of requests; `limit`: how often; `wake`: pushes
+//! - `api`: one file per family of requests; `limit`: how often; `places`: how many at once; `wake`: pushes
 //! - [`otp`]: one-time codes and who sends them
 //! - [`log`]: the rules of a log, pure
 //! - [`store`]: the store in domain verbs
@@ -30,6 +31,7 @@ pub mod admin;
 mod api;
 pub mod config;
 mod connection;
+pub mod files;
 pub mod folder;
 mod handle;
 pub mod health;
@@ -38,6 +40,7 @@ pub mod keys;
 mod limit;
 pub mod log;
 pub mod otp;
+mod places;
 mod server;
 mod session;
 pub mod store;

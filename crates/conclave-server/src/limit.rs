@@ -20,7 +20,7 @@ const NETWORK: &str = "conclave/1 network";
 /// What networks share when too many are remembered.
 const SHARED: NetworkKey = NetworkKey([0; 16]);
 
-/// A /24 or /56 under a key that lives in memory for a day.
+/// A network or host under a key that lives in memory for a day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct NetworkKey([u8; 16]);
 
@@ -35,6 +35,8 @@ pub(crate) enum Action {
     OtpCheck,
     FailedOpen,
     Signal,
+    /// A connection's TLS; counted for the network alone.
+    Handshake,
 }
 
 /// Limiters of one connection. Dropped with it.
@@ -66,6 +68,7 @@ struct PerAction<T> {
     otp_check: Option<T>,
     failed_open: Option<T>,
     signal: Option<T>,
+    handshake: Option<T>,
 }
 
 impl<T> PerAction<T> {
@@ -79,6 +82,7 @@ impl<T> PerAction<T> {
             Action::OtpCheck => self.otp_check.as_ref(),
             Action::FailedOpen => self.failed_open.as_ref(),
             Action::Signal => self.signal.as_ref(),
+            Action::Handshake => self.handshake.as_ref(),
         }
     }
 
@@ -92,6 +96,7 @@ impl<T> PerAction<T> {
             &self.otp_check,
             &self.failed_open,
             &self.signal,
+            &self.handshake,
         ]
         .into_iter()
         .flatten()
@@ -109,6 +114,7 @@ impl Limits {
             otp_check: keyed(config.per_network_otp_checks),
             failed_open: keyed(config.per_network_failed_opens),
             signal: None,
+            handshake: keyed(config.per_network_handshakes),
         };
         let day_key = Mutex::new(fresh_day_key(&env));
         Self {
@@ -132,19 +138,31 @@ impl Limits {
             otp_check: direct(config.per_connection_otp_checks),
             failed_open: direct(config.per_connection_failed_opens),
             signal: direct(config.per_connection_signals),
+            handshake: None,
         })
     }
 
-    /// The key of a peer's network: never its address.
+    /// The key of a peer's network, /24 or /56: never its address.
     pub(crate) fn network(&self, peer: SocketAddr) -> NetworkKey {
+        self.key(match peer.ip().to_canonical() {
+            IpAddr::V4(ip) => u128::from(ip.to_bits() >> 8),
+            IpAddr::V6(ip) => (ip.to_bits() >> 72) | (1 << 100),
+        })
+    }
+
+    /// The key of what one customer of a network has, a whole IPv4 address or a /64.
+    pub(crate) fn host(&self, peer: SocketAddr) -> NetworkKey {
+        self.key(match peer.ip().to_canonical() {
+            IpAddr::V4(ip) => u128::from(ip.to_bits()) | (1 << 101),
+            IpAddr::V6(ip) => (ip.to_bits() >> 64) | (1 << 102),
+        })
+    }
+
+    fn key(&self, network: u128) -> NetworkKey {
         let mut day_key = self.day_key.lock().unwrap_or_else(PoisonError::into_inner);
         if day_key.0 != Day::of_ms(self.env.now_ms()) {
             *day_key = fresh_day_key(&self.env);
         }
-        let network = match peer.ip().to_canonical() {
-            IpAddr::V4(ip) => u128::from(ip.to_bits() >> 8),
-            IpAddr::V6(ip) => (ip.to_bits() >> 72) | (1 << 100),
-        };
         let mac = day_key.1.mac(NETWORK, &network.to_be_bytes());
         NetworkKey(mac.first_chunk().copied().unwrap_or_default())
     }
@@ -159,15 +177,21 @@ impl Limits {
         if let Some(limiter) = connection.0.of(action) {
             limiter.check().map_err(|no| refused(&no))?;
         }
-        if let Some(limiter) = self.networks.of(action) {
-            let full = limiter.len() >= NETWORKS_MAX;
-            let key = if full { &SHARED } else { &network };
-            limiter.check_key(key).map_err(|no| refused(&no))?;
-        }
+        self.count_network(action, network)?;
         if action == Action::OtpStart
             && let Some(limiter) = &self.otp_in_all
         {
             limiter.check().map_err(|no| refused(&no))?;
+        }
+        Ok(())
+    }
+
+    /// Counts one `action` of a network alone.
+    pub(crate) fn count_network(&self, action: Action, network: NetworkKey) -> Result<(), Refusal> {
+        if let Some(limiter) = self.networks.of(action) {
+            let full = limiter.len() >= NETWORKS_MAX;
+            let key = if full { &SHARED } else { &network };
+            limiter.check_key(key).map_err(|no| refused(&no))?;
         }
         Ok(())
     }

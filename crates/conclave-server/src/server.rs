@@ -18,11 +18,12 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::config::{Config, ExemptLoopback, OtpSender};
 use crate::keys::{KeysError, ServerKeys};
-use crate::limit::{Limits, NetworkKey};
+use crate::limit::{Action, Limits, NetworkKey};
 use crate::otp::{CodeQueue, ConsoleSender, Sender};
+use crate::places::{Place, Places};
 use crate::store::{OpenError, SharedStore, SqliteStore, StoreError, StoreOptions};
 use crate::wake::Hub;
-use crate::{admin, connection, folder, tls};
+use crate::{admin, connection, files, folder, tls};
 
 /// How long connections may take to finish what is in flight when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -91,6 +92,7 @@ pub(crate) struct App {
     pub(crate) env: SharedEnv,
     pub(crate) config: Config,
     pub(crate) limits: Limits,
+    places: Arc<Places>,
     pub(crate) hub: Hub,
     pub(crate) codes: CodeQueue,
     exempt_loopback: bool,
@@ -107,6 +109,17 @@ impl App {
     pub(crate) fn network_to_limit(&self, peer: SocketAddr) -> Option<NetworkKey> {
         let is_exempt = self.exempt_loopback && peer.ip().to_canonical().is_loopback();
         (!is_exempt).then(|| self.limits.network(peer))
+    }
+
+    /// Room for one more connection of this peer, or `None`. The room of an exempt peer is no place.
+    fn admit(&self, peer: SocketAddr) -> Option<Option<Place>> {
+        let Some(network) = self.network_to_limit(peer) else {
+            return Some(None);
+        };
+        let place = self.places.take(self.limits.host(peer))?;
+        // C-073: and how often a network makes this machine do a handshake
+        let counted = self.limits.count_network(Action::Handshake, network);
+        counted.ok().map(|()| Some(place))
     }
 }
 
@@ -158,6 +171,7 @@ impl Server {
         let app = Arc::new(App {
             keys,
             store,
+            places: Places::new(config.server.max_connections_per_host),
             limits: Limits::new(config.limits.clone(), Arc::clone(&env)),
             env,
             hub: Hub::default(),
@@ -199,6 +213,7 @@ impl Server {
         let accept = Accept {
             app: &self.app,
             acceptor: &self.acceptor,
+            most: files::connections_max(self.app.config.server.max_connections),
             stopping,
         };
         let ended = tokio::select! {
@@ -235,18 +250,27 @@ impl Server {
 struct Accept<'a> {
     app: &'a Arc<App>,
     acceptor: &'a TlsAcceptor,
+    most: usize,
     stopping: watch::Receiver<bool>,
 }
 
 impl Accept<'_> {
     /// Accepts for ever.
     async fn run(&self, listener: &TcpListener, connections: &mut JoinSet<()>) {
+        let mut is_failing = false;
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
-                    Ok((socket, peer)) => self.start(connections, socket, peer),
+                    Ok((socket, peer)) => {
+                        is_failing = false;
+                        self.start(connections, socket, peer);
+                    }
                     Err(error) => {
-                        tracing::warn!("cannot accept a connection: {}", error.kind());
+                        if !is_failing {
+                            tracing::warn!("cannot accept connections: {}", error.kind());
+                        }
+                        is_failing = true;
+                        // who waits to be accepted stays in the listener's queue
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                     }
                 },
@@ -260,14 +284,20 @@ impl Accept<'_> {
     }
 
     fn start(&self, connections: &mut JoinSet<()>, socket: TcpStream, peer: SocketAddr) {
-        let most = self.app.config.server.max_connections;
         // C-011: one connection too many is closed before it costs a handshake.
-        if connections.len() >= usize::try_from(most).unwrap_or(usize::MAX) {
+        if connections.len() >= self.most {
             return;
         }
+        let Some(place) = self.app.admit(peer) else {
+            return;
+        };
         let app = Arc::clone(self.app);
         let (acceptor, stopping) = (self.acceptor.clone(), self.stopping.clone());
-        connections.spawn(connection::serve(app, acceptor, socket, peer, stopping));
+        let serving = connection::serve(app, acceptor, socket, peer, stopping);
+        connections.spawn(async move {
+            serving.await;
+            drop(place);
+        });
     }
 }
 

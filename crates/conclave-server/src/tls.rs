@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use conclave_proto::{ALPN, ALPN_HTTP};
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{default_provider, kx_group};
 use rustls::server::NoServerSessionStorage;
@@ -9,16 +10,13 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::keys::ServerKeys;
 
-/// ALPN of plain HTTP, for `/livez` and `/readyz`.
-pub(crate) const ALPN_HTTP: &[u8] = b"http/1.1";
-
 /// The server's side.
 pub fn server_config(keys: &ServerKeys) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
         .with_single_cert(keys.chain(), keys.leaf_key())?;
-    config.alpn_protocols = vec![conclave_proto::ALPN.to_vec(), ALPN_HTTP.to_vec()];
+    config.alpn_protocols = vec![ALPN.to_vec(), ALPN_HTTP.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;

@@ -4,7 +4,7 @@
 //! many [`Connection::call`]s may be in flight, and [`Push`]es arrive beside them.
 //!
 //! - [`calls`]: one typed function per request
-//! - [`real`]: TCP and TLS 1.3 to a pinned server
+//! - [`real`]: TCP and TLS 1.3 to a pinned server, frames straight or in a WebSocket
 //! - [`memory`]: the same frames to a handler in this process, for tests and the simulator
 //! - [`backoff`]: how long to wait before connecting again
 
@@ -15,6 +15,7 @@ mod frames;
 pub mod memory;
 pub mod real;
 mod tls;
+mod websocket;
 
 use std::fmt::Debug;
 use std::future::Future;

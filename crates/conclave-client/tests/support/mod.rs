@@ -1,5 +1,6 @@
 //! A real server in this process, people with profiles in temporary folders, and a clock that tests move.
 
+pub(crate) mod proxy;
 pub(crate) mod tamper;
 
 use std::ops::Deref;

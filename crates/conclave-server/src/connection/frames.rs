@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Buf as _, BytesMut};
 use conclave_proto::codec::{CodecError, decode_frame, encode_frame};
 use conclave_proto::frame::{Reply, Request, reply};
-use conclave_proto::limits::{FRAME_BYTES_MAX, IDLE_DEAD_MS};
+use conclave_proto::limits::{FRAME_BYTES_MAX, IDLE_DEAD_MS, PROGRESS_BYTES};
 use conclave_proto::{ErrorCode, Refusal};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tokio::sync::watch;
@@ -44,6 +44,7 @@ pub(super) async fn run(
             break;
         }
         let (may_read, may_answer) = (frames.may_read(), frames.may_answer());
+        // C-071: silence, and a frame that only drips, end the connection
         let dead_at = frames.alive_at + Duration::from_millis(IDLE_DEAD_MS);
         let done = tokio::select! {
             read = read_some(&mut reader, &mut frames.input), if may_read => frames.received(&read),
@@ -77,6 +78,8 @@ struct Frames {
     in_flight: InFlight,
     output: Output,
     alive_at: Instant,
+    /// Bytes that went either way since then, without an end of a frame.
+    moved_bytes: usize,
     is_ending: bool,
 }
 
@@ -89,6 +92,7 @@ impl Frames {
             in_flight: InFlight::default(),
             output: Output::default(),
             alive_at: Instant::now(),
+            moved_bytes: 0,
             is_ending: false,
         }
     }
@@ -111,11 +115,24 @@ impl Frames {
 
     fn received(&mut self, read: &io::Result<usize>) -> Result<(), Gone> {
         match read {
-            Ok(1..) => self.alive_at = Instant::now(),
+            Ok(bytes @ 1..) => self.moved(*bytes),
             Ok(0) | Err(_) => return Err(Gone),
         }
         self.take_frames();
         Ok(())
+    }
+
+    /// C-071: a frame's end is a sign of life, and so is enough of a long one.
+    fn moved(&mut self, bytes: usize) {
+        self.moved_bytes = self.moved_bytes.saturating_add(bytes);
+        if self.moved_bytes >= PROGRESS_BYTES {
+            self.mark_alive();
+        }
+    }
+
+    fn mark_alive(&mut self) {
+        self.alive_at = Instant::now();
+        self.moved_bytes = 0;
     }
 
     /// Starts the requests that are all there.
@@ -124,6 +141,7 @@ impl Frames {
             match decode_frame::<Request>(&self.input) {
                 Ok(Some((request, bytes))) => {
                     self.input.advance(bytes);
+                    self.mark_alive();
                     self.take_request(request, bytes);
                 }
                 Ok(None) => break,
@@ -179,13 +197,13 @@ impl Frames {
         }
     }
 
-    fn sent(&mut self, sent: &io::Result<()>) -> Result<(), Gone> {
-        if sent.is_err() {
+    fn sent(&mut self, sent: &io::Result<usize>) -> Result<(), Gone> {
+        let Ok(bytes) = sent else {
             return Err(Gone);
-        }
+        };
         if !self.may_read() {
             // nothing is read right now, so taking replies is the only sign of life
-            self.alive_at = Instant::now();
+            self.moved(*bytes);
         }
         Ok(())
     }
@@ -229,9 +247,11 @@ impl Output {
         self.is_flushing = true;
     }
 
-    async fn send(&mut self, writer: &mut WriteHalf<Stream>) -> io::Result<()> {
+    /// Writes some of it; says how many bytes.
+    async fn send(&mut self, writer: &mut WriteHalf<Stream>) -> io::Result<usize> {
+        let mut sent = 0;
         if !self.bytes.is_empty() {
-            writer.write_buf(&mut self.bytes).await?;
+            sent = writer.write_buf(&mut self.bytes).await?;
         }
         if self.bytes.is_empty() {
             writer.flush().await?;
@@ -240,6 +260,6 @@ impl Output {
                 self.bytes = BytesMut::new();
             }
         }
-        Ok(())
+        Ok(sent)
     }
 }

@@ -14,5 +14,7 @@ mod limits;
 mod log_support;
 mod logs;
 mod registration;
+mod slow;
 #[allow(dead_code, reason = "the tests of a failing world use the rest")]
 mod support;
+mod websocket;

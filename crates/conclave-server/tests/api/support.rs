@@ -136,7 +136,7 @@ impl From<&ServerHandle> for Place {
 
 /// A raw connection.
 pub(crate) struct Client {
-    stream: TlsStream<TcpStream>,
+    pub(crate) stream: TlsStream<TcpStream>,
     pub(crate) hello: ServerHello,
     pub(crate) context: ConnectionContext,
     input: Vec<u8>,
