@@ -121,10 +121,10 @@ impl Campaign {
 pub(crate) fn run(root: &Path, plan: Plan) -> anyhow::Result<()> {
     let seed = plan.seed.unwrap_or_else(Chance::fresh_seed);
     println!("    {}", plan.replay_line(seed));
-    let programs = build(root)?;
     let folder = std::env::temp_dir().join(format!("conclave-kill-{}", std::process::id()));
     std::fs::create_dir(&folder)
         .with_context(|| format!("{} could not be made", folder.display()))?;
+    build(root, &folder)?;
     let campaign = Campaign {
         seed,
         start: Instant::now(),
@@ -133,7 +133,7 @@ pub(crate) fn run(root: &Path, plan: Plan) -> anyhow::Result<()> {
         is_over: AtomicBool::new(false),
         has_failed: AtomicBool::new(false),
     };
-    campaign.run(plan, &programs, &folder).with_context(|| {
+    campaign.run(plan, &folder).with_context(|| {
         let folder = folder.display();
         let line = plan.replay_line(seed);
         format!("the campaign failed; its folder is kept: {folder}; replay: {line}")
@@ -142,11 +142,11 @@ pub(crate) fn run(root: &Path, plan: Plan) -> anyhow::Result<()> {
 }
 
 impl Campaign {
-    fn run(&self, plan: Plan, programs: &Path, folder: &Path) -> anyhow::Result<()> {
-        let mut server = Server::start(programs, folder)?;
+    fn run(&self, plan: Plan, folder: &Path) -> anyhow::Result<()> {
+        let mut server = Server::start(folder)?;
         let mut people = Vec::new();
         for name in NAMES {
-            people.push(Person::register(programs, folder, name, &mut server)?);
+            people.push(Person::register(folder, name, &mut server)?);
         }
         let sent = self.talk(plan, &people, &mut server)?;
         let doubtful = sent
@@ -242,8 +242,8 @@ fn join<T>(thread: ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Result<T>
         .unwrap_or_else(|_| bail!("a part of the campaign panicked"))
 }
 
-/// Builds both programs as the tests use them and answers where they are.
-fn build(root: &Path) -> anyhow::Result<PathBuf> {
+/// Builds both programs as the tests use them, and copies them: a build meanwhile changes nothing here.
+fn build(root: &Path, folder: &Path) -> anyhow::Result<()> {
     let words = [
         "build",
         "--locked",
@@ -255,7 +255,11 @@ fn build(root: &Path) -> anyhow::Result<PathBuf> {
     succeed(cargo(root, OpenSsl::find()?).args(words))?;
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    Ok(root.join(target).join("debug"))
+    for program in ["conclave-server", "conclave"] {
+        let built = root.join(&target).join("debug").join(program);
+        std::fs::copy(built, folder.join(program))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -22,15 +22,10 @@ pub(super) struct Person {
 }
 
 impl Person {
-    /// Registers somebody whose profile is `folder/name`; its key lies in a file, so that starts are fast.
-    pub(super) fn register(
-        programs: &Path,
-        folder: &Path,
-        name: &str,
-        server: &mut Server,
-    ) -> anyhow::Result<Self> {
+    /// Registers somebody whose profiles are in `folder/name`; the key lies in a file, so that starts are fast.
+    pub(super) fn register(folder: &Path, name: &str, server: &mut Server) -> anyhow::Result<Self> {
         let person = Self {
-            program: programs.join("conclave"),
+            program: folder.join("conclave"),
             data: folder.join(name),
             log: folder.join(format!("{name}.log")),
             identifier: format!("{name}@example.org"),

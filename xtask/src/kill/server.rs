@@ -18,10 +18,10 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts a server in `folder/server` on a free port of this machine.
-    pub(super) fn start(programs: &Path, folder: &Path) -> anyhow::Result<Self> {
+    /// Starts a server in `folder` on a free port of this machine.
+    pub(super) fn start(folder: &Path) -> anyhow::Result<Self> {
         let mut server = Self {
-            program: programs.join("conclave-server"),
+            program: folder.join("conclave-server"),
             folder: folder.to_path_buf(),
             port: 0,
             process: None,
@@ -88,7 +88,7 @@ impl Server {
     }
 
     fn data(&self) -> PathBuf {
-        self.folder.join("server")
+        self.folder.join("server-data")
     }
 
     /// Starts it and waits until it listens; the first time on any free port.
