@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-/// No row and no end takes this long, however busy the machine is.
-pub(super) const PATIENCE: Duration = Duration::from_mins(2);
+/// No row and no end takes this long, however busy the machine is: above what catching up may take.
+pub(super) const PATIENCE: Duration = Duration::from_mins(11);
 
 /// A running program; killed when dropped.
 pub(super) struct Process {

@@ -14,6 +14,10 @@ use super::process::Ended;
 const WINDOW: usize = 8;
 /// How long a command may look for a server that is gone.
 const TIMEOUT: [&str; 2] = ["--timeout", "5s"];
+/// The same for one that has much to send and to receive.
+const LONG_TIMEOUT: [&str; 2] = ["--timeout", "1m"];
+/// Texts queued before everything is sent and received: kills hit both, not queueing alone.
+const BACKLOG_MAX: usize = 300;
 /// Most texts that one run of `send --lines` gets.
 const BURST_MAX: usize = 500;
 
@@ -37,6 +41,8 @@ pub(super) struct Talk<'a> {
     chance: Chance,
     messages_left: usize,
     kills_left: usize,
+    /// Texts queued since everything was sent and received.
+    backlog: usize,
     sent: Vec<Sent>,
 }
 
@@ -57,6 +63,7 @@ impl<'a> Talk<'a> {
             chance: Chance::new(campaign.seed, own as u64 + 1),
             messages_left: messages,
             kills_left: kills,
+            backlog: 0,
             sent: Vec::new(),
         })
     }
@@ -101,7 +108,7 @@ impl<'a> Talk<'a> {
                 Some("open") => return Ok(()),
                 Some(_) => {
                     let kill = self.maybe_kill_within(300);
-                    self.network(&["request", "accept", other], kill)?;
+                    self.network(TIMEOUT, &["request", "accept", other], kill)?;
                 }
                 None => {
                     self.person
@@ -117,6 +124,10 @@ impl<'a> Talk<'a> {
         let to = (self.own + 1 + self.chance.below(self.people.len() - 1)) % self.people.len();
         let other = &self.people.get(to).context("nobody there")?.identifier;
         let is_kill = self.kills_left > 0 && self.chance.below(4) > 0;
+        if self.backlog > BACKLOG_MAX {
+            let wait = is_kill.then(|| self.chance.wait(5000));
+            return self.network(LONG_TIMEOUT, &["listen", "--once"], wait);
+        }
         match self.chance.below(10) {
             0..6 if self.messages_left > 0 => {
                 let mean = self.messages_left / (self.kills_left + 1) + 1;
@@ -134,18 +145,23 @@ impl<'a> Talk<'a> {
                 } else {
                     &["listen", "--once"]
                 };
-                self.network(words, wait)
+                self.network(TIMEOUT, words, wait)
             }
             _ => {
                 let wait = is_kill.then(|| self.chance.wait(300));
-                self.network(&["read", other], wait)
+                self.network(TIMEOUT, &["read", other], wait)
             }
         }
     }
 
     /// Runs a command to its end, or kills it after a while.
-    fn network(&mut self, words: &[&str], kill: Option<Duration>) -> anyhow::Result<()> {
-        let words = [&TIMEOUT, words].concat();
+    fn network(
+        &mut self,
+        timeout: [&str; 2],
+        words: &[&str],
+        kill: Option<Duration>,
+    ) -> anyhow::Result<()> {
+        let words = [&timeout, words].concat();
         let process = self.person.start(&words)?;
         let ended = match kill {
             None => process.finish()?,
@@ -157,7 +173,9 @@ impl<'a> Talk<'a> {
                 ended
             }
         };
-        self.person.expect_well(&words, ended.code)?;
+        if self.person.expect_well(&words, ended.code)? == 0 {
+            self.backlog = 0;
+        }
         Ok(())
     }
 
@@ -215,6 +233,7 @@ impl<'a> Talk<'a> {
         ensure!(sent.id.is_none(), "a line was queued twice");
         sent.id = Some(text(&row, "id").to_owned());
         self.messages_left = self.messages_left.saturating_sub(1);
+        self.backlog += 1;
         self.campaign.queued.fetch_add(1, Ordering::Relaxed);
         Ok(1)
     }

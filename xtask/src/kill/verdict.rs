@@ -41,7 +41,7 @@ pub(super) fn reach(people: &[Person], sent: &[Vec<Sent>]) -> anyhow::Result<()>
 
 /// A command that has time to send and receive everything there is.
 fn catch_up(person: &Person, words: &[&str]) -> anyhow::Result<()> {
-    person.ok(&[words, &["--timeout", "2m"]].concat())?;
+    person.ok(&[words, &["--timeout", "10m"]].concat())?;
     Ok(())
 }
 
