@@ -72,8 +72,8 @@ impl Context {
     pub(crate) fn open(&self) -> Result<Client, Failure> {
         let dir = self.dir()?;
         let unlock = match Client::key_kind(&dir) {
-            KeyKind::Absent => return Err(OpenError::Absent.into()),
-            KeyKind::KeyFile => Unlock::KeyFile,
+            // Opening it says what is missing.
+            KeyKind::Absent | KeyKind::KeyFile => Unlock::KeyFile,
             KeyKind::Passphrase => Unlock::Passphrase(self.passphrase()?),
         };
         Ok(Client::open(&dir, unlock, OsEnv::shared())?)

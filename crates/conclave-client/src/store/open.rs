@@ -16,6 +16,8 @@ use crate::client::{KeyKind, Unlock};
 use crate::error::OpenError;
 
 const DATABASE: &str = "store.db";
+/// The database while it is made; renamed when it is whole.
+const DATABASE_NEW: &str = "store.db.new";
 const LOCK: &str = "lock";
 const KEY_PLAIN: &str = "store.key";
 const KEY_WRAPPED: &str = "store.key.wrapped";
@@ -23,8 +25,20 @@ const KEY_WRAPPED: &str = "store.key.wrapped";
 /// Schema versions: each element moves the database one version up. Never edited once released.
 const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql")];
 
-/// How the profile in `dir` keeps its store key.
+/// What to do about a store that cannot be mended.
+const DAMAGED: &str = "keep the folder, and register anew with another --profile";
+
+/// How the profile in `dir` keeps its store key; without a database there is no profile.
 pub(crate) fn key_kind(dir: &Path) -> KeyKind {
+    if dir.join(DATABASE).exists() {
+        kept_key(dir)
+    } else {
+        KeyKind::Absent
+    }
+}
+
+/// Which form of a store key lies in `dir`.
+fn kept_key(dir: &Path) -> KeyKind {
     if dir.join(KEY_WRAPPED).exists() {
         KeyKind::Passphrase
     } else if dir.join(KEY_PLAIN).exists() {
@@ -50,8 +64,10 @@ impl KeyFile {
 
     /// Reads and, when wrapped, opens the store key.
     pub(crate) fn load(&self, unlock: &Unlock) -> Result<Secret<32>, OpenError> {
-        match (key_kind(&self.dir), unlock) {
-            (KeyKind::Absent, _) => Err(OpenError::Absent),
+        match (kept_key(&self.dir), unlock) {
+            (KeyKind::Absent, _) => Err(OpenError::Store(format!(
+                "its key file is missing; put it back, or {DAMAGED}"
+            ))),
             (KeyKind::Passphrase, Unlock::KeyFile) => Err(OpenError::PassphraseNeeded),
             (KeyKind::Passphrase, Unlock::Passphrase(passphrase)) => {
                 let wrapped = fs::read(self.dir.join(KEY_WRAPPED)).map_err(disk)?;
@@ -63,7 +79,7 @@ impl KeyFile {
             (KeyKind::KeyFile, _) => {
                 let bytes = Zeroizing::new(fs::read(self.dir.join(KEY_PLAIN)).map_err(disk)?);
                 Secret::parse(&bytes)
-                    .ok_or_else(|| OpenError::Store("the key file is damaged".into()))
+                    .ok_or_else(|| OpenError::Store(format!("its key file is damaged; {DAMAGED}")))
             }
         }
     }
@@ -108,81 +124,105 @@ impl Store {
             .map_err(disk)?;
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700)).map_err(disk)?;
         let lock = lock(dir)?;
-        // A key without a database is what a crash right here leaves: nothing was stored under it yet.
         if dir.join(DATABASE).exists() {
             return Err(OpenError::Exists);
         }
-        let key = Secret::random(env);
-        KeyFile::new(dir).save(&key, unlock, env)?;
-        Self::connect(dir, &key, lock)
+        // A crash on the way leaves a key without a database. It is used again, never replaced: somebody may
+        // also have moved its database away.
+        let file = KeyFile::new(dir);
+        let key = match kept_key(dir) {
+            KeyKind::Absent => Secret::random(env),
+            KeyKind::KeyFile | KeyKind::Passphrase => file.load(unlock)?,
+        };
+        file.save(&key, unlock, env)?;
+        let new = dir.join(DATABASE_NEW);
+        for ending in ["", "-wal", "-shm"] {
+            let half_made = dir.join(format!("{DATABASE_NEW}{ending}"));
+            match fs::remove_file(half_made) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(disk(error));
+                }
+                _ => {}
+            }
+        }
+        let connection = connect(&new, &key)?;
+        connection.close().map_err(|(_, error)| database(error))?;
+        fs::rename(&new, dir.join(DATABASE)).map_err(disk)?;
+        sync_folder(dir).map_err(disk)?;
+        Ok(Self {
+            connection: connect(&dir.join(DATABASE), &key)?,
+            _lock: lock,
+        })
     }
 
     /// Opens the profile's store in `dir`.
     pub(crate) fn open(dir: &Path, unlock: &Unlock) -> Result<Self, OpenError> {
-        if key_kind(dir) == KeyKind::Absent || !dir.join(DATABASE).exists() {
+        let path = dir.join(DATABASE);
+        if !path.exists() {
             return Err(OpenError::Absent);
         }
         let lock = lock(dir)?;
         let key = KeyFile::new(dir).load(unlock)?;
-        Self::connect(dir, &key, lock)
-    }
-
-    fn connect(dir: &Path, key: &Secret<32>, lock: File) -> Result<Self, OpenError> {
-        let path = dir.join(DATABASE);
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(disk)?;
-        let connection = Connection::open(&path).map_err(database)?;
-        let pragma = Zeroizing::new(format!(
-            "PRAGMA cipher_log_level = NONE; PRAGMA key = \"x'{}'\"",
-            Zeroizing::new(hex::encode(key.expose())).as_str()
-        ));
-        connection.execute_batch(&pragma).map_err(database)?;
-        // Without SQLCipher the pragma above is silently ignored and everything would be written in clear.
-        let cipher =
-            connection.query_row("PRAGMA cipher_version", [], |row| row.get::<_, String>(0));
-        if cipher.map_or(true, |version| version.is_empty()) {
-            return Err(OpenError::NoEncryption);
+        // SQLite takes an empty file for a new database.
+        if fs::metadata(&path).map_err(disk)?.len() == 0 {
+            return Err(OpenError::Store(format!(
+                "its database is empty: it is damaged; {DAMAGED}"
+            )));
         }
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
-                 PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON; PRAGMA cache_size = -16384;",
-            )
-            .map_err(unusable)?;
-        let mut store = Self {
+        let connection = connect(&path, &key)?;
+        Ok(Self {
             connection,
             _lock: lock,
-        };
-        store.migrate()?;
-        Ok(store)
+        })
     }
+}
 
-    fn migrate(&mut self) -> Result<(), OpenError> {
-        let version: i64 = self
-            .connection
-            .query_row("PRAGMA user_version", [], |row| row.get(0))
-            .map_err(database)?;
-        let done = usize::try_from(version).map_err(|_| OpenError::Newer)?;
-        if done > MIGRATIONS.len() {
-            return Err(OpenError::Newer);
-        }
-        for (index, step) in MIGRATIONS.iter().enumerate().skip(done) {
-            let tx = self.connection.transaction().map_err(database)?;
-            tx.execute_batch(step).map_err(database)?;
-            tx.pragma_update(
-                None,
-                "user_version",
-                i64::try_from(index + 1).unwrap_or(i64::MAX),
-            )
-            .map_err(database)?;
-            tx.commit().map_err(database)?;
-        }
-        Ok(())
+/// Opens the database at `path`, made when it is not there, and brings it to this version.
+fn connect(path: &Path, key: &Secret<32>) -> Result<Connection, OpenError> {
+    OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(disk)?;
+    let mut connection = Connection::open(path).map_err(database)?;
+    let pragma = Zeroizing::new(format!(
+        "PRAGMA cipher_log_level = NONE; PRAGMA key = \"x'{}'\"",
+        Zeroizing::new(hex::encode(key.expose())).as_str()
+    ));
+    connection.execute_batch(&pragma).map_err(database)?;
+    // Without SQLCipher the pragma above is silently ignored and everything would be written in clear.
+    let cipher = connection.query_row("PRAGMA cipher_version", [], |row| row.get::<_, String>(0));
+    if cipher.map_or(true, |version| version.is_empty()) {
+        return Err(OpenError::NoEncryption);
     }
+    connection
+        .execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;
+             PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON; PRAGMA cache_size = -16384;",
+        )
+        .map_err(unusable)?;
+    migrate(&mut connection)?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
+    let version: i64 = connection
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(database)?;
+    let done = usize::try_from(version).map_err(|_| OpenError::Newer)?;
+    if done > MIGRATIONS.len() {
+        return Err(OpenError::Newer);
+    }
+    for (index, step) in MIGRATIONS.iter().enumerate().skip(done) {
+        let tx = connection.transaction().map_err(database)?;
+        tx.execute_batch(step).map_err(database)?;
+        let version = i64::try_from(index + 1).unwrap_or(i64::MAX);
+        tx.pragma_update(None, "user_version", version)
+            .map_err(database)?;
+        tx.commit().map_err(database)?;
+    }
+    Ok(())
 }
 
 fn lock(dir: &Path) -> Result<File, OpenError> {
@@ -227,7 +267,7 @@ fn unusable(error: rusqlite::Error) -> OpenError {
         Some(DatabaseCorrupt | NotADatabase)
     );
     OpenError::Store(if is_damaged {
-        "the database does not open with its key; it is damaged".into()
+        format!("its database does not open with its key: it is damaged; {DAMAGED}")
     } else {
         format!("{error}; is the disk full?")
     })
