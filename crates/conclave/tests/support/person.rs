@@ -75,6 +75,12 @@ impl Person {
             .run(&[&["-o", "json", "--no-input"], args].concat(), stdin)
     }
 
+    /// Runs a command whose program `wrapper` starts.
+    pub(crate) fn run_under(&self, wrapper: &[&str], args: &[&str]) -> Outcome {
+        let program = self.program.under(wrapper);
+        program.run(&[&["-o", "json", "--no-input"], args].concat(), "")
+    }
+
     /// Runs a command that must go well; its rows.
     pub(crate) fn ok(&self, args: &[&str]) -> Vec<Value> {
         self.ok_with(args, "")

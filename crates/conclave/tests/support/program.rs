@@ -16,6 +16,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
 #[derive(Clone)]
 pub(crate) struct Program {
     path: PathBuf,
+    /// Words before the program's own.
+    first: Vec<String>,
     folder: PathBuf,
     env: BTreeMap<String, String>,
 }
@@ -48,8 +50,21 @@ impl Program {
         env.extend(std::env::var("PATH").map(|path| ("PATH".to_owned(), path)));
         Self {
             path: path.as_ref().to_owned(),
+            first: Vec::new(),
             folder: folder.to_owned(),
             env,
+        }
+    }
+
+    /// The same program started by `wrapper`, as in `strace -f PROGRAM …`.
+    pub(crate) fn under(&self, wrapper: &[&str]) -> Self {
+        let mut words = wrapper.iter().map(|word| (*word).to_owned());
+        Self {
+            path: words.next().expect("a wrapper has a name").into(),
+            first: words
+                .chain([self.path.to_str().unwrap().to_owned()])
+                .collect(),
+            ..self.clone()
         }
     }
 
@@ -61,6 +76,7 @@ impl Program {
     /// Starts it with all three streams piped.
     pub(crate) fn spawn(&self, args: &[&str]) -> Child {
         Command::new(&self.path)
+            .args(&self.first)
             .args(args)
             .current_dir(&self.folder)
             .env_clear()
