@@ -89,8 +89,12 @@ pub fn open(bytes: &[u8], own: &OwnDevice) -> Result<InboxItem, ItemError> {
     if bytes.len() != INBOX_ITEM_BYTES {
         return Err(ItemError::NotOurs);
     }
-    let padded = Zeroizing::new(open_padded(bytes, own, own.device_id)?);
-    let plain = padding::unpad(&padded).ok_or(ItemError::Malformed)?;
+    parse(&Zeroizing::new(open_padded(bytes, own, own.device_id)?))
+}
+
+/// What the padded plaintext of an opened item says.
+pub fn parse(padded: &[u8]) -> Result<InboxItem, ItemError> {
+    let plain = padding::unpad(padded).ok_or(ItemError::Malformed)?;
     let (kind, body) = plain.split_first().ok_or(ItemError::Malformed)?;
     match kind {
         1 => codec::parse_exact(body)
