@@ -1,0 +1,621 @@
+#!/usr/bin/env python3
+"""Checks every vector in this folder from docs/protocol.md alone, and that each forgery of it fails.
+
+Usage: check.py [FOLDER]. Needs Python 3.9 and `cryptography` (requirements.txt).
+"""
+
+import base64
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+BUCKETS = [256, 512] + [1024 << n for n in range(9)]
+checks = 0
+
+
+def check(holds, what):
+    """Counts one check and stops at the first that fails."""
+    global checks
+    checks += 1
+    if not holds:
+        sys.exit(f"FAILED: {what}")
+
+
+def refused(work, what):
+    """`work` must not succeed."""
+    try:
+        result = work()
+    except (Bad, InvalidSignature, ValueError, KeyError):
+        result = False
+    check(not result, f"{what} was accepted")
+
+
+class Bad(Exception):
+    """Bytes that are not what they should be."""
+
+
+# --- numbers, vectors, hashes ---------------------------------------------------------------------
+
+
+def u(size, number):
+    return number.to_bytes(size, "big")
+
+
+def vec(data):
+    """`<V>` of RFC 9420 section 2.1.2: the length in 1, 2 or 4 bytes, the shortest that holds it."""
+    n = len(data)
+    if n < 1 << 6:
+        return u(1, n) + data
+    if n < 1 << 14:
+        return u(2, n | 1 << 14) + data
+    return u(4, n | 2 << 30) + data
+
+
+def labelled(label, content):
+    return vec(b"conclave/1 " + label.encode()) + vec(content)
+
+
+def h(label, content):
+    return hashlib.sha256(labelled(label, content)).digest()
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def hexed(text):
+    return bytes.fromhex(text)
+
+
+def ident(text):
+    """The bytes of an id in text: one letter, `_`, lower-case hex."""
+    letter, _, digits = text.partition("_")
+    if len(letter) != 1 or digits != digits.lower():
+        raise Bad(text)
+    return bytes.fromhex(digits)
+
+
+class Reader:
+    """Reads an object from its beginning; `end` makes sure that nothing is left."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, n):
+        part = self.data[self.at : self.at + n]
+        if len(part) != n:
+            raise Bad("too short")
+        self.at += n
+        return part
+
+    def u(self, size):
+        return int.from_bytes(self.take(size), "big")
+
+    def vec(self):
+        first = self.u(1)
+        size = 1 << (first >> 6)
+        if size == 8:
+            raise Bad("length of eight bytes")
+        n = (first & 0x3F) << 8 * (size - 1) | self.u(size - 1)
+        if (size == 2 and n < 1 << 6) or (size == 4 and n < 1 << 14):
+            raise Bad("not the shortest length")
+        return self.take(n)
+
+    def since(self, start):
+        return self.data[start : self.at]
+
+    def end(self):
+        if self.at != len(self.data):
+            raise Bad("trailing bytes")
+
+
+# --- signatures -----------------------------------------------------------------------------------
+
+
+def ed25519(key, signature, message):
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
+        return True
+    except (InvalidSignature, ValueError):
+        return False
+
+
+def mldsa65(key, signature, message):
+    try:
+        MLDSA65PublicKey.from_public_bytes(key).verify(signature, message)
+        return True
+    except (InvalidSignature, ValueError):
+        return False
+
+
+def read_identity(r):
+    start = r.at
+    suite, classical, quantum = r.u(2), r.take(32), r.vec()
+    if suite != 2 or len(quantum) != 1952:
+        raise Bad("identity key")
+    return {"ed25519": classical, "mldsa65": quantum, "encoded": r.since(start)}
+
+
+def identity(data):
+    r = Reader(data)
+    key = read_identity(r)
+    r.end()
+    return key
+
+
+def fingerprint(key):
+    return h("identity-fingerprint", key["encoded"])
+
+
+def both_hold(key, signature, label, content):
+    message = labelled(label, content)
+    classical, quantum = signature
+    return ed25519(key["ed25519"], classical, message) and mldsa65(key["mldsa65"], quantum, message)
+
+
+# --- the objects ----------------------------------------------------------------------------------
+
+
+def read_cert(r):
+    start = r.at
+    cert = {
+        "suite": r.u(2),
+        "identity_fingerprint": r.take(32),
+        "server_id": r.take(32),
+        "account_id": r.take(16),
+        "generation": r.u(4),
+        "device_id": r.take(16),
+        "leaf_key": r.take(32),
+        "inbox_key": r.vec(),
+        "role": r.u(1),
+        "not_before_ms": r.u(8),
+        "not_after_ms": r.u(8),
+    }
+    cert["content"] = r.since(start)
+    cert["signature"] = (r.vec(), r.vec())
+    cert["possession"] = r.vec()
+    cert["encoded"] = r.since(start)
+    if cert["suite"] != 2 or len(cert["inbox_key"]) != 1216 or cert["role"] not in (1, 2):
+        raise Bad("certificate")
+    return cert
+
+
+def cert_holds(cert, key):
+    possession = labelled("device-cert-possession", cert["content"])
+    return (
+        cert["identity_fingerprint"] == fingerprint(key)
+        and both_hold(key, cert["signature"], "device-cert", cert["content"])
+        and ed25519(cert["leaf_key"], cert["possession"], possession)
+    )
+
+
+def read_state(r):
+    start = r.at
+    state = {
+        "suite": r.u(2),
+        "server_id": r.take(32),
+        "account_id": r.take(16),
+        "generation": r.u(4),
+        "seq": r.u(8),
+        "prev_hash": r.take(32),
+        "issued_ms": r.u(8),
+        "identity": read_identity(r),
+    }
+    devices = Reader(r.vec())
+    state["devices"] = []
+    while devices.at < len(devices.data):
+        state["devices"].append((devices.take(16), devices.take(32)))
+    state["recovery_key_hash"] = r.take(32)
+    state["flags"] = r.u(4)
+    state["content"] = r.since(start)
+    state["signature"] = (r.vec(), r.vec())
+    state["encoded"] = r.since(start)
+    if state["suite"] != 2:
+        raise Bad("state")
+    return state
+
+
+def state_holds(state):
+    ids = [device for device, _ in state["devices"]]
+    return (
+        len(ids) <= 10
+        and ids == sorted(set(ids))
+        and state["seq"] >= 1
+        and (state["seq"] == 1) == (state["prev_hash"] == bytes(32))
+        and state["flags"] in (0, 1)
+        and both_hold(state["identity"], state["signature"], "account-state", state["content"])
+    )
+
+
+def follows(first, second):
+    same = ("server_id", "account_id", "generation", "identity")
+    return (
+        all(first[name] == second[name] for name in same)
+        and second["seq"] == first["seq"] + 1
+        and second["prev_hash"] == h("account-state-hash", first["encoded"])
+    )
+
+
+def whole(read, data):
+    r = Reader(data)
+    value = read(r)
+    r.end()
+    return value
+
+
+def read_intro(r):
+    start = r.at
+    intro = {
+        "version": r.u(1),
+        "recipient_account": r.take(16),
+        "recipient_device": r.take(16),
+        "log_id": r.take(32),
+        "day": r.u(4),
+        "name": r.vec().decode(),
+        "identifier": r.vec().decode(),
+        "capability": r.take(32),
+        "first": None,
+    }
+    present = r.u(1)
+    if intro["version"] != 1 or present > 1:
+        raise Bad("intro")
+    if present:
+        intro["first"] = {"message_id": r.take(16), "sent_ms": r.u(8), "body": r.vec().decode()}
+    intro["state"], intro["cert"] = read_state(r), read_cert(r)
+    intro["content"] = r.since(start)
+    intro["signature"] = r.vec()
+    return intro
+
+
+def intro_holds(intro):
+    state, cert = intro["state"], intro["cert"]
+    listed = (cert["device_id"], h("device-cert-hash", cert["encoded"])) in state["devices"]
+    same = all(cert[name] == state[name] for name in ("server_id", "account_id", "generation"))
+    return (
+        state_holds(state)
+        and cert_holds(cert, state["identity"])
+        and listed
+        and same
+        and ed25519(cert["leaf_key"], intro["signature"], labelled("intro", intro["content"]))
+    )
+
+
+def safety_half(key):
+    digest = hashlib.sha512(labelled("safety-number", key)).digest()
+    for _ in range(5199):
+        digest = hashlib.sha512(digest + key).digest()
+    fives = [digest[5 * n : 5 * n + 5] for n in range(6)]
+    return "".join(f"{int.from_bytes(five, 'big') % 100_000:05}" for five in fives)
+
+
+def chain_step(before, seq, epoch, kind, payload):
+    number = {"commit": 1, "message": 2}[kind]
+    return sha256(before + u(8, seq) + u(8, epoch) + u(1, number) + sha256(payload))
+
+
+# --- protobuf, as far as contents need it ---------------------------------------------------------
+
+
+def varint(data, at):
+    number = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise Bad("varint")
+        byte = data[at]
+        number |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return number, at
+
+
+def fields(data):
+    """Field number to the list of its values: numbers, or bytes."""
+    found, at = {}, 0
+    while at < len(data):
+        tag, at = varint(data, at)
+        if tag & 7 == 0:
+            value, at = varint(data, at)
+        elif tag & 7 == 2:
+            n, at = varint(data, at)
+            value, at = data[at : at + n], at + n
+            if len(value) != n:
+                raise Bad("too short")
+        else:
+            raise Bad("wire type")
+        found.setdefault(tag >> 3, []).append(value)
+    return found
+
+
+def one(found, number, default):
+    return found.get(number, [default])[-1]
+
+
+def kind_fields(number, inner):
+    if number == 16:
+        return "text", {"body": one(inner, 1, b"").decode()}
+    if number == 17:
+        mark = one(inner, 3, b"").hex()
+        up_to = {"delivered_up_to": one(inner, 1, 0), "read_up_to": one(inner, 2, 0)}
+        return "receipt", {**up_to, "hash": "h_" + mark}
+    if number == 18:
+        return "profile", {"name": one(inner, 1, b"").decode(), "capability": one(inner, 2, b"").hex()}
+    if number == 19:
+        states, certs = inner.get(1, []), inner.get(2, [])
+        return "account_update", {"states": [s.hex() for s in states], "certs": [c.hex() for c in certs]}
+    return ("leave", {}) if number == 20 else ("unknown", None)
+
+
+def padded_length(length):
+    """Content bytes that fill the smallest bucket: less 82 for signature and tag, less the length's own."""
+    rooms = [bucket - 84 if bucket - 84 < 1 << 14 else bucket - 86 for bucket in BUCKETS]
+    return next(room for room in rooms if length + 4 <= room)
+
+
+# --- PKCS#8 under PBES2 ---------------------------------------------------------------------------
+
+
+def der(data, tag):
+    """The content of the one DER element that `data` begins with, and what follows it."""
+    if data[0] != tag:
+        raise Bad(f"tag {data[0]:02x}, not {tag:02x}")
+    n, at = data[1], 2
+    if n >= 0x80:
+        size = n & 0x7F
+        n, at = int.from_bytes(data[2 : 2 + size], "big"), 2 + size
+    return data[at : at + n], data[at + n :]
+
+
+def decrypted_seed(block, passphrase, algorithm, prefix):
+    outer, _ = der(block, 0x30)
+    scheme, rest = der(outer, 0x30)
+    sealed, _ = der(rest, 0x04)
+    pbes2, params = der(scheme, 0x06)
+    kdf, cipher = der(der(params, 0x30)[0], 0x30)
+    pbkdf2, kdf = der(kdf, 0x06)
+    salt, kdf = der(der(kdf, 0x30)[0], 0x04)
+    rounds, prf = der(kdf, 0x02)
+    aes, iv = der(der(cipher, 0x30)[0], 0x06)
+    hmac, _ = der(der(prf, 0x30)[0], 0x06)
+    oids = [pbes2.hex(), pbkdf2.hex(), hmac.hex(), aes.hex()]
+    wanted = ["2a864886f70d01050d", "2a864886f70d01050c", "2a864886f70d0209", "60864801650304012a"]
+    rounds = int.from_bytes(rounds, "big")
+    if oids != wanted or rounds != 600_000 or len(salt) != 16:
+        raise Bad("another scheme")
+    key = hashlib.pbkdf2_hmac("sha256", passphrase.encode(), salt, rounds, 32)
+    opener = Cipher(algorithms.AES(key), modes.CBC(der(iv, 0x04)[0])).decryptor()
+    plain = opener.update(sealed) + opener.finalize()
+    if plain[-1] not in range(1, 17) or plain[-plain[-1] :] != bytes([plain[-1]]) * plain[-1]:
+        raise Bad("wrong passphrase")
+    info, _ = der(plain[: -plain[-1]], 0x30)
+    version, info = der(info, 0x02)
+    oid, info = der(info, 0x30)
+    inner, _ = der(info, 0x04)
+    if version != b"\0" or der(oid, 0x06)[0].hex() != algorithm or inner[:2] != prefix:
+        raise Bad("another key")
+    return inner[2:]
+
+
+# --- the files ------------------------------------------------------------------------------------
+
+
+def tampered(data):
+    """The same bytes with one changed, at places from the first to the last."""
+    for place in sorted({0, 1, 40, len(data) // 2, len(data) - 40, len(data) - 1}):
+        if 0 <= place < len(data):
+            yield data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+def device_cert(v):
+    key, data = identity(hexed(v["identity_key"])), hexed(v["encoded"])
+    cert = whole(read_cert, data)
+    check(cert_holds(cert, key), "certificate")
+    for name in ("suite", "generation", "role", "not_before_ms", "not_after_ms"):
+        check(cert[name] == v[name], name)
+    for name in ("identity_fingerprint", "server_id", "account_id", "device_id"):
+        check(cert[name] == ident(v[name]), name)
+    for name in ("leaf_key", "inbox_key", "content"):
+        check(cert[name] == hexed(v[name]), name)
+    check(h("device-cert-hash", data) == ident(v["hash"]), "certificate hash")
+    for forged in tampered(data):
+        refused(lambda: cert_holds(whole(read_cert, forged), key), "changed certificate")
+    refused(lambda: whole(read_cert, data + b"\0"), "certificate with a trailing byte")
+    other = dict(key, mldsa65=bytes(1952))
+    refused(lambda: both_hold(other, cert["signature"], "device-cert", cert["content"]), "half a signature")
+    refused(lambda: both_hold(key, cert["signature"], "account-state", cert["content"]), "another label")
+
+
+def account_state(v):
+    states = [whole(read_state, hexed(state["encoded"])) for state in v["states"]]
+    for state, shown in zip(states, v["states"]):
+        check(state_holds(state), "state")
+        for name in ("suite", "generation", "seq", "issued_ms", "flags"):
+            check(state[name] == shown[name], name)
+        for name in ("server_id", "account_id", "prev_hash", "recovery_key_hash"):
+            check(state[name] == ident(shown[name]), name)
+        listed = [(ident(d["device_id"]), ident(d["cert_hash"])) for d in shown["devices"]]
+        check(state["devices"] == listed, "devices")
+        check(h("account-state-hash", state["encoded"]) == ident(shown["hash"]), "state hash")
+        for forged in tampered(state["encoded"]):
+            refused(lambda: state_holds(whole(read_state, forged)), "changed state")
+    check(follows(*states), "chain of states")
+    refused(lambda: follows(*reversed(states)), "chain of states backwards")
+
+
+def credential(v):
+    data = u(1, v["version"]) + ident(v["account_id"]) + ident(v["device_id"])
+    data += u(8, v["account_seq"]) + ident(v["identity_fingerprint"])
+    check(data == hexed(v["encoded"]) and len(data) == 73, "credential")
+
+
+def safety_number(v):
+    keys = [hexed(key) for key in v["identity_keys"]]
+    prints = [fingerprint(identity(key)) for key in keys]
+    check(prints == [ident(text) for text in v["fingerprints"]], "fingerprints")
+    check("".join(sorted(map(safety_half, keys))) == v["digits"], "digits")
+    check(" ".join(v["digits"][n : n + 5] for n in range(0, 60, 5)) == v["shown"], "shown")
+    check(b"\1" + b"".join(sorted(prints)) == hexed(v["qr_payload"]), "picture")
+    other = keys[0][:-1] + bytes([keys[0][-1] ^ 1])
+    refused(lambda: safety_half(other) in v["digits"], "another key's digits")
+
+
+def key_export(v):
+    blocks = v["pem"].split("-----BEGIN ENCRYPTED PRIVATE KEY-----\n")[1:]
+    blocks = [base64.b64decode(b.split("\n-----END ENCRYPTED PRIVATE KEY-----\n")[0]) for b in blocks]
+    kinds = [("2b6570", b"\x04\x20"), ("608648016503040312", b"\x80\x20")]
+    check(len(blocks) == 2, "two blocks")
+    first, second = (decrypted_seed(b, v["passphrase"], *kind) for b, kind in zip(blocks, kinds))
+    check([first.hex(), second.hex()] == [v["ed25519_seed"], v["mldsa65_seed"]], "seeds")
+    classical = Ed25519PrivateKey.from_private_bytes(first).public_key()
+    quantum = MLDSA65PrivateKey.from_seed_bytes(second).public_key()
+    raw = [key.public_bytes(Encoding.Raw, PublicFormat.Raw) for key in (classical, quantum)]
+    key = u(2, 2) + raw[0] + vec(raw[1])
+    check(key == hexed(v["identity_key"]), "public key of the seeds")
+    check(fingerprint(identity(key)) == ident(v["fingerprint"]), "fingerprint")
+    refused(lambda: decrypted_seed(blocks[0], v["passphrase"] + "x", *kinds[0]) == first, "wrong passphrase")
+    refused(lambda: decrypted_seed(blocks[1], v["passphrase"], *kinds[0]), "blocks in another order")
+
+
+def content(v):
+    for shown in v["contents"]:
+        data = hexed(shown["protobuf"])
+        found = fields(data)
+        for number, name in [(1, "version"), (3, "sent_ms"), (4, "seen_seq"), (6, "state_seq")]:
+            check(one(found, number, 0) == shown[name], name)
+        check(one(found, 2, b"") == ident(shown["message_id"]), "message id")
+        check(one(found, 5, b"") == ident(shown["seen_hash"]), "seen hash")
+        state_hash = shown["state_hash"]
+        check(one(found, 7, b"") == (ident(state_hash) if state_hash else b""), "state hash")
+        kinds = [number for number in found if number >= 16]
+        check(len(kinds) == 1, "one kind")
+        kind = kind_fields(kinds[0], fields(one(found, kinds[0], b"")))
+        check(kind == (shown["kind"], shown["fields"]), shown["kind"])
+        check(padded_length(len(data)) == shown["padded_bytes"], "padding")
+        refused(lambda: fields(data[:-1]) == found, "cut content")
+
+
+def intro(v):
+    for shown in v["intros"]:
+        data = hexed(shown["encoded"])
+        read = whole(read_intro, data)
+        check(intro_holds(read), "intro")
+        for name in ("version", "day", "name", "identifier"):
+            check(read[name] == shown[name], name)
+        for name in ("recipient_account", "recipient_device", "log_id"):
+            check(read[name] == ident(shown[name]), name)
+        check(read["capability"] == hexed(shown["capability"]), "capability")
+        first = shown["first"] and dict(shown["first"], message_id=ident(shown["first"]["message_id"]))
+        check(read["first"] == first, "first words")
+        check(read["state"]["encoded"] == hexed(shown["state"]), "state of the intro")
+        check(read["cert"]["encoded"] == hexed(shown["cert"]), "certificate of the intro")
+        for forged in tampered(data):
+            refused(lambda: intro_holds(whole(read_intro, forged)), "changed intro")
+
+
+def chain(v):
+    server, log = ident(v["server_id"]), ident(v["log_id"])
+    at = h("chain-start", server + log)
+    check(at == ident(v["start"]), "start of the chain")
+    for seq, entry in enumerate(v["entries"], 1):
+        payload = hexed(entry["payload"])
+        refused(lambda: chain_step(at, seq, entry["epoch"], entry["kind"], payload + b"x") == ident(entry["hash"]), "other payload")
+        refused(lambda: chain_step(at, seq + 1, entry["epoch"], entry["kind"], payload) == ident(entry["hash"]), "other place")
+        at = chain_step(at, seq, entry["epoch"], entry["kind"], payload)
+        check(seq == entry["seq"] and at == ident(entry["hash"]), f"chain at {seq}")
+    head = v["head"]
+    data = u(8, head["epoch"]) + u(8, head["seq"]) + at + u(8, head["incarnation"])
+    check(data == hexed(head["encoded"]), "head")
+    key, signature = hexed(head["server_key"]), hexed(head["signature"])
+    check(ed25519(key, signature, labelled("log-head", server + log + data)), "signed head")
+    refused(lambda: ed25519(key, signature, labelled("log-head", log + server + data)), "head of another log")
+
+
+def bundle_head(v):
+    blobs = b"".join(ident(b["blob_id"]) + sha256(hexed(b["bytes"])) for b in v["blobs"])
+    data = u(2, v["version"]) + ident(v["server_id"]) + ident(v["log_id"])
+    data += u(8, v["base_epoch"]) + u(8, v["base_seq"]) + ident(v["base_hash"])
+    data += sha256(hexed(v["commit"])) + hexed(v["next_access_key"]) + vec(blobs)
+    data += u(1, v["retention_days"])
+    check(data == hexed(v["encoded"]), "bundle head")
+    signatures = [
+        ("access_key", "old_signature", "bundle-old-epoch"),
+        ("next_access_key", "new_signature", "bundle-new-epoch"),
+        ("leaf_key", "binding_signature", "bundle-binding"),
+    ]
+    for key, signature, label in signatures:
+        key, signature = hexed(v[key]), hexed(v[signature])
+        check(ed25519(key, signature, labelled(label, data)), label)
+        refused(lambda: ed25519(key, signature, labelled("intro", data)), "another label")
+        for forged in tampered(data):
+            refused(lambda: ed25519(key, signature, labelled(label, forged)), "changed head")
+
+
+def connection_proof(v):
+    log_fields = ident(v["log_id"]) + u(8, v["epoch"])
+    check(log_fields == hexed(v["fields"]), "fields of the proof")
+    data = ident(v["server_id"]) + hexed(v["client_nonce"]) + hexed(v["server_nonce"])
+    data += vec(hexed(v["binding"])) + vec(v["purpose"].encode()) + vec(log_fields)
+    check(labelled("connection-proof", data) == hexed(v["input"]), "input of the proof")
+    key, proof = hexed(v["access_key"]), hexed(v["proof"])
+    check(ed25519(key, proof, hexed(v["input"])), "proof")
+    for forged in tampered(hexed(v["input"])):
+        refused(lambda: ed25519(key, proof, forged), "proof of another connection")
+
+
+def read_address(text):
+    if not text.startswith("conclave://") or "@" not in text:
+        raise Bad("scheme or pin")
+    pin, _, place = text[len("conclave://") :].partition("@")
+    host, _, port = place.rpartition(":")
+    server = base64.urlsafe_b64decode(pin + "=")
+    if len(pin) != 43 or not host or not 0 < int(port) < 1 << 16:
+        raise Bad("pin, host or port")
+    return server, host.strip("[]"), int(port)
+
+
+def address(v):
+    for shown in v["addresses"]:
+        read = read_address(shown["text"])
+        check(read == (ident(shown["server_id"]), shown["host"], shown["port"]), shown["text"])
+    for text in v["refused"]:
+        refused(lambda: read_address(text), text)
+
+
+def ids(v):
+    kinds = {"log": ("l", 32), "account": ("a", 16), "device": ("d", 16)}
+    kinds |= {"message": ("m", 16), "blob": ("b", 32), "server": ("s", 32)}
+
+    def is_id(text, letter, size):
+        return text[:2] == letter + "_" and len(ident(text)) == size
+
+    for shown in v["ids"]:
+        check(is_id(shown["text"], *kinds[shown["kind"]]), shown["text"])
+    for text in v["refused"]:
+        refused(lambda: any(is_id(text, *kind) for kind in kinds.values()), text)
+
+
+FILES = [
+    account_state, address, bundle_head, chain, connection_proof, content, credential, device_cert,
+    ids, intro, key_export, safety_number,
+]
+
+
+def main():
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent)
+    found = sorted(path.stem for path in folder.glob("*.json"))
+    check(found == [work.__name__ for work in FILES], f"a check for each of {found}")
+    for work in FILES:
+        before = checks
+        work(json.loads((folder / f"{work.__name__}.json").read_text()))
+        print(f"{work.__name__:<18} {checks - before:>4} checks")
+    print(f"{len(FILES)} files hold")
+
+
+if __name__ == "__main__":
+    main()
