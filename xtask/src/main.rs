@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | ci | tidy | fuzz | kill`. Links no Conclave crate.
+//! The project's chores: `cargo xtask demo | test | ci | tidy | fuzz | vectors | kill`. Links no Conclave crate.
 #![expect(
     clippy::print_stdout,
     reason = "a chore's output is for the person who runs it"
@@ -10,6 +10,7 @@ mod fuzz;
 mod kill;
 mod step;
 mod tidy;
+mod vectors;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -27,6 +28,9 @@ usage: cargo xtask CHORE
   fuzz [TARGET…] [--runs N] [--keep]
                  gives every reader of outside bytes N inputs (1,000,000 unless told), one target
                  after the other (--keep adds what went new ways to fuzz/corpus)
+  vectors [--check]
+                 writes the examples of every format of ours (--check has them verified by a
+                 second implementation, in Python)
   kill [--short] [--seed N] [--messages N] [--server-kills N] [--client-kills N]
                  four people talk while their programs and the server are killed: nothing may be lost";
 
@@ -51,6 +55,8 @@ fn run() -> anyhow::Result<()> {
         ["ci"] => ci::run(&root),
         ["fuzz", words @ ..] => fuzz::run(&root, words),
         ["tidy"] => tidy::run(&root),
+        ["vectors"] => vectors::write(&root),
+        ["vectors", "--check"] => vectors::check(&root),
         ["kill", flags @ ..] => kill::run(&root, kill::Plan::parse(flags)?),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

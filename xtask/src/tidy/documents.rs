@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::{Findings, tree};
 
 /// Chores that a document may name.
-const CHORES: [&str; 6] = ["demo", "test", "ci", "tidy", "fuzz", "kill"];
+const CHORES: [&str; 7] = ["demo", "test", "ci", "tidy", "fuzz", "vectors", "kill"];
 
 /// Checks the README, its neighbours and everything in `docs/`.
 pub(crate) fn check(root: &Path, findings: &mut Findings) -> anyhow::Result<()> {
@@ -16,6 +16,7 @@ pub(crate) fn check(root: &Path, findings: &mut Findings) -> anyhow::Result<()> 
     for name in ["README", "CHANGELOG", "CONTRIBUTING", "SECURITY"] {
         paths.push(root.join(name).with_extension("md"));
     }
+    paths.push(root.join("vectors/README.md"));
     paths.sort();
     for path in paths {
         let name = tree::relative(root, &path);

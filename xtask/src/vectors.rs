@@ -1,0 +1,40 @@
+//! `cargo xtask vectors`: writes the vectors anew, or has the second implementation check them.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::step::{OpenSsl, cargo, succeed};
+
+/// Writes `vectors/*.json` as the code makes them.
+pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
+    succeed(
+        cargo(root, OpenSsl::find()?)
+            .env("CONCLAVE_VECTORS", "write")
+            .args(["test", "--package", "conclave-core", "--test", "vectors"])
+            // one file names what another one holds
+            .args(["--", "--test-threads=1"]),
+    )
+}
+
+/// Runs `vectors/check.py` in a virtual environment below `target/` that holds what it needs and no more.
+pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
+    let folder = root.join("target/vectors");
+    let python = folder.join("bin/python3");
+    let vectors = root.join("vectors");
+    if !python.exists() {
+        succeed(command("python3").args(["-m", "venv"]).arg(&folder))?;
+    }
+    succeed(
+        command(&python)
+            .args(["-m", "pip", "install", "--quiet", "--no-cache-dir"])
+            .args(["--disable-pip-version-check", "--requirement"])
+            .arg(vectors.join("requirements.txt")),
+    )?;
+    succeed(command(&python).arg(vectors.join("check.py")).arg(&vectors))
+}
+
+fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.stdin(Stdio::null());
+    command
+}
