@@ -1,9 +1,10 @@
-//! The project's chores: `cargo xtask demo | test | ci | tidy | fuzz | vectors | kill`. Links no Conclave crate.
+//! The project's chores: `cargo xtask demo | test | bench | ci | tidy | fuzz | vectors | kill`. Links no Conclave crate.
 #![expect(
     clippy::print_stdout,
     reason = "a chore's output is for the person who runs it"
 )]
 
+mod bench;
 mod ci;
 mod demo;
 mod fuzz;
@@ -23,6 +24,8 @@ usage: cargo xtask CHORE
   demo [--keep]  build both programs and watch two people talk through a server
                  (--keep leaves the server running and prints how to go on by hand)
   test           every test of the workspace, documentation examples included
+  bench [NAME…] [--quick]
+                 figures beside the limits of this machine (docs/benchmarks.md)
   ci             what must pass before a change lands: format, tidy, lints, docs, tests, demo, kill --short
   tidy           the rules a compiler does not know: edges, files, rule ids, dependencies
   fuzz [TARGET…] [--runs N] [--keep]
@@ -52,6 +55,7 @@ fn run() -> anyhow::Result<()> {
         ["demo"] => demo::run(&root, false),
         ["demo", "--keep"] => demo::run(&root, true),
         ["test"] => ci::test(&root),
+        ["bench", words @ ..] => bench::run(&root, words),
         ["ci"] => ci::run(&root),
         ["fuzz", words @ ..] => fuzz::run(&root, words),
         ["tidy"] => tidy::run(&root),

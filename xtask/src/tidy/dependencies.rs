@@ -9,7 +9,7 @@ use super::Findings;
 use crate::step::{OpenSsl, cargo};
 
 /// The edges of `docs/ARCHITECTURE.md`: each crate and the crates of ours that it may link.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("conclave-proto", &[]),
     ("conclave-core", &["conclave-proto"]),
     ("conclave-client", &["conclave-core", "conclave-proto"]),
@@ -17,6 +17,15 @@ const EDGES: [(&str, &[&str]); 8] = [
     (
         "conclave",
         &["conclave-client", "conclave-core", "conclave-proto"],
+    ),
+    (
+        "conclave-bench",
+        &[
+            "conclave-client",
+            "conclave-core",
+            "conclave-proto",
+            "conclave-server",
+        ],
     ),
     ("conclave-hostile", &["conclave-core", "conclave-proto"]),
     // reads what either side reads; only tests and libFuzzer run it

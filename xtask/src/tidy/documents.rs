@@ -7,7 +7,9 @@ use anyhow::Context;
 use super::{Findings, tree};
 
 /// Chores that a document may name.
-const CHORES: [&str; 7] = ["demo", "test", "ci", "tidy", "fuzz", "vectors", "kill"];
+const CHORES: [&str; 8] = [
+    "demo", "test", "bench", "ci", "tidy", "fuzz", "vectors", "kill",
+];
 
 /// Checks the README, its neighbours and everything in `docs/`.
 pub(crate) fn check(root: &Path, findings: &mut Findings) -> anyhow::Result<()> {

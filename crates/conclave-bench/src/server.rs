@@ -1,0 +1,157 @@
+//! Other processes: the real server program and what is measured beside it; and what they use.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use conclave_proto::env::{Env as _, OsEnv};
+use conclave_proto::id::{Day, ServerId};
+use conclave_server::keys::{self, ServerKeys};
+use tempfile::TempDir;
+
+use crate::wire::Place;
+
+/// How long a child may take to say its next line.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A process that is stopped when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// Starts a program; its standard error goes on to ours.
+    pub(crate) fn spawn(command: &mut Command) -> anyhow::Result<(Self, Receiver<String>)> {
+        let name = command.get_program().to_owned();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{} does not start", name.display()))?;
+        let stdout = child.stdout.take().context("no standard output")?;
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Ok((Self(child), lines))
+    }
+
+    /// Resident memory, in bytes.
+    pub(crate) fn memory_bytes(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kib: u64 = kib.context("no VmRSS")?.parse()?;
+        Ok(kib * 1024)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // it may be gone already
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The next line of a process.
+pub(crate) fn next_line(lines: &Receiver<String>) -> anyhow::Result<String> {
+    lines
+        .recv_timeout(PATIENCE)
+        .context("a process said nothing in time")
+}
+
+/// The real server program, on a free loopback port and a folder of its own.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) process: Process,
+    lines: Receiver<String>,
+    pub(crate) address: SocketAddr,
+    pub(crate) id: ServerId,
+    pub(crate) folder: TempDir,
+}
+
+impl Server {
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let program = beside_this_one("conclave-server")?;
+        let ended = Command::new(&program)
+            .arg("--data-dir")
+            .arg(folder.path())
+            .arg("init")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .context("conclave-server does not start")?;
+        ensure!(ended.success(), "conclave-server init ended with {ended}");
+        let mut serve = Command::new(&program);
+        serve
+            .arg("--data-dir")
+            .arg(folder.path())
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .stderr(Stdio::null());
+        let (process, lines) = Process::spawn(&mut serve)?;
+        let address = until(|| conclave_server::folder::last_listening(folder.path()))?;
+        Ok(Self {
+            process,
+            lines,
+            address,
+            id: keys::server_id(folder.path())?,
+            folder,
+        })
+    }
+
+    /// For the lean client.
+    pub(crate) fn place(&self) -> anyhow::Result<Place> {
+        Place::of_server(self.address, self.folder.path())
+    }
+
+    /// Today's member pass, as the server derives it.
+    pub(crate) fn pass(&self) -> anyhow::Result<Vec<u8>> {
+        let keys = ServerKeys::open(self.folder.path(), &OsEnv)?;
+        let today = Day::of_ms(OsEnv.now_ms());
+        Ok(keys.pepper.member_pass(today).to_vec())
+    }
+
+    /// The next code that the console sender prints.
+    pub(crate) fn next_code(&self) -> anyhow::Result<String> {
+        let line = next_line(&self.lines)?;
+        let code = line
+            .split(": ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        Ok(code
+            .with_context(|| format!("no code in `{line}`"))?
+            .to_owned())
+    }
+}
+
+/// Waits for what a process that starts writes.
+fn until<T>(mut found: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
+    for _ in 0..1_000 {
+        if let Some(found) = found() {
+            return Ok(found);
+        }
+        std::thread::park_timeout(Duration::from_millis(10));
+    }
+    anyhow::bail!("the server does not listen")
+}
+
+/// A program that was built into the same folder as this one.
+fn beside_this_one(name: &str) -> anyhow::Result<std::path::PathBuf> {
+    let own = std::env::current_exe()?;
+    let program = own.parent().unwrap_or(Path::new(".")).join(name);
+    ensure!(
+        program.exists(),
+        "{} is missing: run `cargo xtask bench`, which builds it",
+        program.display()
+    );
+    Ok(program)
+}
