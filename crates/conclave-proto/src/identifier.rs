@@ -38,10 +38,9 @@ impl Identifier {
         if !text.trim_start().starts_with('+') {
             return Err(IdentifierError::Phone);
         }
-        let number = phonenumber::parse(None, text.trim()).map_err(|_| IdentifierError::Phone)?;
-        let e164 = number.format().mode(phonenumber::Mode::E164).to_string();
-        let digits = e164.strip_prefix('+').ok_or(IdentifierError::Phone)?;
-        if !(7..=15).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        let e164 = e164(text)?;
+        // C-012: some carrier prefixes are dropped once and then again; what is kept is its own normal form
+        if self::e164(&e164)? != e164 {
             return Err(IdentifierError::Phone);
         }
         Ok(Self::Phone(e164))
@@ -94,6 +93,18 @@ impl Identifier {
         } else {
             IdentifierError::Phone
         })
+    }
+}
+
+/// The number in E.164, 7 to 15 digits.
+fn e164(text: &str) -> Result<String, IdentifierError> {
+    let number = phonenumber::parse(None, text.trim()).map_err(|_| IdentifierError::Phone)?;
+    let e164 = number.format().mode(phonenumber::Mode::E164).to_string();
+    let digits = e164.strip_prefix('+').ok_or(IdentifierError::Phone)?;
+    if (7..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit()) {
+        Ok(e164)
+    } else {
+        Err(IdentifierError::Phone)
     }
 }
 
@@ -154,6 +165,7 @@ mod tests {
             }
         }
         assert!(Identifier::email("a@İ.example").is_err());
+        assert!(Identifier::phone("+86 1 18001 18200").is_err());
         let grows = format!("a@{}.x", "Ⱥ".repeat(125));
         assert_eq!(grows.len(), 254);
         assert_eq!(Identifier::email(&grows), Err(IdentifierError::TooLong));
