@@ -85,7 +85,8 @@ impl Conversation {
         };
         let provider = outside.provider();
         let processed = self.group.process_message(&provider, message);
-        // a failed row looks like a closed message to MLS; it must not become one
+        // C-086: MLS steps a ratchet only for what opened, in memory too;
+        // a failed row looks like a closed message to MLS and must not become one
         let Ok(processed) = provider.settle(processed)? else {
             return Ok(Opened::Unreadable(Unreadable::Closed));
         };

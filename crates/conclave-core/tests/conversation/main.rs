@@ -19,6 +19,7 @@ use conclave_core::conversation::{
 };
 use conclave_core::mls_store;
 use conclave_core::provider::MlsFailure;
+use conclave_hostile::bytes;
 use conclave_hostile::people::NOW_MS;
 use conclave_hostile::side::{content, friends, message_by};
 use conclave_proto::id::{Epoch, Hash32, Seq};
@@ -137,6 +138,22 @@ fn c050_rollback_then_the_same_bytes_open() {
     assert_eq!(ben.chat().epoch(), Epoch(1));
     ben.apply(&pending.entry).unwrap();
     assert_eq!(ben.chat().epoch(), Epoch(2));
+}
+
+/// Whatever stays closed costs nothing, in memory neither: no reload, and the genuine message opens right after it.
+#[test]
+fn c086_a_closed_message_does_not_cost_the_genuine_one() {
+    let (mut ana, mut ben) = friends();
+    let honest = ana.seal(&content(1));
+    let before = ben.rows.snapshot();
+    let mut chat = ben.conversation.take().unwrap();
+    for (place, forged) in bytes::flipped(&honest, 3) {
+        let opened = chat.open_message(ben.outside(), &forged, Epoch(1)).unwrap();
+        assert!(matches!(opened, Opened::Unreadable(_)), "{place}");
+    }
+    assert!(ben.rows.snapshot() == before);
+    let opened = chat.open_message(ben.outside(), &honest, Epoch(1)).unwrap();
+    assert_eq!(message_by(opened).1, content(1));
 }
 
 /// A store that fails is an error, never an "unreadable message": the entry is read again later.

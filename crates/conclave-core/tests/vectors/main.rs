@@ -2,11 +2,7 @@
 //!
 //! ML-DSA-65 signs with fresh randomness: a committed signature that still verifies over the same bytes is
 //! kept, so that a file changes only when its format does.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod messages;
 mod people;

@@ -260,7 +260,7 @@ pub(super) async fn signal(app: &App, session: &Session, request: &SendSignal) -
     session.count(Action::Signal)?;
     let key = app.store.epoch_key(log_id, epoch).await?;
     let key = key.ok_or_else(unknown_log)?;
-    // C-021: who is out of the epoch sends nothing into it either.
+    // C-085, C-021: who is out of the epoch sends nothing into it either.
     if key.head.epoch != epoch {
         return Err(stale());
     }

@@ -266,9 +266,10 @@ async fn c021_pushes_end_with_the_epoch() {
     assert_eq!(other.pushes().await, []);
 }
 
-/// Signals reach the others of the epoch and not their sender; too long ones are refused.
+/// Signals reach the others of the epoch and not their sender, and nothing is stored; too long ones and those
+/// of an epoch that is over are refused.
 #[tokio::test]
-async fn signals_reach_the_others() {
+async fn c085_signals_stay_in_their_epoch() {
     let world = World::new().await;
     let (log, mut client) = created(&world).await;
     let mut other = world.connect(Role::Logs).await;
@@ -277,18 +278,26 @@ async fn signals_reach_the_others() {
         let subscribe = Body::SubscribeLog(SubscribeLog { handle: 1 });
         subscriber.ask(subscribe).await.unwrap();
     }
-    let signal = |bytes| {
+    let signal = |handle, bytes| {
         Body::SendSignal(SendSignal {
-            handle: 1,
+            handle,
             payload: vec![3; bytes],
         })
     };
-    client.ask(signal(SIGNAL_BYTES_MAX)).await.unwrap();
+    client.ask(signal(1, SIGNAL_BYTES_MAX)).await.unwrap();
     let push = other.push().await;
     assert!(matches!(push, reply::Body::SignalPush(p) if p.payload.len() == SIGNAL_BYTES_MAX));
     assert_eq!(client.pushes().await, []);
-    let refusal = client.ask(signal(SIGNAL_BYTES_MAX + 1)).await.unwrap_err();
-    assert_eq!(refusal.code(), ErrorCode::TooLarge);
+    let refusal = client.ask(signal(1, SIGNAL_BYTES_MAX + 1)).await;
+    assert_eq!(refusal.unwrap_err().code(), ErrorCode::TooLarge);
+    // the commit is the first entry: no signal became one
+    let next = opened(commit(&mut client, &log, 1, 1).await);
+    assert_eq!(next.head.unwrap().seq, 1);
+    other.push().await;
+    client.ask(signal(next.handle, 1)).await.unwrap();
+    assert_eq!(other.pushes().await, []);
+    let refusal = other.ask(signal(1, 1)).await.unwrap_err();
+    assert_eq!(refusal.code(), ErrorCode::StaleEpoch);
 }
 
 /// A message over its limit and an empty one are refused; the largest one fits.
