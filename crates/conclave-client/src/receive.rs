@@ -4,14 +4,14 @@
 //! group in memory, which is then ahead of the disk, is dropped and loaded again.
 
 use conclave_core::content::Content;
-use conclave_core::conversation::{Applied, ApplyError, Conversation, Opened};
+use conclave_core::conversation::{Applied, ApplyError, Conversation, Member, Opened, Unreadable};
 use conclave_proto::id::{Day, Epoch, LogId, Seq};
 use conclave_proto::label;
-use conclave_proto::limits::RETENTION_DAYS;
+use conclave_proto::limits::{HEAL_SPACING_MS, RETENTION_DAYS};
 use conclave_proto::log::{Entry, EntryKind};
 
 use crate::content::{apply_content, placeholder, position, unreadable};
-use crate::engine::Step;
+use crate::engine::{Step, person};
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::recover;
@@ -252,6 +252,7 @@ fn refused(
     row: &ConversationRow,
     error: ApplyError,
 ) -> Result<Outcome, ClientError> {
+    let reason = blame(step, &error)?;
     match error {
         ApplyError::Failed(error) => return Err(ClientError::Store(error.to_string())),
         ApplyError::NeedsNewerVersion => {
@@ -262,15 +263,36 @@ fn refused(
         | ApplyError::Garbage { .. }
         | ApplyError::UnknownOwn { .. }
         | ApplyError::WrongKeys { .. } => {
-            recover::break_off(step, row.clone(), &error.to_string())?;
+            recover::break_off(step, row.clone(), &reason)?;
         }
         // Somebody did what nobody may do: the person decides whether to talk on.
         _ => {
-            recover::break_off(step, row.clone(), &error.to_string())?;
-            recover::pause(step, row, &error.to_string())?;
+            recover::break_off(step, row.clone(), &reason)?;
+            recover::pause(step, row, &reason)?;
         }
     }
     Ok(Outcome::Stuck)
+}
+
+/// What is wrong with a commit, and whose it is when it names them (C-036).
+fn blame(step: &Step<'_>, error: &ApplyError) -> Result<String, ClientError> {
+    let committer: Option<Member> = match error {
+        ApplyError::Garbage { committer, .. } | ApplyError::WrongKeys { committer } => *committer,
+        ApplyError::UnknownOwn { bound } => *bound,
+        ApplyError::Policy { committer, .. } | ApplyError::Leaf { committer, .. } => {
+            Some(*committer)
+        }
+        _ => None,
+    };
+    let Some(committer) = committer else {
+        return Ok(error.to_string());
+    };
+    let who = if committer.account_id == step.own.account.device.account_id {
+        "a device of this account".to_owned()
+    } else {
+        person(step.tx, committer.account_id)?.identifier
+    };
+    Ok(format!("{error}; it was made by {who}"))
 }
 
 // --- messages ---------------------------------------------------------------------------------
@@ -299,9 +321,19 @@ fn message(
             }
         }
         Opened::Own => copied(step, row),
-        Opened::Unreadable(reason) => unreadable(step, row, entry, &reason.to_string())?,
+        Opened::Unreadable(reason) => {
+            if reason == Unreadable::Closed {
+                heal(step, row);
+            }
+            unreadable(step, row, entry, &reason.to_string())?;
+        }
     }
     Ok(Outcome::Done)
+}
+
+/// C-080: in a new epoch every ratchet starts anew, so that what the sender says next can be read.
+fn heal(step: &Step<'_>, row: &mut ConversationRow) {
+    row.update_due |= step.now_ms.saturating_sub(row.updated_ms) >= HEAL_SPACING_MS;
 }
 
 fn devices(group: Option<&Conversation>) -> u32 {

@@ -105,6 +105,8 @@ pub const LAST_RESORT_KEEP_MS: u64 = 30 * 86_400_000;
 pub const SELF_UPDATE_MS: u64 = 7 * 86_400_000;
 /// Self-update before the next own send after this many own messages.
 pub const SELF_UPDATE_SENDS: u32 = 500;
+/// At most one self-update because of an entry that cannot be decrypted in this time, in ms: a member can make many.
+pub const HEAL_SPACING_MS: u64 = 3_600_000;
 /// At most one receipt per conversation in this time, in ms.
 pub const RECEIPT_SPACING_MS: u64 = 2_000;
 /// Largest random delay before an invitation's pointer is posted, in ms.

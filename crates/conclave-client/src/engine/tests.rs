@@ -23,6 +23,8 @@ use crate::support::tamper::{Fate, Road, Tamper};
 use crate::support::{LONG, Person, World};
 use crate::view::{ChatState, MessageState};
 
+mod members;
+
 /// The conversation that a chat goes on in.
 fn live(client: &Client, other: &Person) -> ConversationRow {
     let chat = client.find_chat(&other.address).unwrap();

@@ -32,7 +32,7 @@ pub enum Unreadable {
     #[error("the entry is not a message of this conversation: {0}")]
     Envelope(&'static str),
     /// It does not decrypt or verify, came twice, or skips too many messages of its sender.
-    #[error("the message cannot be decrypted")]
+    #[error("the message cannot be decrypted; answer it, then ask for it again")]
     Closed,
 }
 
