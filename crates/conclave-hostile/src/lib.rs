@@ -11,6 +11,7 @@
 //! - [`frame`]: what MLS's own API refuses to frame
 //! - [`key_package`]: key packages taken apart, changed and signed again
 //! - [`objects`]: account states, certificates, intros and commit entries, signed as one likes
+//! - [`protobuf`]: messages with one field wrong
 //! - [`bytes`]: truncated, flipped and longer bytes
 //!
 //! ```
@@ -36,5 +37,6 @@ pub mod key_package;
 pub mod member;
 pub mod objects;
 pub mod people;
+pub mod protobuf;
 pub mod side;
 pub mod welcome;

@@ -24,6 +24,7 @@ use crate::support::{LONG, Person, World};
 use crate::view::{ChatState, MessageState};
 
 mod members;
+mod strangers;
 
 /// The conversation that a chat goes on in.
 fn live(client: &Client, other: &Person) -> ConversationRow {
