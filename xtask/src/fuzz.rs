@@ -133,7 +133,7 @@ impl Fuzzer {
             cargo(&root.join("fuzz"), OpenSsl::find()?)
                 .env("RUSTFLAGS", COVERAGE)
                 .env("CARGO_TARGET_DIR", &built)
-                .args(["build", "--release", "--locked", "--target", &triple]),
+                .args(["build", "--release", "--target", &triple]),
         )?;
         Ok(Self {
             program: built.join(triple).join("release/conclave-fuzz-run"),

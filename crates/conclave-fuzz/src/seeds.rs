@@ -31,9 +31,9 @@ use crate::chat;
 use crate::core::{LOG, PASSPHRASE, today};
 use crate::people;
 
-type Seeds = Vec<Vec<u8>>;
+pub(crate) type Seeds = Vec<Vec<u8>>;
 
-fn texts(texts: &[&str]) -> Seeds {
+pub(crate) fn texts(texts: &[&str]) -> Seeds {
     texts.iter().map(|text| text.as_bytes().to_vec()).collect()
 }
 
@@ -516,25 +516,6 @@ pub fn safety_numbers() -> Seeds {
         number.digits().as_bytes().to_vec(),
         vec![b'0'; 60],
     ]
-}
-
-/// Config files: empty, every default, and wrong ones.
-pub fn server_configs() -> Seeds {
-    let loaded = conclave_server::config::parse("").unwrap();
-    let mut seeds = texts(&[
-        "",
-        "[server]\nlisten = \"127.0.0.1:5000\"\n",
-        "[registration]\nmode = \"invite\"\nmax_accounts = 3\n",
-        "[limits]\nper_network_posts = -1\n",
-        "server = 1\n",
-        "[no]\nsuch = true\n",
-    ]);
-    for setting in loaded.settings() {
-        if let Some((section, key)) = setting.key.split_once('.') {
-            seeds.push(format!("[{section}]\n{key} = {}\n", setting.value).into_bytes());
-        }
-    }
-    seeds
 }
 
 /// What to do with a genuine object: nothing, and one edit at places from its beginning to its end.

@@ -32,6 +32,7 @@ pub const TARGETS: &[Target] = &[
     entry("frame", proto::frame, seeds::frames),
     entry("head", proto::head, seeds::heads),
     entry("hello", proto::hello, seeds::hellos),
+    entry("http", server::http, server::http_heads),
     entry("id", proto::id, seeds::ids),
     entry("identifier", proto::identifier, seeds::identifiers),
     entry("identity_key", proto::identity_key, seeds::identity_keys),
@@ -45,8 +46,9 @@ pub const TARGETS: &[Target] = &[
     entry("request", proto::request, seeds::requests),
     entry("safety_number", core::safety_number, seeds::safety_numbers),
     entry("sealed_blob", core::sealed_blob, seeds::sealed_blobs),
-    entry("server_config", server::settings, seeds::server_configs),
+    entry("server_config", server::settings, server::server_configs),
     entry("state_chain", core::state_chain, seeds::state_chains),
+    entry("websocket", server::websocket, server::websockets),
     entry(
         "welcome_pointer",
         core::welcome_pointer,

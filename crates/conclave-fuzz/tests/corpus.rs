@@ -52,7 +52,7 @@ macro_rules! replayed {
 
 replayed! {
     account_state address apply_commit at_rest commit_entry content content_sealed credential
-    device_cert entry frame head hello id identifier identity_key inbox_item intro join key_export
+    device_cert entry frame head hello http id identifier identity_key inbox_item intro join key_export
     key_package open reply request safety_number sealed_blob server_config state_chain
-    welcome_pointer
+    websocket welcome_pointer
 }

@@ -6,7 +6,7 @@
 
 mod frames;
 mod in_flight;
-mod websocket;
+pub(crate) mod websocket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -16,17 +16,13 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let answer = match read_head(stream).await {
-        Some((head, rest)) => match Request::parse(&head) {
-            Some(request) if request.path == WEBSOCKET_PATH => match request.upgrade() {
-                Ok(accepted) => {
-                    stream.write_all(accepted.as_bytes()).await.ok()?;
-                    stream.flush().await.ok()?;
-                    return Some(rest);
-                }
-                Err(refused) => refused,
-            },
-            Some(request) => respond(&request, is_ready),
-            None => response("400 Bad Request", "bad request"),
+        Some((head, rest)) => match decide(&head, is_ready) {
+            Ok(accepted) => {
+                stream.write_all(accepted.as_bytes()).await.ok()?;
+                stream.flush().await.ok()?;
+                return Some(rest);
+            }
+            Err(refused) => refused,
         },
         None => response("400 Bad Request", "bad request"),
     };
@@ -34,6 +30,15 @@ where
     let _ = stream.write_all(answer.as_bytes()).await;
     let _ = stream.shutdown().await;
     None
+}
+
+/// What a request's head is answered: `Ok` begins a WebSocket, `Err` ends the connection.
+pub(crate) fn decide(head: &[u8], is_ready: bool) -> Result<String, String> {
+    match Request::parse(head) {
+        Some(request) if request.path == WEBSOCKET_PATH => request.upgrade(),
+        Some(request) => Err(respond(&request, is_ready)),
+        None => Err(response("400 Bad Request", "bad request")),
+    }
 }
 
 /// Reads the head up to its empty line, and what came behind it; `None` when the head is too long

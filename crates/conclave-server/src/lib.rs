@@ -13,6 +13,7 @@
 //! - [`log`]: the rules of a log, pure
 //! - [`store`]: the store in domain verbs
 //! - [`admin`]: what the running server does for its operator
+//! - [`readers`]: what reads a stranger's bytes, alone
 //! - [`health`]: asks a running server how it is
 //!
 //! ```
@@ -41,6 +42,7 @@ mod limit;
 pub mod log;
 pub mod otp;
 mod places;
+pub mod readers;
 mod server;
 mod session;
 pub mod store;

@@ -23,7 +23,7 @@ const PIECE_BYTES: usize = 4 * 1024;
 const WRITE_BYTES_MAX: usize = 2 * PIECE_BYTES;
 
 /// A stream whose upgrade was answered; `early` is what came behind the request.
-pub(super) async fn wrap<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn wrap<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     early: Vec<u8>,
 ) -> WebSocket<S> {
@@ -45,7 +45,7 @@ pub(super) async fn wrap<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// The server's end of a WebSocket.
-pub(super) struct WebSocket<S> {
+pub(crate) struct WebSocket<S> {
     inner: WebSocketStream<S>,
     input: Bytes,
     /// Control frames and empty messages since the last byte of a frame.

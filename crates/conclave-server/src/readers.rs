@@ -1,0 +1,29 @@
+//! What reads a stranger's bytes before anything is known of it, without a server around it: for searches.
+
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use tokio::io::AsyncReadExt as _;
+
+use crate::connection::websocket;
+use crate::http;
+
+/// The answer to the head of an HTTP request: `Ok` begins a WebSocket, `Err` ends the connection.
+pub fn http(head: &[u8]) -> Result<String, String> {
+    http::decide(head, true)
+}
+
+/// The bytes of frames that a client's WebSocket bytes carry, up to where they end or break its rules.
+pub fn websocket(bytes: &[u8]) -> Vec<u8> {
+    let mut carried = Vec::new();
+    let read = async {
+        let stream = tokio::io::join(bytes, tokio::io::sink());
+        let mut socket = websocket::wrap(stream, Vec::new()).await;
+        socket.read_to_end(&mut carried).await
+    };
+    // bytes in memory and a sink never keep anybody waiting
+    let read = pin!(read).poll(&mut Context::from_waker(Waker::noop()));
+    let _: Poll<io::Result<usize>> = read;
+    carried
+}
