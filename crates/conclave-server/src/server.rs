@@ -111,17 +111,21 @@ impl App {
         (!is_exempt).then(|| self.limits.network(peer))
     }
 
-    /// Room for one more connection of this peer, or `None`. The room of an exempt peer is no place.
-    fn admit(&self, peer: SocketAddr) -> Option<Option<Place>> {
+    /// Room for one more connection of this peer. An exempt peer takes no place.
+    fn admit(&self, peer: SocketAddr) -> Result<Option<Place>, TurnedAway> {
         let Some(network) = self.network_to_limit(peer) else {
-            return Some(None);
+            return Ok(None);
         };
-        let place = self.places.take(self.limits.host(peer))?;
+        let place = self.places.take(self.limits.host(peer));
+        let place = place.ok_or(TurnedAway)?;
         // C-073: and how often a network makes this machine do a handshake
         let counted = self.limits.count_network(Action::Handshake, network);
-        counted.ok().map(|()| Some(place))
+        counted.map(|()| Some(place)).map_err(|_| TurnedAway)
     }
 }
+
+/// The peer has too many connections, or makes them too often.
+struct TurnedAway;
 
 /// A server that is open: its folder is locked, its port bound, its keys loaded.
 pub struct Server {
@@ -288,7 +292,7 @@ impl Accept<'_> {
         if connections.len() >= self.most {
             return;
         }
-        let Some(place) = self.app.admit(peer) else {
+        let Ok(place) = self.app.admit(peer) else {
             return;
         };
         let app = Arc::clone(self.app);

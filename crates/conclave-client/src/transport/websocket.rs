@@ -90,6 +90,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for WebSocket<S> {
         let bytes = self.input.len().min(buffer.remaining());
         buffer.put_slice(self.input.get(..bytes).unwrap_or_default());
         self.input.advance(bytes);
+        if self.input.is_empty() {
+            // gives the memory behind it back
+            self.input = Bytes::new();
+        }
         Poll::Ready(Ok(()))
     }
 }

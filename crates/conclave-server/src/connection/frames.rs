@@ -21,6 +21,8 @@ use crate::session::Session;
 
 /// Read buffer of an idle connection: most connections are idle most of the time.
 const IDLE_BUFFER_BYTES: usize = 512;
+/// Larger buffers are given back when nothing is under way.
+const KEPT_BYTES: usize = 2 * 1024;
 /// A read buffer never grows by more at once than it already holds, or this.
 const GROW_BYTES: usize = 16 * 1024;
 /// While this many bytes wait to be written, nothing more is read or answered.
@@ -148,7 +150,8 @@ impl Frames {
                 Err(error) => self.end_with(&error),
             }
         }
-        if self.input.is_empty() && self.input.capacity() > GROW_BYTES {
+        let is_idle = self.input.is_empty() && self.in_flight.is_empty();
+        if is_idle && self.input.capacity() > KEPT_BYTES {
             self.input = BytesMut::with_capacity(IDLE_BUFFER_BYTES);
         }
     }
@@ -256,7 +259,7 @@ impl Output {
         if self.bytes.is_empty() {
             writer.flush().await?;
             self.is_flushing = false;
-            if self.bytes.capacity() > GROW_BYTES {
+            if self.bytes.capacity() > KEPT_BYTES {
                 self.bytes = BytesMut::new();
             }
         }

@@ -9,6 +9,7 @@
 
 mod account;
 mod connection;
+mod crowd;
 mod inbox;
 mod limits;
 mod log_support;
@@ -18,3 +19,4 @@ mod slow;
 #[allow(dead_code, reason = "the tests of a failing world use the rest")]
 mod support;
 mod websocket;
+mod wrong_bytes;

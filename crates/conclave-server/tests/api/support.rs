@@ -156,6 +156,7 @@ pub(crate) async fn tls(
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
     let socket = TcpStream::connect(server.into().address).await.unwrap();
+    socket.set_nodelay(true).unwrap();
     let name = ServerName::try_from(LEAF_NAME).unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     connector.connect(name, socket).await.unwrap()

@@ -35,11 +35,11 @@ pub(crate) fn upgrade(without: &str, with: &str) -> String {
         "Sec-WebSocket-Version: 13",
         &format!("Sec-WebSocket-Key: {KEY}"),
     ];
-    let lines = lines
-        .iter()
+    let kept = lines
+        .into_iter()
         .filter(|line| without.is_empty() || !line.starts_with(without));
-    let headers: String = lines.map(|line| format!("{line}\r\n")).collect();
-    format!("GET /v1/ws HTTP/1.1\r\n{headers}{with}\r\n")
+    let headers = kept.collect::<Vec<_>>().join("\r\n");
+    format!("GET /v1/ws HTTP/1.1\r\n{headers}\r\n{with}\r\n")
 }
 
 /// A client's end of a WebSocket that sends what it is told.
@@ -144,11 +144,11 @@ fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
     match u16::try_from(payload.len()) {
         Ok(length @ ..126) => bytes.push(0x80 | u8::try_from(length).unwrap()),
         Ok(length) => {
-            bytes.push(0x80 | 126);
+            bytes.push(0xfe);
             bytes.extend(length.to_be_bytes());
         }
         Err(_) => {
-            bytes.push(0x80 | 127);
+            bytes.push(0xff);
             bytes.extend(u64::try_from(payload.len()).unwrap().to_be_bytes());
         }
     }
@@ -218,12 +218,7 @@ async fn c070_refuses_everything_else() {
     let too_long = vec![0; WEBSOCKET_MESSAGE_BYTES_MAX + 1];
     let half = vec![0; WEBSOCKET_MESSAGE_BYTES_MAX / 2 + 1];
     let controls = usize::try_from(WEBSOCKET_CONTROLS_MAX).unwrap() + 1;
-    let header_alone = [
-        &[FIN | BINARY, 0x80 | 127][..],
-        &u64::MAX.to_be_bytes(),
-        &[0; 4],
-    ]
-    .concat();
+    let header_alone = [&[FIN | BINARY, 0xff][..], &u64::MAX.to_be_bytes(), &[0; 4]].concat();
     let wrong: [(&str, u16, Vec<u8>); 14] = [
         ("text", 1003, masked(FIN | TEXT, b"hello")),
         ("text that is none", 1003, masked(FIN | TEXT, &[0xff, 0xfe])),

@@ -7,6 +7,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod crowd;
+mod descriptors;
 mod durability;
 #[allow(dead_code, reason = "the router's own tests use the rest")]
 #[path = "../api/log_support.rs"]

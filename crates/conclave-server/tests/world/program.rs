@@ -73,6 +73,28 @@ impl Program {
         Self::spawn(Command::new(PROGRAM), folder).expect("the server starts")
     }
 
+    /// The same with at most so many open files.
+    pub(crate) fn start_with_files(folder: &Path, files: u32) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args([
+            "-c",
+            &format!("ulimit -n {files}; exec \"$0\" \"$@\""),
+            PROGRAM,
+        ]);
+        Self::spawn(shell, folder).expect("the server starts")
+    }
+
+    /// The server's process.
+    pub(crate) fn server_pid(&self) -> u32 {
+        self.server_pid
+    }
+
+    /// How many files it has open.
+    pub(crate) fn open_files(&self) -> u64 {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.server_pid)).unwrap();
+        u64::try_from(files.count()).unwrap()
+    }
+
     /// The same under strace with these arguments; what it sees goes to `trace` beside the folder.
     /// Gives how the server ended when it did so before it listened.
     pub(crate) fn start_traced(
