@@ -133,6 +133,9 @@ pub const WEBSOCKET_CONTROLS_MAX: u32 = 32;
 pub const KEY_PACKAGE_KEEP_DAYS: u32 = 100;
 /// How long a hold may wait after its seven days for the code that finishes it, in days.
 pub const HOLD_KEEP_DAYS: u32 = 30;
+/// Days that the server's clock may be ahead of the latest day seen before its operator is asked: longer
+/// than a weekend switched off, shorter than the hold of a taken identifier.
+pub const CLOCK_JUMP_DAYS_MAX: u32 = 5;
 /// Writes that wait for the server's store; more are refused as busy, not queued.
 pub const STORE_QUEUE_ITEMS: usize = 4_096;
 /// Writes in one commit of the server's store: one sync for all of them.

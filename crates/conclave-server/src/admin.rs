@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use conclave_proto::env::Env;
+use conclave_proto::id::Day;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 
 use crate::otp;
+use crate::server::App;
 use crate::store::{Store, StoreError};
 
 const SOCKET: &str = "admin.sock";
@@ -37,6 +39,10 @@ pub enum Request {
     },
     /// Checks the stored data.
     Check,
+    /// The latest day that the server has seen.
+    LastDay,
+    /// Takes today for a day that may be believed (C-078).
+    ConfirmClock,
 }
 
 /// What the operator gets.
@@ -47,6 +53,10 @@ pub enum Response {
     Invite(String),
     /// What is wrong with the stored data; empty = all is well.
     Problems(Vec<String>),
+    /// The latest day that the server has seen; 0 = none yet.
+    LastDay(u32),
+    /// The day that is believed from now on.
+    Confirmed(u32),
     /// It did not work.
     Error(String),
 }
@@ -71,6 +81,12 @@ pub async fn perform(store: &dyn Store, env: &dyn Env, request: Request) -> Resp
             .check()
             .await
             .map(|report| Response::Problems(report.problems)),
+        Request::LastDay => store.last_day().await.map(|day| Response::LastDay(day.0)),
+        Request::ConfirmClock => {
+            let today = Day::of_ms(env.now_ms());
+            let confirmed = store.confirm_day(today).await;
+            confirmed.map(|()| Response::Confirmed(today.0))
+        }
     };
     done.unwrap_or_else(|error| Response::Error(error.to_string()))
 }
@@ -132,11 +148,11 @@ pub(crate) fn remove(folder: &Path) {
 }
 
 /// Answers operators, one after the other, for ever.
-pub(crate) async fn serve(socket: &UnixListener, store: &dyn Store, env: &dyn Env) {
+pub(crate) async fn serve(socket: &UnixListener, app: &App) {
     loop {
         match socket.accept().await {
             Ok((stream, _)) => {
-                let answered = timeout(PATIENCE, answer(stream, store, env)).await;
+                let answered = timeout(PATIENCE, answer(stream, app)).await;
                 if !matches!(answered, Ok(Ok(()))) {
                     tracing::warn!("an admin command ended without an answer");
                 }
@@ -146,15 +162,18 @@ pub(crate) async fn serve(socket: &UnixListener, store: &dyn Store, env: &dyn En
     }
 }
 
-async fn answer(mut stream: UnixStream, store: &dyn Store, env: &dyn Env) -> io::Result<()> {
+async fn answer(mut stream: UnixStream, app: &App) -> io::Result<()> {
     let (reader, mut writer) = stream.split();
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(LINE_BYTES_MAX));
     reader.read_line(&mut line).await?;
     let response = match serde_json::from_str(&line) {
-        Ok(request) => perform(store, env, request).await,
+        Ok(request) => perform(&*app.store, &*app.env, request).await,
         Err(_) => Response::Error("the running server does not know this command".to_owned()),
     };
+    if let Response::Confirmed(day) = response {
+        app.clock.believe(Day(day));
+    }
     let mut line = serde_json::to_string(&response)?;
     line.push('\n');
     writer.write_all(line.as_bytes()).await

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use conclave_proto::env::{Env as _, OsEnv};
+use conclave_proto::id::Day;
 use conclave_server::admin::{Request, Response};
-use conclave_server::config::Loaded;
+use conclave_server::config::{Config, Loaded};
 use conclave_server::health::{self, HealthError};
-use conclave_server::{folder, keys};
+use conclave_server::{clock, folder, keys, otp};
 
 use crate::commands::{admin_work, print};
 use crate::exit::{CommandError, line_of};
@@ -33,9 +34,13 @@ impl Finding {
 /// Prints every finding; fails when one does.
 pub(crate) async fn run(folder: &Path, settings: anyhow::Result<Loaded>) -> anyhow::Result<()> {
     let mut findings = vec![config(&settings), data_folder(folder), clock()];
+    if let Ok(loaded) = &settings {
+        findings.extend(codes(&loaded.config).await);
+    }
     if folder.exists() {
         findings.extend(keys(folder));
         findings.push(storage(folder).await);
+        findings.extend(days(folder, &settings).await);
         findings.push(running(folder).await);
     }
     for finding in &findings {
@@ -76,6 +81,47 @@ fn clock() -> Finding {
     }
     let fix = "the clock is years behind: set it, or clients will warn everybody";
     Finding::Fail("clock", fix.to_owned())
+}
+
+/// Whether codes can be sent, and whether the other side can be reached now.
+async fn codes(config: &Config) -> Vec<Finding> {
+    let senders = match otp::senders(&config.otp) {
+        Ok(senders) => senders,
+        Err(error) => return vec![Finding::Fail("otp", error.to_string())],
+    };
+    let mut findings = Vec::new();
+    for (kind, sender) in [("mail", &senders.mail), ("texts", &senders.sms)] {
+        findings.push(match sender {
+            None => Finding::Warn(
+                "otp",
+                format!("no codes by {kind}: set [otp.http] for them"),
+            ),
+            Some(sender) => match sender.probe().await {
+                Ok(()) => Finding::Pass("otp", format!("codes can go out by {kind}")),
+                Err(error) => Finding::Warn("otp", error.to_string()),
+            },
+        });
+    }
+    findings
+}
+
+/// Whether today is plausible beside the latest day that the server has seen (C-078).
+async fn days(folder: &Path, settings: &anyhow::Result<Loaded>) -> Option<Finding> {
+    let jump_days = settings.as_ref().ok()?.config.retention.clock_jump_days;
+    if !folder.join("store.db").exists() {
+        return None;
+    }
+    let Ok(Response::LastDay(last)) = admin_work(folder, Request::LastDay).await else {
+        return None;
+    };
+    let ahead = clock::ahead_days(Day(last), jump_days, OsEnv.now_ms());
+    (ahead > 0).then(|| {
+        let text = format!(
+            "today is {ahead} days past the last day seen, so nothing expires: set the clock, or run \
+             `conclave-server clock confirm` when it is right"
+        );
+        Finding::Fail("clock", text)
+    })
 }
 
 fn keys(folder: &Path) -> Vec<Finding> {
@@ -133,7 +179,7 @@ async fn storage(folder: &Path) -> Finding {
             )
         }
         Ok(Response::Error(text)) => Finding::Fail("storage", text),
-        Ok(Response::Invite(_)) => Finding::Fail("storage", "the answer makes no sense".to_owned()),
+        Ok(_) => Finding::Fail("storage", "the answer makes no sense".to_owned()),
         Err(error) => Finding::Fail("storage", line_of(&error)),
     }
 }

@@ -80,6 +80,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  conclave-server invite create\n  conclave-server invite create --uses 10 --expires 30d"
     )]
     Invite(Invite),
+    /// The server's idea of the day
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  conclave-server clock confirm\n  conclave-server clock confirm --data-dir /srv/conclave"
+    )]
+    Clock(ClockCommand),
     /// Settings
     #[command(
         subcommand,
@@ -110,9 +116,9 @@ pub(crate) struct Serve {
 pub(crate) enum Otp {
     /// Print them on standard output
     Console,
-    /// E-mail (not built yet)
+    /// E-mail, by the mail server in [otp.smtp]
     Smtp,
-    /// Webhook (not built yet)
+    /// Signed webhook to the address in [otp.http]: any SMS gateway
     Http,
 }
 
@@ -160,6 +166,15 @@ pub(crate) enum Invite {
         #[arg(long, value_name = "DUR", default_value = "7d", value_parser = duration)]
         expires: Duration,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClockCommand {
+    /// Say that today's date is right although the server has not run for days; things expire again
+    #[command(
+        after_help = "Examples:\n  conclave-server clock confirm\n  conclave-server clock confirm --data-dir /srv/conclave"
+    )]
+    Confirm,
 }
 
 #[derive(Debug, Subcommand)]

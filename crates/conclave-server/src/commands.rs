@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::check;
-use crate::cli::{Cli, Command, Common, ConfigCommand, Invite, Serve};
+use crate::cli::{Cli, ClockCommand, Command, Common, ConfigCommand, Invite, Serve};
 use crate::exit::CommandError;
 
 /// Runs one command to its end.
@@ -43,6 +43,7 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Invite(Invite::Create { uses, expires }) => {
                 create_invite(&folder, uses, expires).await
             }
+            Command::Clock(ClockCommand::Confirm) => confirm_clock(&folder).await,
             Command::Config(ConfigCommand::Show { origin }) => {
                 show(&settings(&folder, common, &[])?, origin)
             }
@@ -230,11 +231,21 @@ async fn create_invite(folder: &Path, uses: u32, expires: Duration) -> anyhow::R
     match admin_work(folder, request).await? {
         admin::Response::Invite(token) => print(&token),
         admin::Response::Error(text) => Err(CommandError::Refused(text).into()),
-        admin::Response::Problems(_) => {
-            let text = "the running server gave another answer, use its own version".to_owned();
-            Err(CommandError::Refused(text).into())
-        }
+        _ => Err(other_answer()),
     }
+}
+
+async fn confirm_clock(folder: &Path) -> anyhow::Result<()> {
+    match admin_work(folder, admin::Request::ConfirmClock).await? {
+        admin::Response::Confirmed(_) => print("confirmed"),
+        admin::Response::Error(text) => Err(CommandError::Refused(text).into()),
+        _ => Err(other_answer()),
+    }
+}
+
+fn other_answer() -> anyhow::Error {
+    let text = "the running server gave another answer, use its own version".to_owned();
+    CommandError::Refused(text).into()
 }
 
 /// Asks the running server, or does the work on its store when none runs; makes no server.

@@ -1,19 +1,22 @@
 //! What an operator can set, its defaults, and where each value came from.
 //!
 //! Flags win over the environment (`CONCLAVE_SERVER__SECTION__KEY`), that over the TOML file, that
-//! over the defaults. Every value is plain text, a number or a yes/no, so all four can say all of it.
+//! over the defaults. Every value is plain text, a number or a yes/no, so all four can say all of it,
+//! but for secrets, which have no flag: other users of a machine can read command lines.
 
 mod load;
+mod secret;
 
 use std::net::{Ipv4Addr, SocketAddr};
 
 use conclave_proto::address::DEFAULT_PORT;
-use conclave_proto::limits::{COMMIT_SPACING_MAX_MS, COMMIT_SPACING_MS};
+use conclave_proto::limits::{CLOCK_JUMP_DAYS_MAX, COMMIT_SPACING_MAX_MS, COMMIT_SPACING_MS};
 use serde::{Deserialize, Serialize};
 
 use crate::log::CommitSpacing;
 
 pub use load::{ConfigError, ENV_PREFIX, Loaded, Origin, Setting, load, parse};
+pub use secret::Secret;
 
 /// All settings of a server.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +82,76 @@ pub struct OtpSection {
     /// Lets the console sender work while others than this machine can connect: whoever sees the
     /// terminal can register any identifier.
     pub console_beyond_loopback: bool,
+    /// Calling codes that phone numbers may have, as in `49 43`; empty = any. Texts cost money, and
+    /// some numbers exist to earn it.
+    pub sms_countries: String,
+    /// `[otp.smtp]`
+    pub smtp: SmtpSection,
+    /// `[otp.http]`
+    pub http: HttpSection,
+}
+
+impl OtpSection {
+    /// Whether codes may go to a phone number in E.164 form.
+    pub fn takes_phone(&self, number: &str) -> bool {
+        let digits = number.trim_start_matches('+');
+        let mut countries = self
+            .sms_countries
+            .split([' ', ','])
+            .map(|country| country.trim_start_matches('+'))
+            .filter(|country| !country.is_empty())
+            .peekable();
+        countries.peek().is_none() || countries.any(|country| digits.starts_with(country))
+    }
+}
+
+/// `[otp.smtp]`: the mail server that takes codes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmtpSection {
+    /// Its name, as in its certificate.
+    pub host: String,
+    /// Its port; 0 = 465 for implicit TLS, else 587.
+    pub port: u16,
+    /// How the connection is encrypted.
+    pub tls: SmtpTls,
+    /// Who the mails are from, as in `Chat <chat@example.org>`.
+    pub from: String,
+    /// Login; empty = none.
+    pub user: String,
+    /// Password. Not for the command line: set it in the environment, or name a file.
+    pub password: Secret,
+    /// File whose first line is the password.
+    pub password_file: String,
+    /// PEM file of the only roots to trust; empty = this machine's.
+    pub ca_file: String,
+}
+
+/// How the connection to the mail server is encrypted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SmtpTls {
+    /// By STARTTLS, which the server must offer.
+    #[default]
+    Starttls,
+    /// From the first byte.
+    Implicit,
+    /// Not at all: to this machine only.
+    None,
+}
+
+/// `[otp.http]`: the webhook that takes codes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HttpSection {
+    /// Where to post; https, but to this machine. May hold a token, so it is never shown.
+    pub url: Secret,
+    /// The secret that requests are signed with, at least 16 bytes.
+    pub secret: Secret,
+    /// File whose first line is the secret.
+    pub secret_file: String,
+    /// PEM file of the only roots to trust; empty = this machine's.
+    pub ca_file: String,
 }
 
 /// Who sends one-time codes.
@@ -88,9 +161,9 @@ pub enum OtpSender {
     /// Prints them on the server's standard output.
     #[default]
     Console,
-    /// E-mail. Not built yet.
+    /// E-mail; phones through the webhook, when one is set.
     Smtp,
-    /// A signed webhook. Not built yet.
+    /// A signed webhook.
     Http,
 }
 
@@ -140,6 +213,9 @@ pub enum ExemptLoopback {
 pub struct RetentionSection {
     /// Time between two sweeps, ms.
     pub sweep_every_ms: u64,
+    /// Days that the clock may lie past the latest day seen before nothing expires until
+    /// `conclave-server clock confirm`; 0 = any number (C-078).
+    pub clock_jump_days: u32,
 }
 
 /// `[logs]`: rules of conversation logs.
@@ -192,6 +268,7 @@ impl Default for RetentionSection {
     fn default() -> Self {
         Self {
             sweep_every_ms: 60_000,
+            clock_jump_days: CLOCK_JUMP_DAYS_MAX,
         }
     }
 }

@@ -94,7 +94,7 @@ fn command_code(error: &CommandError) -> u8 {
 
 fn serve_code(error: &ServeError) -> u8 {
     match error {
-        ServeError::SenderMissing(_) | ServeError::ConsoleBeyondLoopback(_) => USAGE,
+        ServeError::Sender(_) | ServeError::ConsoleBeyondLoopback(_) => USAGE,
         ServeError::Store(error) => open_code(error),
         ServeError::StoreFailed => DAMAGED,
         _ => UNEXPECTED,

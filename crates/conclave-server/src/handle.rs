@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::otp::{CodeMessage, SendError, SendFuture, Sender};
+use crate::otp::{CodeMessage, Leaving, SendError, SendFuture, Sender};
 use crate::server::{ServeError, ServeOptions, Server, address_of};
 
 /// A running server. Dropping it stops the server without waiting; [`Self::stop`] waits.
@@ -97,8 +97,15 @@ impl ServerHandle {
 struct ChannelSender(mpsc::UnboundedSender<CodeMessage>);
 
 impl Sender for ChannelSender {
-    fn send(&self, message: CodeMessage) -> SendFuture<'_> {
-        let sent = self.0.send(message);
-        Box::pin(async move { sent.map_err(|_| SendError("nobody takes codes".to_owned())) })
+    fn send<'a>(&'a self, message: &'a CodeMessage, leaving: &'a dyn Leaving) -> SendFuture<'a> {
+        Box::pin(async move {
+            leaving.note().await?;
+            let sent = self.0.send(message.clone());
+            sent.map_err(|_| SendError::Refused("nobody takes codes".to_owned()))
+        })
+    }
+
+    fn probe(&self) -> SendFuture<'_> {
+        Box::pin(std::future::ready(Ok(())))
     }
 }

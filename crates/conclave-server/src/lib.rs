@@ -9,6 +9,7 @@
 //! - [`keys`] and [`tls`]: root, leaf, pepper, TLS 1.3
 //! - `server`, `connection`, `session`, `http`: from the socket to one request
 //! - `api`: one file per family of requests; `limit`: how often; `places`: how many at once; `wake`: pushes
+//! - [`clock`]: notices a clock that jumps
 //! - [`otp`]: one-time codes and who sends them
 //! - [`log`]: the rules of a log, pure
 //! - [`store`]: the store in domain verbs
@@ -30,6 +31,7 @@
 
 pub mod admin;
 mod api;
+pub mod clock;
 pub mod config;
 mod connection;
 pub mod files;

@@ -12,14 +12,15 @@ use conclave_proto::address::ServerAddress;
 use conclave_proto::env::SharedEnv;
 use conclave_proto::id::ServerId;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::clock::Clock;
 use crate::config::{Config, ExemptLoopback, OtpSender};
 use crate::keys::{KeysError, ServerKeys};
 use crate::limit::{Action, Limits, NetworkKey};
-use crate::otp::{CodeQueue, ConsoleSender, Sender};
+use crate::otp::{self, Sender, Senders, SetupError};
 use crate::places::{Place, Places};
 use crate::store::{OpenError, SharedStore, SqliteStore, StoreError, StoreOptions};
 use crate::wake::Hub;
@@ -47,9 +48,9 @@ pub struct ServeOptions {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The chosen sender is not there.
-    #[error("the `{0}` sender is not built yet; `--otp console` is the one that exists")]
-    SenderMissing(&'static str),
+    /// The settings describe no sender of codes that could work.
+    #[error("codes cannot be sent: {0}; `conclave-server check` says more")]
+    Sender(#[from] SetupError),
     /// The console sender while strangers can connect.
     #[error(
         "the console sender is refused while listening on {0}: whoever sees this terminal could \
@@ -94,7 +95,12 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     places: Arc<Places>,
     pub(crate) hub: Hub,
-    pub(crate) codes: CodeQueue,
+    /// Who sends codes.
+    pub(crate) senders: Senders,
+    /// Wakes the outbox of codes.
+    pub(crate) codes: Notify,
+    /// Which days are believed.
+    pub(crate) clock: Clock,
     exempt_loopback: bool,
     is_ready: AtomicBool,
 }
@@ -103,6 +109,11 @@ impl App {
     /// Whether new work is welcome.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Relaxed)
+    }
+
+    /// Now, for everything that counts in days (C-078).
+    pub(crate) fn steady_ms(&self) -> u64 {
+        self.clock.steady_ms(self.env.now_ms())
     }
 
     /// The network to charge for what a peer does; `None` when the peer is exempt.
@@ -135,7 +146,6 @@ pub struct Server {
     local_address: SocketAddr,
     acceptor: TlsAcceptor,
     admin: Option<UnixListener>,
-    codes: JoinHandle<()>,
 }
 
 impl std::fmt::Debug for Server {
@@ -154,9 +164,9 @@ impl Server {
             env,
             sender,
         } = options;
-        let sender = match sender {
-            Some(sender) => sender,
-            None => sender_of(&config, local_address)?,
+        let senders = match sender {
+            Some(sender) => Senders::one(sender),
+            None => senders_of(&config, local_address)?,
         };
         let in_folder = |source| ServeError::Folder {
             path: data_dir.clone(),
@@ -171,7 +181,6 @@ impl Server {
         let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(&keys)?));
         let admin = admin::listen(&data_dir);
         folder::remember_listening(&data_dir, local_address).map_err(in_folder)?;
-        let (inlet, codes) = CodeQueue::start(sender);
         let app = Arc::new(App {
             keys,
             store,
@@ -179,7 +188,9 @@ impl Server {
             limits: Limits::new(config.limits.clone(), Arc::clone(&env)),
             env,
             hub: Hub::default(),
-            codes: inlet,
+            senders,
+            codes: Notify::new(),
+            clock: Clock::new(config.retention.clock_jump_days),
             exempt_loopback: exempt_loopback(&config, local_address),
             is_ready: AtomicBool::new(true),
             config,
@@ -191,7 +202,6 @@ impl Server {
             local_address,
             acceptor,
             admin,
-            codes,
         })
     }
 
@@ -209,10 +219,15 @@ impl Server {
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let (stop, stopping) = watch::channel(false);
         let mut connections = JoinSet::new();
+        // before anything is dated
+        if let Ok(day) = self.app.store.last_day().await {
+            self.app.clock.believe(day);
+        }
         let upkeep = tokio::spawn(upkeep(Arc::clone(&self.app)));
+        let codes = tokio::spawn(otp::outbox::run(Arc::clone(&self.app), stopping.clone()));
         let admin = self.admin.map(|socket| {
             let app = Arc::clone(&self.app);
-            tokio::spawn(async move { admin::serve(&socket, &*app.store, &*app.env).await })
+            tokio::spawn(async move { admin::serve(&socket, &app).await })
         });
         let accept = Accept {
             app: &self.app,
@@ -239,10 +254,10 @@ impl Server {
             let _ = task.await;
         }
         admin::remove(&self.data_dir);
+        let sent = codes.await;
         let app = self.app;
         // dropping the store waits for its last write
         let closed = tokio::task::spawn_blocking(move || drop(app)).await;
-        let sent = self.codes.await;
         if closed.is_err() || sent.is_err() {
             tracing::error!("a task of the server broke while it stopped");
         }
@@ -308,13 +323,33 @@ impl Accept<'_> {
 /// Deletes what has expired and forgets idle networks, for ever.
 async fn upkeep(app: Arc<App>) {
     let every_ms = app.config.retention.sweep_every_ms.max(1);
+    let mut was_ahead = false;
     let mut tick = tokio::time::interval(Duration::from_millis(every_ms));
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         app.limits.tidy();
+        let now_ms = app.env.now_ms();
+        match app.store.last_day().await {
+            Ok(day) => app.clock.believe(day),
+            Err(StoreError::Busy) => continue,
+            Err(_) => return,
+        }
+        // C-078: nothing is deleted by a date that nobody confirmed.
+        let ahead = app.clock.ahead_days(now_ms);
+        if ahead > 0 {
+            if !was_ahead {
+                tracing::error!(
+                    "the clock is {ahead} days past the last day seen: nothing expires until it is \
+                     set right, or `conclave-server clock confirm` says that it is right"
+                );
+            }
+            was_ahead = true;
+            continue;
+        }
+        was_ahead = false;
         loop {
-            match app.store.sweep(app.env.now_ms()).await {
+            match app.store.sweep(now_ms).await {
                 Ok(true) => tokio::task::yield_now().await,
                 Ok(false) | Err(StoreError::Busy) => break,
                 // the store has failed: the server is about to stop
@@ -324,15 +359,12 @@ async fn upkeep(app: Arc<App>) {
     }
 }
 
-fn sender_of(config: &Config, listen: SocketAddr) -> Result<Arc<dyn Sender>, ServeError> {
-    match config.otp.sender {
-        OtpSender::Smtp => Err(ServeError::SenderMissing("smtp")),
-        OtpSender::Http => Err(ServeError::SenderMissing("http")),
-        OtpSender::Console if listen.ip().is_loopback() || config.otp.console_beyond_loopback => {
-            Ok(Arc::new(ConsoleSender))
-        }
-        OtpSender::Console => Err(ServeError::ConsoleBeyondLoopback(listen)),
+fn senders_of(config: &Config, listen: SocketAddr) -> Result<Senders, ServeError> {
+    let is_alone = listen.ip().is_loopback() || config.otp.console_beyond_loopback;
+    if config.otp.sender == OtpSender::Console && !is_alone {
+        return Err(ServeError::ConsoleBeyondLoopback(listen));
     }
+    Ok(otp::senders(&config.otp)?)
 }
 
 fn exempt_loopback(config: &Config, listen: SocketAddr) -> bool {

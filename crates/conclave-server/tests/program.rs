@@ -12,6 +12,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use conclave_proto::id::Day;
+use conclave_server::store::{SqliteStore, Store as _, StoreOptions};
+
 fn program(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_conclave-server"));
     command.env_clear().arg("--data-dir").arg(folder);
@@ -240,7 +243,7 @@ fn commands_that_need_a_server_make_none() {
     assert_eq!(modes(&empty), []);
 }
 
-/// Senders that are not built, a console for strangers and unknown settings are bad usage.
+/// Senders without what they need, a console for strangers and unknown settings are bad usage.
 #[test]
 fn settings_that_cannot_be_are_bad_usage() {
     let folder = tempfile::tempdir().unwrap();
@@ -252,7 +255,8 @@ fn settings_that_cannot_be_are_bad_usage() {
     for sender in ["smtp", "http"] {
         let refused = serve(&["--otp", sender]);
         assert_eq!(refused.status.code(), Some(2));
-        assert!(text(&refused.stderr).contains("--otp console"));
+        let missing = format!("`otp.{sender}.");
+        assert!(text(&refused.stderr).contains(&missing));
     }
     let open = run(folder.path(), &["serve", "--listen", "0.0.0.0:0"]);
     assert_eq!(open.status.code(), Some(2));
@@ -282,6 +286,72 @@ fn config_show_names_origins() {
     assert!(line("registration.mode = \"invite\"").contains("# file"));
     assert!(line("server.public").contains("# environment CONCLAVE_SERVER__SERVER__PUBLIC"));
     assert!(line("server.listen").ends_with("# default"));
+}
+
+/// A check names what keeps codes from going out, and tries to reach the other side.
+#[test]
+fn check_says_why_no_code_can_go_out() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["init"]);
+    let check = |config: &str| {
+        std::fs::write(folder.path().join("config.toml"), config).unwrap();
+        let check = run(folder.path(), &["check"]);
+        (check.status.code(), text(&check.stdout))
+    };
+    let (code, said) = check("[otp]\nsender = \"smtp\"\n");
+    assert_eq!(code, Some(1));
+    assert!(
+        said.contains("fail  otp       `otp.smtp.host` is not set"),
+        "{said}"
+    );
+    // bound and closed again: nobody listens
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let config = format!(
+        "[otp]\nsender = \"smtp\"\n[otp.smtp]\nhost = \"127.0.0.1\"\nport = {port}\n\
+         tls = \"none\"\nfrom = \"chat@example.org\"\npassword = \"hush\"\n"
+    );
+    let (code, said) = check(&config);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("warn  otp       the mail server cannot be used"),
+        "{said}"
+    );
+    assert!(said.contains("warn  otp       no codes by texts"), "{said}");
+    let shown = text(&run(folder.path(), &["config", "show"]).stdout);
+    assert!(
+        shown.contains("otp.smtp.password = \"(hidden)\""),
+        "{shown}"
+    );
+    assert!(!shown.contains("hush"));
+}
+
+/// A date far past the latest day seen fails the check until it is confirmed, with or without a
+/// running server.
+#[tokio::test]
+async fn c078_the_operator_confirms_a_date() {
+    let folder = tempfile::tempdir().unwrap();
+    run(folder.path(), &["init"]);
+    let set_back = async || {
+        let store = SqliteStore::open(folder.path(), StoreOptions::default()).unwrap();
+        store.confirm_day(Day(20_000)).await.unwrap();
+    };
+    for serve in [false, true] {
+        set_back().await;
+        let serving = serve.then(|| Serving::start(folder.path()));
+        let check = run(folder.path(), &["check"]);
+        let said = text(&check.stdout);
+        assert_eq!(check.status.code(), Some(1), "{said}");
+        assert!(said.contains("clock confirm"), "{said}");
+        let confirmed = run(folder.path(), &["clock", "confirm"]);
+        assert_eq!(text(&confirmed.stdout), "confirmed\n");
+        let check = run(folder.path(), &["check"]);
+        assert_eq!(check.status.code(), Some(0), "{}", text(&check.stdout));
+        drop(serving);
+    }
 }
 
 /// A failing check ends with 1 and says how to fix it.

@@ -9,7 +9,7 @@
 
 mod store_support;
 
-use conclave_proto::id::{ChallengeId, Epoch, Hash32, Seq, ServerId};
+use conclave_proto::id::{ChallengeId, Day, Epoch, Hash32, Seq, ServerId};
 use conclave_proto::label::sha256;
 use conclave_proto::limits::{
     HOLD_MS, INBOX_ITEMS_MAX, INBOX_STRANGER_ITEMS_MAX, KEY_PACKAGE_POOL, OTP_CHECKS_MAX,
@@ -19,7 +19,7 @@ use conclave_proto::log::{Entry, Head, chain_next, chain_start};
 use conclave_server::store::{
     AppendOutcome, BundleOutcome, CreateOutcome, DeviceStatus, KeyPackagesOutcome, MemoryStore,
     NewAccount, NewBundle, NewChallenge, NewLog, OtpCheckOutcome, OtpStartOutcome, Page,
-    PostOutcome, PutStateOutcome, RegisterOutcome, SqliteStore, Store, StoreOptions,
+    PostOutcome, PutStateOutcome, RegisterOutcome, SendId, SqliteStore, Store, StoreOptions,
 };
 use store_support::{
     DAY, DAY_MS, NOW, account_id, append, blob, bundle, challenge, commit, create, device,
@@ -63,6 +63,11 @@ conformance! {
     otp_resend_keeps_the_challenge,
     otp_sends_are_limited,
     otp_challenges_of_two_keys_do_not_meet,
+    c075_a_code_waits_until_it_is_sent,
+    c076_what_may_have_left_is_not_repeated,
+    c075_a_code_waits_no_longer_than_its_challenge,
+    c078_another_clock_locks_nobody_out,
+    c078_the_latest_day_never_goes_back,
     c033_each_one_time_package_once,
     c033_strangers_get_last_resorts_only,
     pool_keeps_the_newest,
@@ -399,6 +404,105 @@ async fn otp_sends_are_limited(store: &dyn Store) {
     );
     let other = store.otp_start(challenge(8, 2, 1, NOW)).await.unwrap();
     assert!(matches!(other, OtpStartOutcome::Send { .. }));
+}
+
+/// The ids under which codes wait to be sent.
+async fn waiting(store: &dyn Store) -> Vec<u8> {
+    let waiting = store.otp_waiting(10).await.unwrap();
+    waiting.iter().map(|code| code.send_id.0[0]).collect()
+}
+
+/// A code waits from the start on, soonest over first; asking again before it is sent adds nothing,
+/// afterwards it is a sending of its own.
+async fn c075_a_code_waits_until_it_is_sent(store: &dyn Store) {
+    assert!(waiting(store).await.is_empty());
+    store.otp_start(challenge(2, 2, 2, NOW + 9)).await.unwrap();
+    store.otp_start(challenge(1, 1, 1, NOW)).await.unwrap();
+    assert_eq!(waiting(store).await, [1, 2]);
+    let code = store.otp_waiting(1).await.unwrap().remove(0);
+    assert_eq!(code.challenge_id, ChallengeId::new([1; 16]));
+    assert_eq!(code.sealed_identifier, vec![1; 5]);
+    assert_eq!(code.expires_ms, NOW + 600_000);
+    store.otp_start(challenge(3, 1, 1, NOW)).await.unwrap();
+    assert_eq!(waiting(store).await, [1, 2]);
+    store.otp_sent(code.send_id).await.unwrap();
+    assert_eq!(waiting(store).await, [2]);
+    store.otp_start(challenge(4, 1, 1, NOW)).await.unwrap();
+    assert_eq!(waiting(store).await, [4, 2]);
+    let again = store.otp_waiting(1).await.unwrap().remove(0);
+    assert_eq!(again.challenge_id, code.challenge_id);
+}
+
+/// A code that was handed over waits no more, unless it certainly did not leave or somebody asks
+/// anew; after a restart it is over.
+async fn c076_what_may_have_left_is_not_repeated(store: &dyn Store) {
+    let id = |n: u8| SendId([n; 16]);
+    for n in 1..=3 {
+        store.otp_start(challenge(n, n, n, NOW)).await.unwrap();
+        assert!(store.otp_hand_over(id(n), true).await.unwrap());
+    }
+    assert!(waiting(store).await.is_empty());
+    assert!(store.otp_hand_over(id(1), false).await.unwrap());
+    assert_eq!(waiting(store).await, [1]);
+    store.otp_start(challenge(9, 2, 2, NOW)).await.unwrap();
+    assert_eq!(waiting(store).await, [1, 9]);
+    assert!(!store.otp_hand_over(id(2), true).await.unwrap());
+    store.otp_sent(id(2)).await.unwrap();
+    assert_eq!(waiting(store).await, [1, 9]);
+    assert_eq!(store.otp_interrupted().await.unwrap(), 1);
+    assert_eq!(store.otp_interrupted().await.unwrap(), 0);
+    assert!(!store.otp_hand_over(id(3), true).await.unwrap());
+    assert_eq!(waiting(store).await, [1, 9]);
+}
+
+/// A used challenge takes its waiting code along.
+async fn c075_a_code_waits_no_longer_than_its_challenge(store: &dyn Store) {
+    store.otp_start(challenge(1, 1, 1, NOW)).await.unwrap();
+    let registered = store.register(registration(1, 1, NOW)).await.unwrap();
+    assert_eq!(registered, RegisterOutcome::Registered);
+    assert!(waiting(store).await.is_empty());
+    assert!(!store.otp_hand_over(SendId([1; 16]), true).await.unwrap());
+}
+
+/// What a clock a year ahead left behind: codes that would live for a year are over, sends that
+/// would count for a year do not, a hold that would last a year begins anew.
+async fn c078_another_clock_locks_nobody_out(store: &dyn Store) {
+    let year = 365 * DAY_MS;
+    register(store, registration(1, 1, NOW)).await;
+    for n in 2..=4 {
+        store
+            .otp_start(challenge(n, 1, n, NOW + year))
+            .await
+            .unwrap();
+    }
+    let challenger = NewAccount {
+        identifier: registration(1, 1, NOW).identifier,
+        ..registration(2, 1, NOW + year)
+    };
+    let held = store.register(challenger.clone()).await.unwrap();
+    assert_eq!(held, RegisterOutcome::Held { retry_ms: HOLD_MS });
+    let check = store.otp_check(ChallengeId::new([3; 16]), [3; 32], NOW);
+    assert_eq!(check.await.unwrap(), OtpCheckOutcome::Expired);
+    let started = store.otp_start(challenge(5, 1, 2, NOW)).await.unwrap();
+    assert!(matches!(started, OtpStartOutcome::Send { .. }));
+    let again = NewAccount {
+        challenge_id: ChallengeId::new([5; 16]),
+        now_ms: NOW,
+        ..challenger
+    };
+    let held = store.register(again).await.unwrap();
+    assert_eq!(held, RegisterOutcome::Held { retry_ms: HOLD_MS });
+}
+
+/// The latest day follows the sweeps forward and never back; an operator may set it to any day.
+async fn c078_the_latest_day_never_goes_back(store: &dyn Store) {
+    assert_eq!(store.last_day().await.unwrap(), Day(0));
+    sweep(store, NOW).await;
+    assert_eq!(store.last_day().await.unwrap(), Day(DAY));
+    sweep(store, NOW - 365 * DAY_MS).await;
+    assert_eq!(store.last_day().await.unwrap(), Day(DAY));
+    store.confirm_day(Day(7)).await.unwrap();
+    assert_eq!(store.last_day().await.unwrap(), Day(7));
 }
 
 /// Nobody burns another key's checks, and each has its own code.

@@ -90,7 +90,8 @@ const NEVER: [&str; 5] = [
 
 /// Licences that a dependency may come under; each is compatible with ours. The last two cover parts
 /// of SQLCipher's source.
-const LICENCES: [&str; 14] = [
+const LICENCES: [&str; 15] = [
+    "0BSD",
     "Apache-2.0",
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",

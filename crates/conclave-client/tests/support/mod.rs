@@ -73,8 +73,10 @@ impl World {
     }
 
     pub(crate) async fn start(&mut self) {
-        let server =
-            ServerHandle::start_with(self.folder.path(), Config::default(), self.clock.clone(), 0);
+        let mut config = Config::default();
+        // tests let weeks pass at once
+        config.retention.clock_jump_days = 0;
+        let server = ServerHandle::start_with(self.folder.path(), config, self.clock.clone(), 0);
         self.server = Some(server.await.unwrap());
     }
 

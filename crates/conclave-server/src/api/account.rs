@@ -43,7 +43,9 @@ fn unauthorized() -> Refusal {
 pub(super) async fn status(app: &App, session: &Session) -> Answer {
     let (account_id, device_id) = session.device().await?;
     let now_ms = app.env.now_ms();
-    let status = app.store.device_status(account_id, device_id, now_ms);
+    let status = app
+        .store
+        .device_status(account_id, device_id, app.steady_ms());
     let status = status.await?.ok_or_else(unauthorized)?;
     let pass = app.keys.pepper.member_pass(Day::of_ms(now_ms));
     Ok(reply::Body::AccountStatus(AccountStatus {
@@ -133,7 +135,7 @@ pub(super) async fn put_key_packages(
         return Err(bad("a key package is empty"));
     }
     let last_resort = Some(request.last_resort).filter(|package| !package.is_empty());
-    let now_ms = app.env.now_ms();
+    let now_ms = app.steady_ms();
     // C-032: the answer comes when the packages are on disk.
     let put = app
         .store

@@ -27,7 +27,7 @@ pub(super) async fn post(app: &App, session: &Session, request: PostItem) -> Ans
         device_id,
         capability_hash,
         item: request.item,
-        now_ms: app.env.now_ms(),
+        now_ms: app.steady_ms(),
     });
     match outcome.await? {
         PostOutcome::Posted => {

@@ -58,7 +58,7 @@ pub(super) async fn create(app: &App, session: &Session, request: CreateLog) -> 
         let text = "the proof is not by the log's access key";
         return Err(Refusal::new(ErrorCode::Unauthorized, text));
     }
-    let now_ms = app.env.now_ms();
+    let now_ms = app.steady_ms();
     let log = NewLog {
         log_id,
         access_key,
@@ -135,7 +135,7 @@ pub(super) async fn append(app: &App, session: &Session, request: AppendEntry) -
         return Err(bad("a message is not empty"));
     }
     let Handle { log_id, epoch } = session.handle(request.handle)?;
-    let now_ms = app.env.now_ms();
+    let now_ms = app.steady_ms();
     let payload = request.payload;
     let outcome = app.store.append(log_id, epoch, payload.clone(), now_ms);
     match outcome.await? {
@@ -188,7 +188,7 @@ pub(super) async fn bundle(app: &App, session: &Session, request: PutBundle) -> 
     if !are_named(&entry, &blobs) {
         return Err(bad("the blobs are not those that the bundle's head names"));
     }
-    let now_ms = app.env.now_ms();
+    let now_ms = app.steady_ms();
     let payload = request.commit_entry;
     let outcome = app.store.put_bundle(NewBundle {
         log_id,

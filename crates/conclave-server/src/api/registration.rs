@@ -14,12 +14,12 @@ use conclave_proto::{ErrorCode, Refusal};
 use super::{Answer, DONE, bad, edge, too_large};
 use crate::config::RegistrationMode;
 use crate::limit::Action;
-use crate::otp::{self, CodeMessage};
+use crate::otp;
 use crate::server::App;
 use crate::session::Session;
 use crate::store::{
     Challenge, NewAccount, NewChallenge, NewDevice, OtpCheckOutcome, OtpStartOutcome,
-    RegisterOutcome,
+    RegisterOutcome, SendId,
 };
 
 /// Opens a challenge and sends its code. Nothing here asks whether the identifier is registered (C-045).
@@ -28,6 +28,7 @@ pub(super) async fn otp_start(app: &App, session: &Session, request: OtpStart) -
     let identifier = edge::identifier(&request.identifier)?;
     let fingerprint = IdentityFingerprint::parse(&request.identity_fingerprint);
     let identity_fingerprint = edge::field(fingerprint, "identity fingerprint")?;
+    may_send(app, &identifier)?;
     let invite = invite(app, &request.invite).await?;
     let pepper = &app.keys.pepper;
     let candidate = ChallengeId::random(&*app.env);
@@ -39,19 +40,21 @@ pub(super) async fn otp_start(app: &App, session: &Session, request: OtpStart) -
         sealed_identifier: edge::field(sealed, "identifier")?,
         identity_fingerprint,
         code_mac: otp::code_mac(pepper, candidate, &candidate_code),
+        send_id: SendId::random(&*app.env),
         invite,
         valid_ms: OTP_VALID_MS,
         per_hour: OTP_SENDS_PER_HOUR,
         per_day: OTP_SENDS_PER_DAY,
         now_ms: app.env.now_ms(),
     };
+    // C-075: challenge and waiting code are on disk before anybody hears of them.
     match app.store.otp_start(challenge).await? {
         OtpStartOutcome::Send {
             challenge_id,
             resend_after_ms,
             ..
         } => {
-            send(app, identifier, challenge_id)?;
+            app.codes.notify_one();
             Ok(reply::Body::OtpStarted(OtpStarted {
                 challenge_id: challenge_id.to_vec(),
                 valid_ms: OTP_VALID_MS,
@@ -65,13 +68,17 @@ pub(super) async fn otp_start(app: &App, session: &Session, request: OtpStart) -
     }
 }
 
-fn send(app: &App, identifier: Identifier, challenge_id: ChallengeId) -> Result<(), Refusal> {
-    let code = otp::code_for(&app.keys.pepper, challenge_id, &identifier);
-    app.codes.push(CodeMessage {
-        identifier,
-        code,
-        valid_min: OTP_VALID_MS / 60_000,
-    })
+/// Whether this server sends codes to such an identifier at all; the same for everybody who asks.
+fn may_send(app: &App, identifier: &Identifier) -> Result<(), Refusal> {
+    if app.senders.to(identifier).is_none() {
+        return Err(bad(
+            "this server sends codes by mail only, use a mail address",
+        ));
+    }
+    if !identifier.is_email() && !app.config.otp.takes_phone(identifier.as_str()) {
+        return Err(bad("this server sends no codes to phones of that country"));
+    }
+    Ok(())
 }
 
 /// The invite to use up at registration, as the mode wants it.
@@ -218,7 +225,8 @@ fn new_account(
         challenge_id: applicant.challenge_id,
         invite,
         accounts_max: (registration.max_accounts > 0).then_some(registration.max_accounts),
-        now_ms: app.env.now_ms(),
+        // C-078: a clock that jumps ends no hold.
+        now_ms: app.steady_ms(),
     })
 }
 

@@ -11,6 +11,11 @@ use super::Config;
 /// Variables with this prefix set a key: `CONCLAVE_SERVER__SERVER__LISTEN`.
 pub const ENV_PREFIX: &str = "CONCLAVE_SERVER__";
 
+/// Keys whose values are not shown.
+const SECRET: [&str; 3] = ["otp.smtp.password", "otp.http.url", "otp.http.secret"];
+/// What is shown instead.
+const HIDDEN: &str = "(hidden)";
+
 /// Settings that do not hold.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -97,16 +102,14 @@ pub struct Loaded {
 impl Loaded {
     /// Every key in order, with value and origin.
     pub fn settings(&self) -> Vec<Setting> {
-        let mut settings = Vec::new();
-        for (section, keys) in table_of(&self.config) {
-            let Value::Table(keys) = keys else { continue };
-            for (key, value) in keys {
-                let key = format!("{section}.{key}");
-                let origin = self.origins.get(&key).cloned().unwrap_or(Origin::Default);
-                settings.push(Setting { key, value, origin });
-            }
-        }
-        settings
+        let plain = plain("", table_of(&self.config));
+        let settings = plain.into_iter().map(|(key, value)| {
+            let origin = self.origins.get(&key).cloned().unwrap_or(Origin::Default);
+            let is_shown = !SECRET.contains(&key.as_str()) || value.as_str() == Some("");
+            let value = if is_shown { value } else { HIDDEN.into() };
+            Setting { key, value, origin }
+        });
+        settings.collect()
     }
 }
 
@@ -123,7 +126,7 @@ pub fn load(
     }
     for (name, value) in vars {
         if let Some(rest) = name.strip_prefix(ENV_PREFIX) {
-            let key = rest.to_ascii_lowercase().replacen("__", ".", 1);
+            let key = rest.to_ascii_lowercase().replace("__", ".");
             layers.text(key, &value, Origin::Env(name.clone()))?;
         }
     }
@@ -169,17 +172,8 @@ impl Layers {
                 path: path.to_path_buf(),
                 reason: e.message().to_owned(),
             })?;
-        for (section, keys) in table {
-            let origin = Origin::File(path.to_path_buf());
-            let Value::Table(keys) = keys else {
-                return Err(ConfigError::UnknownKey {
-                    key: section,
-                    origin,
-                });
-            };
-            for (key, value) in keys {
-                self.set(format!("{section}.{key}"), value, origin.clone())?;
-            }
+        for (key, value) in plain("", table) {
+            self.set(key, value, Origin::File(path.to_path_buf()))?;
         }
         Ok(())
     }
@@ -211,10 +205,8 @@ impl Layers {
             return Err(ConfigError::UnknownKey { key, origin });
         }
         let mut table = table_of(&self.config);
-        if let Some((section, name)) = key.split_once('.')
-            && let Some(Value::Table(keys)) = table.get_mut(section)
-        {
-            keys.insert(name.to_owned(), value);
+        if let Some(place) = at(&mut table, &key) {
+            *place = value;
         }
         self.config = Config::deserialize(table).map_err(|e| ConfigError::BadValue {
             key: key.clone(),
@@ -226,8 +218,31 @@ impl Layers {
     }
 
     fn now(&self, key: &str) -> Option<Value> {
-        let (section, name) = key.split_once('.')?;
-        table_of(&self.config).get(section)?.get(name).cloned()
+        at(&mut table_of(&self.config), key).cloned()
+    }
+}
+
+/// All values that are no tables, each with its whole key.
+fn plain(prefix: &str, table: Table) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    for (key, value) in table {
+        let key = format!("{prefix}{key}");
+        match value {
+            Value::Table(inner) => found.extend(plain(&format!("{key}."), inner)),
+            value => found.push((key, value)),
+        }
+    }
+    found
+}
+
+/// The value under a whole key.
+fn at<'a>(table: &'a mut Table, key: &str) -> Option<&'a mut Value> {
+    match key.split_once('.') {
+        None => table.get_mut(key).filter(|value| !value.is_table()),
+        Some((section, rest)) => match table.get_mut(section)? {
+            Value::Table(inner) => at(inner, rest),
+            _ => None,
+        },
     }
 }
 

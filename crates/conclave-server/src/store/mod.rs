@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use conclave_proto::id::{
-    AccountId, BlobId, ChallengeId, DeviceId, Epoch, Hash32, Incarnation, LogId, Seq,
+    AccountId, BlobId, ChallengeId, Day, DeviceId, Epoch, Hash32, Incarnation, LogId, Seq,
 };
 
 pub use memory::MemoryStore;
@@ -26,7 +26,8 @@ pub use rows::{
     Acked, AppendOutcome, BundleOutcome, Challenge, CheckReport, ClaimedPackage, CreateOutcome,
     DeviceStatus, EpochKey, InboxRead, KeyPackagesOutcome, NewAccount, NewBundle, NewChallenge,
     NewDevice, NewItem, NewLog, NewState, OtpCheckOutcome, OtpStartOutcome, Page, PostOutcome,
-    Published, PutStateOutcome, RegisterOutcome, StoredBlob, StoredItem, Summary,
+    Published, PutStateOutcome, RegisterOutcome, SendId, StoredBlob, StoredItem, Summary,
+    WaitingCode,
 };
 pub use sqlite::{Batches, OpenError, SqliteStore};
 
@@ -102,7 +103,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     // --- one-time codes and invites -----------------------------------------------------------
 
-    /// Opens a challenge, or finds the live one of the same identifier and key, and counts a send.
+    /// Opens a challenge, or finds the live one of the same identifier and key, counts a send, and
+    /// leaves the code waiting to be sent unless it already is (C-075).
     fn otp_start(&self, challenge: NewChallenge) -> StoreFuture<'_, OtpStartOutcome>;
 
     /// Counts a check and then compares the code's MAC in constant time (C-040).
@@ -115,6 +117,20 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Deletes a challenge. ([`Self::register`] does so by itself.)
     fn otp_delete(&self, challenge_id: ChallengeId) -> StoreFuture<'_, ()>;
+
+    /// Codes that wait to be sent and have not been handed over, at most `limit`, soonest over first.
+    fn otp_waiting(&self, limit: u32) -> StoreFuture<'_, Vec<WaitingCode>>;
+
+    /// Notes that a code is about to leave (`true`), or certainly did not (`false`); says whether the
+    /// code still waits under this id (C-076).
+    fn otp_hand_over(&self, send_id: SendId, handed_over: bool) -> StoreFuture<'_, bool>;
+
+    /// The code under this id waits no more: it was sent or given up.
+    fn otp_sent(&self, send_id: SendId) -> StoreFuture<'_, ()>;
+
+    /// For the start: codes that were handed over when the server ended wait no more, because they
+    /// may have left; says how many (C-076).
+    fn otp_interrupted(&self) -> StoreFuture<'_, u64>;
 
     /// Stores an invite by the hash of its token, good for `uses` registrations until `expires_ms`.
     fn create_invite(&self, token_hash: Hash32, uses: u32, expires_ms: u64) -> StoreFuture<'_, ()>;
@@ -193,6 +209,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Deletes one slice (≤ 500 rows) of what has expired; `true` when there is more to do (C-026).
     fn sweep(&self, now_ms: u64) -> StoreFuture<'_, bool>;
+
+    /// The latest day that a sweep has seen, or an operator confirmed; 0 = none yet (C-078).
+    fn last_day(&self) -> StoreFuture<'_, Day>;
+
+    /// Takes `day` for the latest, whatever it was before (C-078).
+    fn confirm_day(&self, day: Day) -> StoreFuture<'_, ()>;
 
     /// Which life of the store this is; fixed while it is open.
     fn incarnation(&self) -> Incarnation;

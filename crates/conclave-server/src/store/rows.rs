@@ -1,5 +1,8 @@
 //! What the store's verbs take and give: rows and outcomes, without a word of how they are kept.
 
+use std::fmt;
+
+use conclave_proto::env::Env;
 use conclave_proto::id::{
     AccountId, BlobId, ChallengeId, DeviceId, Epoch, Hash32, IdentityFingerprint, LogId,
 };
@@ -139,6 +142,8 @@ pub struct NewChallenge {
     pub identity_fingerprint: IdentityFingerprint,
     /// HMAC of the code that belongs to `challenge_id`.
     pub code_mac: [u8; 32],
+    /// Under which the code is sent, unless it waits to be sent already.
+    pub send_id: SendId,
     /// Hash of the invite token that came along.
     pub invite: Option<Hash32>,
     /// How long a code is valid, ms.
@@ -168,6 +173,39 @@ pub enum OtpStartOutcome {
         /// The next send is allowed in this time, ms.
         retry_ms: u64,
     },
+}
+
+/// One sending of one code; the same over every retry and restart. Says nothing about the code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SendId(pub [u8; 16]);
+
+impl SendId {
+    /// A fresh one.
+    pub fn random(env: &dyn Env) -> Self {
+        let mut bytes = [0; 16];
+        env.fill(&mut bytes);
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for SendId {
+    /// Lower-case hex.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+/// A code that waits to be sent. The code itself follows from the challenge and the pepper.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingCode {
+    /// This sending.
+    pub send_id: SendId,
+    /// The challenge that the code belongs to.
+    pub challenge_id: ChallengeId,
+    /// The identifier, sealed as it was given.
+    pub sealed_identifier: Vec<u8>,
+    /// When the code is over, ms.
+    pub expires_ms: u64,
 }
 
 /// An open challenge whose code was right.

@@ -57,7 +57,10 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::with(Config::default()).await
+        let mut config = Config::default();
+        // tests let weeks pass at once
+        config.retention.clock_jump_days = 0;
+        Self::with(config).await
     }
 
     pub(crate) async fn with(config: Config) -> Self {
@@ -70,6 +73,14 @@ impl World {
             env,
             phones: AtomicU64::new(0),
         }
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.env.now_ms()
+    }
+
+    pub(crate) fn set_time(&self, now_ms: u64) {
+        self.env.0.store(now_ms, Ordering::SeqCst);
     }
 
     pub(crate) fn pass_time(&self, ms: u64) {

@@ -8,7 +8,7 @@ use conclave_proto::id::{
 use conclave_proto::log::chain_start;
 use conclave_server::store::{
     BundleOutcome, CreateOutcome, NewAccount, NewBundle, NewChallenge, NewDevice, NewItem, NewLog,
-    NewState, OtpStartOutcome, RegisterOutcome, Store, StoredBlob,
+    NewState, OtpStartOutcome, RegisterOutcome, SendId, Store, StoredBlob,
 };
 
 /// The day that the tests begin on.
@@ -61,6 +61,7 @@ pub(crate) fn challenge(n: u8, who: u8, key: u8, now_ms: u64) -> NewChallenge {
         sealed_identifier: vec![who; 5],
         identity_fingerprint: fingerprint(key),
         code_mac: [n; 32],
+        send_id: SendId([n; 16]),
         invite: None,
         valid_ms: 600_000,
         per_hour: 3,

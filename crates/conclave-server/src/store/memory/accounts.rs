@@ -60,10 +60,12 @@ impl Model {
         let holder = self.holder_of(&new.identifier);
         if let Some(holder) = holder {
             // C-044: seven days without a veto, counted from the first right code by this key.
-            let since_ms = *self
+            let since_ms = self
                 .holds
                 .entry((holder, new.identity_fingerprint))
                 .or_insert(new.now_ms);
+            // C-078: a hold that another clock began in the future begins now
+            *since_ms = new.now_ms.min(*since_ms);
             let retry_ms = since_ms.saturating_add(HOLD_MS).saturating_sub(new.now_ms);
             if retry_ms > 0 {
                 self.challenges.remove(&new.challenge_id);

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
 use conclave_proto::id::{
-    AccountId, BlobId, ChallengeId, DeviceId, Epoch, Hash32, IdentityFingerprint, Incarnation,
+    AccountId, BlobId, ChallengeId, Day, DeviceId, Epoch, Hash32, IdentityFingerprint, Incarnation,
     LogId, Seq,
 };
 
@@ -21,7 +21,7 @@ use super::{
     Acked, AppendOutcome, BundleOutcome, CheckReport, ClaimedPackage, CreateOutcome, DeviceStatus,
     EpochKey, InboxRead, KeyPackagesOutcome, NewAccount, NewBundle, NewChallenge, NewItem, NewLog,
     NewState, OtpCheckOutcome, OtpStartOutcome, Page, PostOutcome, Published, PutStateOutcome,
-    RegisterOutcome, Store, StoreFuture, StoreOptions, Summary,
+    RegisterOutcome, SendId, Store, StoreFuture, StoreOptions, Summary, WaitingCode,
 };
 use crate::log::Races;
 
@@ -69,6 +69,7 @@ struct Model {
     logs: BTreeMap<LogId, logs::Log>,
     blobs: BTreeMap<BlobId, logs::Blob>,
     races: Races,
+    last_day: Day,
 }
 
 impl Store for MemoryStore {
@@ -142,6 +143,22 @@ impl Store for MemoryStore {
         self.with(move |model| {
             model.challenges.remove(&challenge_id);
         })
+    }
+
+    fn otp_waiting(&self, limit: u32) -> StoreFuture<'_, Vec<WaitingCode>> {
+        self.with(move |model| model.otp_waiting(limit))
+    }
+
+    fn otp_hand_over(&self, send_id: SendId, handed_over: bool) -> StoreFuture<'_, bool> {
+        self.with(move |model| model.otp_hand_over(send_id, handed_over))
+    }
+
+    fn otp_sent(&self, send_id: SendId) -> StoreFuture<'_, ()> {
+        self.with(move |model| model.otp_sent(send_id))
+    }
+
+    fn otp_interrupted(&self) -> StoreFuture<'_, u64> {
+        self.with(Model::otp_interrupted)
     }
 
     fn create_invite(&self, token_hash: Hash32, uses: u32, expires_ms: u64) -> StoreFuture<'_, ()> {
@@ -232,6 +249,14 @@ impl Store for MemoryStore {
             model.sweep(now_ms);
             false
         })
+    }
+
+    fn last_day(&self) -> StoreFuture<'_, Day> {
+        self.with(|model| model.last_day)
+    }
+
+    fn confirm_day(&self, day: Day) -> StoreFuture<'_, ()> {
+        self.with(move |model| model.last_day = day)
     }
 
     fn incarnation(&self) -> Incarnation {

@@ -5,8 +5,8 @@ use conclave_proto::id::{ChallengeId, Hash32, IdentityFingerprint};
 use conclave_proto::limits::OTP_CHECKS_MAX;
 
 use super::{Model, NewChallenge, OtpCheckOutcome, OtpStartOutcome};
-use crate::store::Challenge;
 use crate::store::send_limit;
+use crate::store::{Challenge, SendId, WaitingCode};
 
 /// One open challenge.
 #[derive(Debug)]
@@ -18,6 +18,23 @@ pub(super) struct Row {
     invite: Option<Hash32>,
     tries: u32,
     pub(super) expires_ms: u64,
+    outgoing: Option<Outgoing>,
+}
+
+/// A code that waits to be sent.
+#[derive(Debug)]
+struct Outgoing {
+    send_id: SendId,
+    handed_over: bool,
+}
+
+impl Outgoing {
+    fn new(send_id: SendId) -> Self {
+        Self {
+            send_id,
+            handed_over: false,
+        }
+    }
 }
 
 /// One invite.
@@ -53,6 +70,9 @@ impl Model {
                 row.expires_ms = expires_ms;
                 row.sealed_identifier = new.sealed_identifier;
                 row.invite = new.invite;
+                if row.outgoing.as_ref().is_none_or(|out| out.handed_over) {
+                    row.outgoing = Some(Outgoing::new(new.send_id));
+                }
                 return OtpStartOutcome::Send {
                     challenge_id,
                     resend: true,
@@ -72,6 +92,7 @@ impl Model {
             invite: new.invite,
             tries: 0,
             expires_ms,
+            outgoing: Some(Outgoing::new(new.send_id)),
         };
         self.challenges.insert(new.challenge_id, row);
         OtpStartOutcome::Send {
@@ -90,7 +111,7 @@ impl Model {
         let Some(row) = self.challenges.get_mut(&challenge_id) else {
             return OtpCheckOutcome::Expired;
         };
-        if row.expires_ms <= now_ms {
+        if row.expires_ms <= now_ms || row.expires_ms > send_limit::latest_end_ms(now_ms) {
             return OtpCheckOutcome::Expired;
         }
         if row.tries >= OTP_CHECKS_MAX {
@@ -109,6 +130,47 @@ impl Model {
             identity_fingerprint: row.identity_fingerprint,
             invite: row.invite,
         }))
+    }
+
+    pub(super) fn otp_waiting(&self, limit: u32) -> Vec<WaitingCode> {
+        let rows = self.challenges.iter();
+        let mut waiting: Vec<_> = rows
+            .filter_map(|(challenge_id, row)| {
+                let out = row.outgoing.as_ref().filter(|out| !out.handed_over)?;
+                Some(WaitingCode {
+                    send_id: out.send_id,
+                    challenge_id: *challenge_id,
+                    sealed_identifier: row.sealed_identifier.clone(),
+                    expires_ms: row.expires_ms,
+                })
+            })
+            .collect();
+        waiting.sort_by_key(|code| code.expires_ms);
+        waiting.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        waiting
+    }
+
+    pub(super) fn otp_hand_over(&mut self, send_id: SendId, handed_over: bool) -> bool {
+        let mut outgoing = self
+            .challenges
+            .values_mut()
+            .filter_map(|row| row.outgoing.as_mut());
+        outgoing
+            .find(|out| out.send_id == send_id)
+            .map(|out| out.handed_over = handed_over)
+            .is_some()
+    }
+
+    pub(super) fn otp_sent(&mut self, send_id: SendId) {
+        for row in self.challenges.values_mut() {
+            row.outgoing.take_if(|out| out.send_id == send_id);
+        }
+    }
+
+    pub(super) fn otp_interrupted(&mut self) -> u64 {
+        let rows = self.challenges.values_mut();
+        rows.filter_map(|row| row.outgoing.take_if(|out| out.handed_over))
+            .count() as u64
     }
 
     pub(super) fn invite_valid(&self, token_hash: Hash32, now_ms: u64) -> bool {

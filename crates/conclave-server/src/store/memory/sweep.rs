@@ -15,6 +15,8 @@ impl Model {
     /// Deletes everything that has expired, at once.
     pub(super) fn sweep(&mut self, now_ms: u64) {
         let today = Day::of_ms(now_ms).0;
+        // C-078: never back, so that a clock set right again is no jump.
+        self.last_day = self.last_day.max(Day(today));
         self.sweep_logs(today);
         let kept = |day: Day, days: u32| today <= day.0.saturating_add(days);
         self.blobs

@@ -92,6 +92,13 @@ fn hold_ms_left(
         "INSERT OR IGNORE INTO hold VALUES (?1, ?2, ?3)",
         params![holder, challenger.as_bytes(), int(now_ms)],
     )?;
+    // C-078: a hold that another clock began in the future begins now
+    run(
+        tx,
+        "UPDATE hold SET since_ms = ?3
+         WHERE account = ?1 AND identity_fingerprint = ?2 AND since_ms > ?3",
+        params![holder, challenger.as_bytes(), int(now_ms)],
+    )?;
     let since_ms = count(
         tx,
         "SELECT since_ms FROM hold WHERE account = ?1 AND identity_fingerprint = ?2",

@@ -22,7 +22,7 @@ use std::path::Path;
 use std::pin::Pin;
 
 use conclave_proto::id::{
-    AccountId, BlobId, ChallengeId, DeviceId, Epoch, Hash32, Incarnation, LogId, Seq,
+    AccountId, BlobId, ChallengeId, Day, DeviceId, Epoch, Hash32, Incarnation, LogId, Seq,
 };
 use rusqlite::Connection;
 
@@ -36,7 +36,7 @@ use super::{
     Acked, AppendOutcome, BundleOutcome, CheckReport, ClaimedPackage, CreateOutcome, DeviceStatus,
     EpochKey, InboxRead, KeyPackagesOutcome, NewAccount, NewBundle, NewChallenge, NewItem, NewLog,
     NewState, OtpCheckOutcome, OtpStartOutcome, Page, PostOutcome, Published, PutStateOutcome,
-    RegisterOutcome, Store, StoreFuture, StoreOptions, StoredBlob, Summary,
+    RegisterOutcome, SendId, Store, StoreFuture, StoreOptions, StoredBlob, Summary, WaitingCode,
 };
 use crate::log::Races;
 
@@ -169,6 +169,22 @@ impl Store for SqliteStore {
         self.write(move |tx, _| otp::delete(tx, challenge_id))
     }
 
+    fn otp_waiting(&self, limit: u32) -> StoreFuture<'_, Vec<WaitingCode>> {
+        self.read_with(move |tx| otp::waiting(tx, limit))
+    }
+
+    fn otp_hand_over(&self, send_id: SendId, handed_over: bool) -> StoreFuture<'_, bool> {
+        self.write(move |tx, _| otp::hand_over(tx, send_id, handed_over))
+    }
+
+    fn otp_sent(&self, send_id: SendId) -> StoreFuture<'_, ()> {
+        self.write(move |tx, _| otp::sent(tx, send_id))
+    }
+
+    fn otp_interrupted(&self) -> StoreFuture<'_, u64> {
+        self.write(|tx, _| otp::interrupted(tx))
+    }
+
     fn create_invite(&self, token_hash: Hash32, uses: u32, expires_ms: u64) -> StoreFuture<'_, ()> {
         self.write(move |tx, _| otp::create_invite(tx, token_hash, uses, expires_ms))
     }
@@ -260,6 +276,14 @@ impl Store for SqliteStore {
 
     fn sweep(&self, now_ms: u64) -> StoreFuture<'_, bool> {
         self.write(move |tx, cx| sweep::sweep(tx, cx, now_ms))
+    }
+
+    fn last_day(&self) -> StoreFuture<'_, Day> {
+        self.read_with(sweep::last_day)
+    }
+
+    fn confirm_day(&self, day: Day) -> StoreFuture<'_, ()> {
+        self.write(move |tx, _| sweep::confirm_day(tx, day))
     }
 
     fn incarnation(&self) -> Incarnation {

@@ -7,7 +7,9 @@ use rusqlite::{Connection, Result, Row, params};
 
 use super::query::{all, bytes, int, one, run, uint};
 use crate::store::send_limit;
-use crate::store::{Challenge, NewChallenge, OtpCheckOutcome, OtpStartOutcome};
+use crate::store::{
+    Challenge, NewChallenge, OtpCheckOutcome, OtpStartOutcome, SendId, WaitingCode,
+};
 
 pub(super) fn start(tx: &Connection, new: &NewChallenge) -> Result<OtpStartOutcome> {
     let mut sends_ms = all(
@@ -42,7 +44,9 @@ pub(super) fn start(tx: &Connection, new: &NewChallenge) -> Result<OtpStartOutco
 fn prolong(tx: &Connection, new: &NewChallenge) -> Result<Option<ChallengeId>> {
     one(
         tx,
-        "UPDATE otp SET expires_ms = ?3, sealed_identifier = ?4, invite = ?5
+        // C-076: what waits already is sent once; what may have left is sent anew under its own id
+        "UPDATE otp SET expires_ms = ?3, sealed_identifier = ?4, invite = ?5,
+           send_id = iif(send_id IS NULL OR handed_over = 1, ?8, send_id), handed_over = 0
          WHERE identifier_hash = ?1 AND identity_fingerprint = ?2
            AND expires_ms > ?6 AND tries < ?7
          RETURNING challenge_id",
@@ -53,7 +57,8 @@ fn prolong(tx: &Connection, new: &NewChallenge) -> Result<Option<ChallengeId>> {
             new.sealed_identifier,
             new.invite.as_ref().map(Hash32::as_bytes),
             int(new.now_ms),
-            OTP_CHECKS_MAX
+            OTP_CHECKS_MAX,
+            new.send_id.0
         ],
         |row| Ok(ChallengeId::new(bytes(row, 0)?)),
     )
@@ -68,8 +73,8 @@ fn replace(tx: &Connection, new: &NewChallenge) -> Result<()> {
     run(
         tx,
         "INSERT INTO otp (challenge_id, identifier_hash, sealed_identifier, identity_fingerprint,
-           code_mac, invite, tries, expires_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7)",
+           code_mac, invite, tries, expires_ms, send_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?8)",
         params![
             new.challenge_id.as_bytes(),
             new.identifier_hash,
@@ -77,7 +82,8 @@ fn replace(tx: &Connection, new: &NewChallenge) -> Result<()> {
             new.identity_fingerprint.as_bytes(),
             new.code_mac,
             new.invite.as_ref().map(Hash32::as_bytes),
-            int(new.now_ms.saturating_add(new.valid_ms))
+            int(new.now_ms.saturating_add(new.valid_ms)),
+            new.send_id.0
         ],
     )?;
     Ok(())
@@ -93,16 +99,25 @@ pub(super) fn check(
     let counted = one(
         tx,
         "UPDATE otp SET tries = tries + 1
-         WHERE challenge_id = ?1 AND tries < ?2 AND expires_ms > ?3
+         WHERE challenge_id = ?1 AND tries < ?2 AND expires_ms > ?3 AND expires_ms <= ?4
          RETURNING identifier_hash, sealed_identifier, identity_fingerprint, invite, code_mac, tries",
-        params![challenge_id.as_bytes(), OTP_CHECKS_MAX, int(now_ms)],
+        params![
+            challenge_id.as_bytes(),
+            OTP_CHECKS_MAX,
+            int(now_ms),
+            int(send_limit::latest_end_ms(now_ms))
+        ],
         |row| Ok((challenge(row)?, bytes::<32>(row, 4)?, row.get::<_, u32>(5)?)),
     )?;
     let Some((challenge, right_mac, tries)) = counted else {
         let live = one(
             tx,
-            "SELECT 1 FROM otp WHERE challenge_id = ?1 AND expires_ms > ?2",
-            params![challenge_id.as_bytes(), int(now_ms)],
+            "SELECT 1 FROM otp WHERE challenge_id = ?1 AND expires_ms > ?2 AND expires_ms <= ?3",
+            params![
+                challenge_id.as_bytes(),
+                int(now_ms),
+                int(send_limit::latest_end_ms(now_ms))
+            ],
             |_| Ok(()),
         )?;
         return Ok(match live {
@@ -132,6 +147,51 @@ pub(super) fn delete(tx: &Connection, challenge_id: ChallengeId) -> Result<()> {
     let id = challenge_id.as_bytes();
     run(tx, "DELETE FROM otp WHERE challenge_id = ?1", [id])?;
     Ok(())
+}
+
+pub(super) fn waiting(tx: &Connection, limit: u32) -> Result<Vec<WaitingCode>> {
+    all(
+        tx,
+        "SELECT send_id, challenge_id, sealed_identifier, expires_ms FROM otp
+         WHERE send_id IS NOT NULL AND handed_over = 0 ORDER BY expires_ms LIMIT ?1",
+        [limit],
+        |row| {
+            Ok(WaitingCode {
+                send_id: SendId(bytes(row, 0)?),
+                challenge_id: ChallengeId::new(bytes(row, 1)?),
+                sealed_identifier: row.get(2)?,
+                expires_ms: uint(row.get(3)?),
+            })
+        },
+    )
+}
+
+pub(super) fn hand_over(tx: &Connection, send_id: SendId, handed_over: bool) -> Result<bool> {
+    let changed = run(
+        tx,
+        "UPDATE otp SET handed_over = ?2 WHERE send_id = ?1",
+        params![send_id.0, handed_over],
+    )?;
+    Ok(changed > 0)
+}
+
+pub(super) fn sent(tx: &Connection, send_id: SendId) -> Result<()> {
+    run(
+        tx,
+        "UPDATE otp SET send_id = NULL, handed_over = 0 WHERE send_id = ?1",
+        [send_id.0],
+    )?;
+    Ok(())
+}
+
+pub(super) fn interrupted(tx: &Connection) -> Result<u64> {
+    let changed = run(
+        tx,
+        "UPDATE otp SET send_id = NULL, handed_over = 0
+         WHERE send_id IS NOT NULL AND handed_over = 1",
+        [],
+    )?;
+    Ok(changed as u64)
 }
 
 pub(super) fn create_invite(

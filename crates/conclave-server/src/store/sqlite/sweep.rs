@@ -20,7 +20,8 @@ pub(super) fn sweep(tx: &Connection, cx: &mut Context, now_ms: u64) -> Result<bo
     let today = Day::of_ms(now_ms).0;
     if run(
         tx,
-        "UPDATE meta SET mark_day = ?1 WHERE mark_day <> ?1",
+        // C-078: never back, so that a clock set right again is no jump
+        "UPDATE meta SET mark_day = ?1 WHERE mark_day < ?1",
         [today],
     )? > 0
     {
@@ -140,6 +141,15 @@ fn expire_entries(tx: &Connection, left: &mut usize, today: u32) -> Result<bool>
         *left -= 1;
     }
     Ok(false)
+}
+
+pub(super) fn last_day(tx: &Connection) -> Result<Day> {
+    tx.query_row("SELECT mark_day FROM meta", [], |row| row.get(0).map(Day))
+}
+
+pub(super) fn confirm_day(tx: &Connection, day: Day) -> Result<()> {
+    run(tx, "UPDATE meta SET mark_day = ?1", [day.0])?;
+    Ok(())
 }
 
 pub(super) fn check(tx: &Connection) -> Result<CheckReport> {
