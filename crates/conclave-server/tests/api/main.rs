@@ -8,6 +8,7 @@
 )]
 
 mod account;
+mod clock;
 mod connection;
 mod crowd;
 mod inbox;
@@ -16,6 +17,7 @@ mod log_support;
 mod logs;
 mod registration;
 mod slow;
+mod strangers;
 #[allow(dead_code, reason = "the tests of a failing world use the rest")]
 mod support;
 mod websocket;

@@ -70,7 +70,12 @@ pub(crate) struct Program {
 impl Program {
     /// Serves from `folder`.
     pub(crate) fn start(folder: &Path) -> Self {
-        Self::spawn(Command::new(PROGRAM), folder).expect("the server starts")
+        Self::start_logging(folder, "error")
+    }
+
+    /// The same with another log level.
+    pub(crate) fn start_logging(folder: &Path, level: &str) -> Self {
+        Self::spawn(Command::new(PROGRAM), folder, level).expect("the server starts")
     }
 
     /// The same with at most so many open files.
@@ -110,14 +115,14 @@ impl Program {
             .arg(format!("trace={WITNESSED}"))
             .args(faults)
             .arg(PROGRAM);
-        Self::spawn(strace, folder)
+        Self::spawn(strace, folder, "error")
     }
 
-    fn spawn(mut command: Command, folder: &Path) -> Result<Self, Ended> {
+    fn spawn(mut command: Command, folder: &Path, level: &str) -> Result<Self, Ended> {
         let mut child = command
             .args(["--data-dir".as_ref(), folder.as_os_str()])
             .args(["serve", "--listen", "127.0.0.1:0"])
-            .env("CONCLAVE_LOG", "error")
+            .env("CONCLAVE_LOG", level)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
