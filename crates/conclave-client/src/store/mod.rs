@@ -80,6 +80,12 @@ impl Store {
 
     /// Whether the database is whole (`PRAGMA cipher_integrity_check` and `quick_check`); what is wrong else.
     pub(crate) fn check(&mut self) -> Result<(), StoreError> {
+        // Each page against its MAC, free ones too; a row for each that does not fit.
+        let mut pages = self.connection.prepare("PRAGMA cipher_integrity_check")?;
+        let mut damaged = pages.query_map([], |row| row.get::<_, String>(0))?;
+        if let Some(first) = damaged.next() {
+            return Err(StoreError(first?));
+        }
         let answer: String = self
             .connection
             .query_row("PRAGMA quick_check", [], |row| row.get(0))?;
