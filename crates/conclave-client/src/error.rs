@@ -109,6 +109,7 @@ impl From<TransportError> for ClientError {
             TransportError::Refused(refusal) => Self::Refused(*refusal),
             TransportError::Incompatible => Self::Incompatible,
             TransportError::TimedOut => Self::TimedOut,
+            TransportError::Store(text) => Self::Store(text),
             TransportError::WrongServer(_) | TransportError::Protocol(_) => {
                 Self::WrongServer(error.to_string())
             }

@@ -164,7 +164,8 @@ fn is_final(error: &TransportError) -> bool {
     match error {
         TransportError::WrongServer(_)
         | TransportError::Incompatible
-        | TransportError::PassDiffers => true,
+        | TransportError::PassDiffers
+        | TransportError::Store(_) => true,
         TransportError::Refused(refusal) => refusal.code() == ErrorCode::Unauthorized,
         _ => false,
     }
@@ -184,7 +185,7 @@ pub(crate) fn broken(shared: &Shared, error: &ClientError) -> TransportError {
         let _ = engine.events.send(Event::Warning(text.clone()));
     }
     match error {
-        ClientError::Store(_) => TransportError::TimedOut,
+        ClientError::Store(text) => TransportError::Store(text.clone()),
         _ => TransportError::Refused(Box::new(Refusal::new(ErrorCode::Unspecified, text))),
     }
 }

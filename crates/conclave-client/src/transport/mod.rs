@@ -146,4 +146,8 @@ pub enum TransportError {
     /// The server said no; the code says what to do.
     #[error("the server refused: {0}")]
     Refused(Box<Refusal>),
+    /// Nothing of the network: this device's own store failed in the middle of a round, which was rolled back.
+    /// The person makes room or mends the disk.
+    #[error("{0}")]
+    Store(String),
 }
