@@ -9,7 +9,8 @@ mod profile;
 mod rfc3339;
 mod rows;
 
-use std::io::IsTerminal as _;
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,6 +22,8 @@ use crate::exit::Failure;
 use crate::output::Output;
 use crate::profile::Context;
 
+/// Descriptors that the runtime, the store and two connections need.
+const DESCRIPTORS_MIN: usize = 24;
 /// How long the runtime's threads may take to end; they have nothing left to do.
 const THREADS_END: Duration = Duration::from_secs(5);
 
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli, out: Output) -> Result<(), Failure> {
+    check_descriptors()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -50,6 +54,17 @@ fn run(cli: Cli, out: Output) -> Result<(), Failure> {
     // OpenSSL, under the store, frees its state when the process ends and when a thread ends: never at once.
     runtime.shutdown_timeout(THREADS_END);
     result
+}
+
+/// The runtime panics when it cannot have the few descriptors it needs: rather an error that says so.
+fn check_descriptors() -> Result<(), Failure> {
+    let spare: io::Result<Vec<File>> = (0..DESCRIPTORS_MIN)
+        .map(|_| File::open("/dev/null"))
+        .collect();
+    let hint = "raise the limit (`ulimit -n 256`), or end programs that hold many files";
+    spare
+        .map(drop)
+        .map_err(|error| Failure::from(error).with_hint(hint))
 }
 
 /// Logs go to standard error and only Conclave's own: other crates may name hosts and addresses.
@@ -63,7 +78,7 @@ fn start_logs(verbose: u8) {
     let filter = format!("off,conclave={level},conclave_client={level},conclave_core={level}");
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .init();
 }
