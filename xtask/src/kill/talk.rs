@@ -39,7 +39,9 @@ pub(super) struct Talk<'a> {
     person: &'a Person,
     own: usize,
     chance: Chance,
+    messages: usize,
     messages_left: usize,
+    kills: usize,
     kills_left: usize,
     /// Texts queued since everything was sent and received.
     backlog: usize,
@@ -61,7 +63,9 @@ impl<'a> Talk<'a> {
             person: people.get(own).context("nobody there")?,
             own,
             chance: Chance::new(campaign.seed, own as u64 + 1),
+            messages,
             messages_left: messages,
+            kills,
             kills_left: kills,
             backlog: 0,
             sent: Vec::new(),
@@ -123,7 +127,9 @@ impl<'a> Talk<'a> {
         self.campaign.go_on()?;
         let to = (self.own + 1 + self.chance.below(self.people.len() - 1)) % self.people.len();
         let other = &self.people.get(to).context("nobody there")?.identifier;
-        let is_kill = self.kills_left > 0 && self.chance.below(4) > 0;
+        // Kills keep step with messages, so that they hit the whole campaign.
+        let is_kill = self.kills_left > 0
+            && self.kills_left * self.messages >= self.messages_left * self.kills;
         if self.backlog > BACKLOG_MAX {
             let wait = is_kill.then(|| self.chance.wait(5000));
             return self.network(LONG_TIMEOUT, &["listen", "--once"], wait);
