@@ -86,7 +86,7 @@ impl Program {
             &format!("ulimit -n {files}; exec \"$0\" \"$@\""),
             PROGRAM,
         ]);
-        Self::spawn(shell, folder).expect("the server starts")
+        Self::spawn(shell, folder, "error").expect("the server starts")
     }
 
     /// The server's process.
