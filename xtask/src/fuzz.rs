@@ -155,6 +155,10 @@ impl Fuzzer {
     fn search(&self, target: &str, runs: u64) -> anyhow::Result<Found> {
         let fresh = self.work.join(target).join("corpus");
         let crashes = self.work.join(target).join("crashes");
+        // what an earlier search left was mended or is found again
+        if crashes.exists() {
+            fs::remove_dir_all(&crashes)?;
+        }
         for folder in [&fresh, &crashes] {
             fs::create_dir_all(folder)?;
         }
