@@ -1,7 +1,7 @@
 //! The look at an entry before MLS sees it (C-029).
 
 use conclave_proto::id::{Epoch, LogId};
-use openmls::framing::{ContentType, MlsMessageBodyIn, MlsMessageIn, ProtocolMessage, WireFormat};
+use openmls::framing::{ContentType, MlsMessageBodyIn, MlsMessageIn, ProtocolMessage};
 use tls_codec::Deserialize;
 
 /// Parses one MLS message and checks what its header says, or says what is wrong with it.
@@ -13,9 +13,6 @@ pub(super) fn parse(
 ) -> Result<ProtocolMessage, &'static str> {
     let message = MlsMessageIn::tls_deserialize_exact(bytes).map_err(|_| "not an mls message")?;
     // C-029: PrivateMessage of this group and epoch, no additional data, content as the entry's kind
-    if message.wire_format() != WireFormat::PrivateMessage {
-        return Err("not a private message");
-    }
     let MlsMessageBodyIn::PrivateMessage(private) = message.extract() else {
         return Err("not a private message");
     };

@@ -12,16 +12,22 @@ use conclave_core::secret::Secret;
 use conclave_hostile::member::{Builder, extensions, leaf_with};
 use conclave_hostile::people::{NOW_MS, Person, SERVER};
 use conclave_hostile::side::{Side, content, friends, head_at, message_by};
-use conclave_hostile::welcome::{key_package, lend_psk};
+use conclave_hostile::welcome::{self, Plan, key_package, lend_psk};
 use conclave_proto::codec;
 use conclave_proto::id::{DeviceId, Epoch, LogId, ServerId};
 use conclave_proto::log::CommitEntry;
 use openmls::extensions::Extensions;
+use openmls::framing::MlsMessageOut;
+use openmls::group::{GroupEpoch, GroupId};
+use openmls::key_packages::KeyPackage;
+use openmls::messages::external_proposals::JoinProposal;
 use openmls::messages::proposals::PreSharedKeyProposal;
 use openmls::prelude::{
     LeafNodeIndex, LeafNodeParameters, MIXED_CIPHERTEXT_WIRE_FORMAT_POLICY,
     PURE_PLAINTEXT_WIRE_FORMAT_POLICY, Proposal,
 };
+use openmls_traits::OpenMlsProvider;
+use openmls_traits::signatures::Signer;
 use tls_codec::Serialize;
 
 /// A commit that `change` shapes, made with MLS itself, and A_{e+1} by it.
@@ -436,4 +442,65 @@ fn c021_a_removed_device_is_out() {
     let psks = ben.chat().reboot_psks(&ben.rows).unwrap();
     assert_eq!(psks.len(), 1);
     assert_eq!(psks[0].epoch, Epoch(1));
+}
+
+/// A proposal in clear to add somebody, by themselves.
+fn ask_to_join<P: OpenMlsProvider>(
+    _: &P,
+    package: KeyPackage,
+    group_id: GroupId,
+    epoch: GroupEpoch,
+    signer: &impl Signer,
+) -> MlsMessageOut {
+    let asked = JoinProposal::new::<P::StorageProvider>(package, group_id, epoch, signer);
+    asked.ok().unwrap()
+}
+
+/// MLS messages of every other kind in place of an entry: a welcome, a group info, a key package, proposals in
+/// clear by a member and by somebody outside. None reaches MLS, as message or as commit.
+#[test]
+fn c029_other_kinds_of_mls_messages_are_refused() {
+    let (mut ana, mut ben) = friends();
+    let package = ben.key_package(false);
+    let welcome = {
+        let context = ana.chat().context().clone();
+        let mut plan = Plan::honest(ana.outside(), &context);
+        plan.group_id = vec![4; 32];
+        welcome::found(ana.outside(), plan, std::slice::from_ref(&package), |it| it).welcome
+    };
+    let outsider = key_package(ana.outside(), &package);
+    let (info, proposal, join) = ana.forge(|member| {
+        member.frame_as(PURE_PLAINTEXT_WIRE_FORMAT_POLICY, b"");
+        let (provider, signer) = (member.provider(), member.signer());
+        let group = &mut member.group;
+        let info = group.export_group_info(provider.crypto(), &signer, true);
+        let target = LeafNodeIndex::new(1);
+        let proposal = group.propose_remove_member(&provider, &signer, target);
+        let (id, epoch) = (group.group_id().clone(), group.epoch());
+        let join = ask_to_join(&provider, outsider, id, epoch, &signer);
+        let bytes = |message: MlsMessageOut| message.tls_serialize_detached().unwrap();
+        (
+            bytes(info.unwrap()),
+            bytes(proposal.unwrap().0),
+            bytes(join),
+        )
+    });
+    let message = |kind: u8, body: &[u8]| [&[0, 1, 0, kind], body].concat();
+    for (what, bytes) in [
+        ("welcome", message(3, &welcome)),
+        ("group info", info),
+        ("key package", message(5, &package)),
+        ("proposal", proposal),
+        ("proposal from outside", join),
+    ] {
+        let refusal = ben.open(&bytes);
+        assert_eq!(
+            envelope_refusal(&refusal),
+            "not a private message",
+            "{what}"
+        );
+        let next = AccessKey::from_seed(Secret::take(&mut [8; 32]));
+        let entry = bundle(&mut ana, &bytes, &next);
+        garbage(&ben.try_apply(&entry));
+    }
 }
