@@ -166,6 +166,15 @@ fn settings_of(flags: &Serve) -> Vec<(&'static str, String)> {
 fn address(folder: &Path, config: &Config, public: Option<&str>) -> anyhow::Result<()> {
     let public = public.unwrap_or(&config.server.public);
     let address = public_address(folder, public, last_address(folder, config))?;
+    let ending = format!(":{}", address.port);
+    if !public.is_empty() && !public.ends_with(&ending) {
+        // Not part of the address, which goes to standard output; a closed standard error hears nothing.
+        let _ = writeln!(
+            std::io::stderr().lock(),
+            "note: port {} was added; for another say --public HOST:PORT",
+            address.port
+        );
+    }
     print(&address.to_string())
 }
 
