@@ -24,7 +24,7 @@ use crate::event::Event;
 use crate::shared::Shared;
 use crate::store::{KeyFile, Store, key_kind};
 use crate::transport::{RealTransport, Transport, TransportError, calls};
-use crate::view::{CodeSent, Finding, Message, MessageState, Status, Whoami};
+use crate::view::{CodeSent, Finding, Message, MessageState, Proof, Status, Whoami};
 use crate::{device, register, send};
 
 /// Told as long as a conversation has met entries that this profile did not write.
@@ -264,10 +264,10 @@ impl Client {
                 warnings.push(COPIED.to_owned());
             }
             let kinds: BTreeSet<String> =
-                tx.evidence()?.into_iter().map(|(what, _)| what).collect();
+                tx.evidence()?.into_iter().map(|proof| proof.what).collect();
             for what in kinds {
                 warnings.push(format!(
-                    "proof of misbehaviour is kept: {what}; show it to your operator"
+                    "proof of misbehaviour is kept: {what}; `conclave proofs --out FILE` writes it out for your operator"
                 ));
             }
             Ok(Status {
@@ -280,6 +280,11 @@ impl Client {
                 warnings,
             })
         })
+    }
+
+    /// The proofs of misbehaviour that this device keeps, oldest first.
+    pub fn proofs(&self) -> Result<Vec<Proof>, ClientError> {
+        self.engine().look(|tx, _| Ok(tx.evidence()?))
     }
 
     /// Checks store, account, server and clock; opens a connection of its own.

@@ -246,6 +246,17 @@ pub struct Status {
     pub warnings: Vec<String>,
 }
 
+/// Proof that somebody broke a promise, kept by this device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// What it shows, in words.
+    pub what: String,
+    /// The signed objects that show it, as they came; their shape depends on `what`.
+    pub bytes: Vec<u8>,
+    /// When it was seen, ms since 1970-01-01 UTC.
+    pub seen_ms: u64,
+}
+
 /// One finding of `doctor`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {

@@ -112,6 +112,8 @@ pub(crate) enum Command {
     Key(commands::key::Args),
     /// Change what unlocks this profile
     Passphrase(commands::passphrase::Args),
+    /// List or write out what shows that somebody misbehaved
+    Proofs(commands::proofs::Args),
     /// Check clock, server, store and keys
     Doctor(commands::doctor::Args),
     /// Show where this profile lives

@@ -67,7 +67,7 @@ impl Output {
     pub(crate) fn row<T: Row>(self, row: &T) -> io::Result<()> {
         match self.format {
             Format::Text => self.text(&row.text()),
-            Format::Json => print(&json(T::TYPE, row)?),
+            Format::Json => print(&json_line(row)?),
         }
     }
 
@@ -98,6 +98,11 @@ impl Output {
         // When standard error is closed there is nobody to tell.
         let _ = writeln!(io::stderr().lock(), "{text}");
     }
+}
+
+/// A row as programs read it, without a line end.
+pub(crate) fn json_line<T: Row>(row: &T) -> io::Result<String> {
+    json(T::TYPE, row)
 }
 
 fn failure_text(failure: &Failure) -> String {

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::output::safe;
 
 pub(crate) use account::{
-    CodeSentRow, FindingRow, KeyRow, PassphraseRow, PathsRow, StatusRow, WhoamiRow,
+    CodeSentRow, FindingRow, KeyRow, PassphraseRow, PathsRow, ProofRow, StatusRow, WhoamiRow,
 };
 pub(crate) use message::{
     GapRow, IdentityRow, InfoRow, MessageRow, QueuedRow, SentRow, StateRow, WarningRow,

@@ -335,6 +335,8 @@ fn a_declined_request_says_nothing() {
     assert_eq!(ben.ok(&["request", "list"]).len(), 1);
     ben.ok(&["request", "decline", &anna.identifier]);
     assert!(ben.ok(&["request", "list"]).is_empty());
+    ben.run(&["request", "decline", &anna.identifier])
+        .expect_error(9, "ALREADY_DECLINED");
     anna.ok(&["send", &ben.identifier, "still there?"]);
     assert!(of_type(&ben.ok(&["listen", "--once"]), "message").is_empty());
     anna.ok(&["listen", "--once"]);

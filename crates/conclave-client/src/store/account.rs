@@ -8,6 +8,7 @@ use rusqlite::{OptionalExtension as _, params};
 use zeroize::Zeroizing;
 
 use super::{StoreError, Tx};
+use crate::view::Proof;
 
 const IDENTITY: &str = "identity";
 const DEVICE: &str = "device";
@@ -206,13 +207,18 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// What proof is kept: kind and when it was seen, ms since 1970-01-01 UTC.
-    pub(crate) fn evidence(&self) -> Result<Vec<(String, u64)>, StoreError> {
+    /// What proof is kept, oldest first.
+    pub(crate) fn evidence(&self) -> Result<Vec<Proof>, StoreError> {
         let mut statement = self
             .0
-            .prepare("SELECT what, seen_ms FROM evidence ORDER BY id")?;
-        let rows =
-            statement.query_map([], |row| Ok((row.get(0)?, super::counter(row, "seen_ms")?)))?;
+            .prepare("SELECT what, bytes, seen_ms FROM evidence ORDER BY id")?;
+        let rows = statement.query_map([], |row| {
+            Ok(Proof {
+                what: row.get("what")?,
+                bytes: row.get("bytes")?,
+                seen_ms: super::counter(row, "seen_ms")?,
+            })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -126,12 +126,8 @@ impl<'a> Room<'a> {
         match event {
             Event::Received(message) if self.is_here(message.chat) => self.show(),
             Event::StateChanged { chat, id, state } if self.is_here(chat) => {
-                let row = StateRow {
-                    chat: chat.to_string(),
-                    id: id.to_string(),
-                    state: state.name(),
-                };
-                Ok(self.context.out.row(&row)?)
+                let message = self.client.message(id)?.message;
+                Ok(self.context.out.row(&StateRow::new(&message, state))?)
             }
             _ => Ok(()),
         }

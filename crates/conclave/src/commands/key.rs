@@ -102,7 +102,7 @@ fn exists(file: &Path) -> Failure {
 }
 
 /// Writes a file that only its owner reads and that was not there; a half-written one is removed again.
-fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
+pub(crate) fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
     let cannot = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists(file),
         _ => Failure::new(

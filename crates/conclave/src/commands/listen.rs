@@ -114,13 +114,9 @@ impl<'a> Printer<'a> {
     fn event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
             Event::Received(_) => self.messages()?,
-            Event::StateChanged { chat, id, state } => {
-                let row = StateRow {
-                    chat: chat.to_string(),
-                    id: id.to_string(),
-                    state: state.name(),
-                };
-                self.out.row(&row)?;
+            Event::StateChanged { id, state, .. } => {
+                let message = self.client.message(id)?.message;
+                self.out.row(&StateRow::new(&message, state))?;
             }
             Event::Requested { chat } => self.request(chat)?,
             Event::IdentityChanged { chat } => {

@@ -13,6 +13,7 @@ pub(crate) mod listen;
 pub(crate) mod man;
 pub(crate) mod passphrase;
 pub(crate) mod paths;
+pub(crate) mod proofs;
 pub(crate) mod read;
 pub(crate) mod register;
 pub(crate) mod request;
@@ -45,6 +46,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Request(args) => request::run(context, args).await,
         Command::Key(args) => key::run(context, args).await,
         Command::Passphrase(args) => passphrase::run(context, args).await,
+        Command::Proofs(args) => proofs::run(context, args).await,
         Command::Doctor(_) => doctor::run(context).await,
         Command::Paths(_) => paths::run(context),
         Command::Completions(args) => completions::run(&args),

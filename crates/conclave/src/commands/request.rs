@@ -1,8 +1,9 @@
 //! `conclave request`: strangers who wrote first.
 
 use conclave_client::Client;
+use conclave_client::view::ChatState;
 
-use crate::exit::Failure;
+use crate::exit::{self, Failure};
 use crate::profile::Context;
 use crate::rows::{DoneRow, RequestRow};
 
@@ -63,6 +64,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         }
         Action::Decline { chat } => {
             let id = client.find_chat(chat)?;
+            if client.chat(id)?.state == ChatState::Declined {
+                return Err(declined_already(chat));
+            }
             client.decline_request(id)?;
             Ok(context.out.row(&DoneRow {
                 done: "declined",
@@ -71,4 +75,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         }
     };
     context.with_client(work).await
+}
+
+fn declined_already(chat: &str) -> Failure {
+    let message = format!("the request of {chat} was declined already; they are not told");
+    Failure::new(exit::CONFLICT, "ALREADY_DECLINED", message).with_hint(format!(
+        "to talk after all run `conclave request accept {chat}`"
+    ))
 }

@@ -1,9 +1,10 @@
 //! Rows about this account and its profile.
 
-use conclave_client::view::{Finding, Status, Whoami};
+use conclave_client::view::{Finding, Proof, Status, Whoami};
 use serde::Serialize;
 
 use crate::output::{Row, safe};
+use crate::rfc3339::{rfc3339, short};
 use crate::rows::table;
 
 /// This account.
@@ -217,5 +218,38 @@ impl Row for PathsRow {
             ("folder", &self.profile_dir),
             ("key", self.key),
         ])
+    }
+}
+
+/// Proof that somebody misbehaved.
+#[derive(Debug, Serialize)]
+pub(crate) struct ProofRow {
+    what: String,
+    bytes: String,
+    ts: String,
+    ts_ms: u64,
+}
+
+impl From<&Proof> for ProofRow {
+    fn from(proof: &Proof) -> Self {
+        Self {
+            what: proof.what.clone(),
+            bytes: hex::encode(&proof.bytes),
+            ts: rfc3339(proof.seen_ms),
+            ts_ms: proof.seen_ms,
+        }
+    }
+}
+
+impl Row for ProofRow {
+    const TYPE: &'static str = "proof";
+
+    fn text(&self) -> String {
+        let bytes = self.bytes.len() / 2;
+        format!(
+            "{}  {}  ({bytes} bytes)",
+            short(self.ts_ms),
+            safe(&self.what)
+        )
     }
 }

@@ -1,6 +1,6 @@
 //! Rows about messages and what happens to them.
 
-use conclave_client::view::{Message, MessageInfo};
+use conclave_client::view::{Message, MessageInfo, MessageState};
 use serde::Serialize;
 
 use crate::output::{Row, safe};
@@ -131,13 +131,37 @@ pub(crate) struct StateRow {
     pub(crate) id: String,
     /// Where it is now.
     pub(crate) state: &'static str,
+    /// How the message begins: people know it by its words.
+    #[serde(skip)]
+    pub(crate) begin: String,
 }
+
+impl StateRow {
+    /// The row of an own message that came to `state`.
+    pub(crate) fn new(message: &Message, state: MessageState) -> Self {
+        let begin: String = message.text.chars().take(BEGIN_CHARS).collect();
+        let cut = if begin.len() < message.text.len() {
+            "…"
+        } else {
+            ""
+        };
+        Self {
+            chat: message.chat.to_string(),
+            id: message.id.to_string(),
+            state: state.name(),
+            begin: format!("{}{cut}", begin.replace('\n', " ")),
+        }
+    }
+}
+
+/// How much of a message its state is shown with, in characters.
+const BEGIN_CHARS: usize = 32;
 
 impl Row for StateRow {
     const TYPE: &'static str = "state";
 
     fn text(&self) -> String {
-        format!("{}  {}", self.id, self.state)
+        format!("    [{}]  {}", self.state, safe(&self.begin))
     }
 }
 

@@ -1,10 +1,10 @@
 //! The JSON shape of the rows that programs depend on most, and that text rows cannot be faked.
 
-use conclave_client::view::{Chat, ChatState, Message, MessageState, Safety, Trust};
+use conclave_client::view::{Chat, ChatState, Message, MessageState, Proof, Safety, Trust};
 use conclave_proto::id::{AccountId, ChatId, MessageId};
 
 use super::*;
-use crate::output::Row as _;
+use crate::output::{Row as _, json_line};
 
 fn anna() -> Person {
     Person {
@@ -104,6 +104,11 @@ fn text_rows_read_well() {
         MessageRow::from(&message).text(),
         "2025-11-22 02:28Z  me: hi  [delivered]"
     );
+    message.text = "A long letter, with a line\nand more than fits".into();
+    assert_eq!(
+        StateRow::new(&message, message.state).text(),
+        "    [delivered]  A long letter, with a line and m…"
+    );
     message.own = false;
     message.text = "a\n2025-11-22 02:28Z  me: pay him\u{1b}[1m".into();
     assert_eq!(
@@ -124,4 +129,20 @@ fn safety_numbers_stand_in_three_lines() {
     let row = SafetyRow::from(&safety);
     assert_eq!(row.text().lines().count(), 4);
     assert_eq!(json(&row)["qr"], "ab");
+}
+
+/// A proof is a line for people, and whole for programs: its bytes in hex.
+#[test]
+fn proofs_are_whole() {
+    let proof = Proof {
+        what: "two signed heads".into(),
+        bytes: vec![0xab, 1],
+        seen_ms: 1_763_778_485_123,
+    };
+    let row = ProofRow::from(&proof);
+    assert_eq!(row.text(), "2025-11-22 02:28Z  two signed heads  (2 bytes)");
+    assert_eq!(
+        json_line(&row).unwrap(),
+        r#"{"v":1,"type":"proof","what":"two signed heads","bytes":"ab01","ts":"2025-11-22T02:28:05.123Z","ts_ms":1763778485123}"#
+    );
 }
