@@ -320,7 +320,7 @@ fn message(
                 Err(error) => unreadable(step, row, entry, &error.to_string())?,
             }
         }
-        Opened::Own => copied(step, row),
+        Opened::Own => copied(step, row)?,
         Opened::Unreadable(reason) => {
             if reason == Unreadable::Closed {
                 heal(step, row);
@@ -352,9 +352,7 @@ fn own_entry(
         let own = step.own.account.device.account_id;
         step.tx
             .place_message(own, message_id, &position(row, entry, 1))?;
-        if sealed.seq.is_none() {
-            step.tx
-                .set_message_state(message_id, MessageState::Accepted, "")?;
+        if step.tx.accept_message(message_id)? {
             step.moved(row.chat_id, message_id, MessageState::Accepted);
         }
     }
@@ -364,7 +362,7 @@ fn own_entry(
 
 /// An entry under our own leaf that this profile did not write: a copy of the profile, or a member who
 /// pretends so. A fresh leaf shuts a copy out; within a day only a warning, since a member can fake it.
-fn copied(step: &mut Step<'_>, row: &mut ConversationRow) {
+fn copied(step: &mut Step<'_>, row: &mut ConversationRow) -> Result<(), ClientError> {
     let again = row.copied_ms != 0 && step.now_ms.saturating_sub(row.copied_ms) < Day::MS;
     row.update_due |= !again;
     row.copied_ms = step.now_ms;
@@ -372,4 +370,12 @@ fn copied(step: &mut Step<'_>, row: &mut ConversationRow) {
         "a message under this device's name was not written here: a copy of this profile may be in use; \
          never run a copied or restored profile",
     );
+    // Sealed under keys that the copy has used, these may be closed to everybody: said again under the same
+    // ids, so that whoever could read them keeps the first (C-052).
+    for sealed in step.tx.sealed_outbox(row.log_id)? {
+        if let (OutboxKind::Text, Some(message_id)) = (sealed.kind, sealed.message_id) {
+            step.tx.say_again(row.chat_id, message_id)?;
+        }
+    }
+    Ok(())
 }

@@ -147,6 +147,18 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// The server has an own message; whether that is news. States only move forward.
+    pub(crate) fn accept_message(&self, message_id: MessageId) -> Result<bool, StoreError> {
+        let raised = self
+            .0
+            .prepare_cached(
+                "UPDATE message SET state = 'accepted', reason = ''
+                 WHERE message_id = ?1 AND own = 1 AND state = 'queued'",
+            )?
+            .execute([message_id.as_bytes()])?;
+        Ok(raised > 0)
+    }
+
     /// Sets an own message's state and reason.
     pub(crate) fn set_message_state(
         &self,

@@ -89,6 +89,20 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Queues a text again, unless it waits already.
+    pub(crate) fn say_again(
+        &self,
+        chat_id: ChatId,
+        message_id: MessageId,
+    ) -> Result<(), StoreError> {
+        self.0.execute(
+            "INSERT INTO outbox (chat_id, message_id, kind) SELECT ?1, ?2, 'text'
+             WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE message_id = ?2 AND sealed IS NULL)",
+            params![chat_id.as_bytes(), message_id.as_bytes()],
+        )?;
+        Ok(())
+    }
+
     /// The oldest row that `log_id` should send next: its own rows, and the chat's free ones when it is the live log.
     pub(crate) fn next_outbox(
         &self,
