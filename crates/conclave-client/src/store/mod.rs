@@ -7,6 +7,8 @@ mod account;
 mod chats;
 mod contacts;
 mod conversations;
+#[cfg(test)]
+pub(crate) mod fault;
 mod inbox;
 mod messages;
 mod mls;
@@ -29,9 +31,26 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 #[error("{0}")]
 pub(crate) struct StoreError(pub String);
 
+/// What to do about a store that cannot be mended: a profile that was patched or put back would encrypt under
+/// keys that are used up.
+const DAMAGED: &str = "keep the folder, and register anew with another --profile";
+
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        Self(error.to_string())
+        use rusqlite::ErrorCode::{
+            DatabaseCorrupt, DiskFull, NotADatabase, ReadOnly, SystemIoFailure,
+        };
+        Self(match error.sqlite_error_code() {
+            Some(DatabaseCorrupt | NotADatabase) => {
+                format!(
+                    "its database does not open with its key: it is damaged ({error}); {DAMAGED}"
+                )
+            }
+            Some(DiskFull) => "the disk is full; make room and try again".to_owned(),
+            Some(ReadOnly) => "the profile is read-only; make it writable and try again".to_owned(),
+            Some(SystemIoFailure) => format!("the disk failed ({error}); check it, then try again"),
+            _ => error.to_string(),
+        })
     }
 }
 
@@ -40,6 +59,8 @@ impl From<rusqlite::Error> for StoreError {
 pub(crate) struct Store {
     connection: Connection,
     _lock: std::fs::File,
+    #[cfg(test)]
+    pub(crate) fault: fault::Fault,
 }
 
 /// A transaction: every table family's methods stand on it.
@@ -47,18 +68,32 @@ pub(crate) struct Store {
 pub(crate) struct Tx<'c>(Transaction<'c>);
 
 impl Store {
+    fn new(connection: Connection, lock: std::fs::File) -> Self {
+        Self {
+            connection,
+            _lock: lock,
+            #[cfg(test)]
+            fault: fault::Fault::default(),
+        }
+    }
+
     /// Runs `work` in one write transaction; commits when it returns `Ok`, else rolls everything back.
     pub(crate) fn write<T, E: From<StoreError>>(
         &mut self,
         work: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        self.end_left_over()?;
         let tx = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StoreError::from)?;
         let tx = Tx(tx);
         let value = work(&tx)?;
+        #[cfg(test)]
+        self.fault.before_commit()?;
         tx.0.commit().map_err(StoreError::from)?;
+        #[cfg(test)]
+        self.fault.after_commit()?;
         Ok(value)
     }
 
@@ -67,8 +102,19 @@ impl Store {
         &mut self,
         work: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        #[cfg(test)]
+        self.fault.check()?;
+        self.end_left_over()?;
         let tx = Tx(self.connection.transaction().map_err(StoreError::from)?);
         work(&tx)
+    }
+
+    /// A disk that fails may fail the rollback too; the transaction would stay open and refuse every other.
+    fn end_left_over(&self) -> Result<(), StoreError> {
+        if self.connection.is_autocommit() {
+            return Ok(());
+        }
+        Ok(self.connection.execute_batch("ROLLBACK")?)
     }
 
     /// Moves what is committed out of the write-ahead log and truncates it, so that deleted keys do not linger there.
@@ -78,7 +124,8 @@ impl Store {
         Ok(())
     }
 
-    /// Whether the database is whole (`PRAGMA cipher_integrity_check` and `quick_check`); what is wrong else.
+    /// Whether the database is whole (`PRAGMA quick_check`, and with each page its authentication); what is
+    /// wrong else.
     pub(crate) fn check(&mut self) -> Result<(), StoreError> {
         // Each page against its MAC, free ones too; a row for each that does not fit.
         let mut pages = self.connection.prepare("PRAGMA cipher_integrity_check")?;
@@ -86,13 +133,12 @@ impl Store {
         if let Some(first) = damaged.next() {
             return Err(StoreError(first?));
         }
-        let answer: String = self
+        let answer = self
             .connection
-            .query_row("PRAGMA quick_check", [], |row| row.get(0))?;
-        if answer == "ok" {
-            Ok(())
-        } else {
-            Err(StoreError(answer))
+            .query_row("PRAGMA quick_check", [], |row| row.get::<_, String>(0));
+        match answer.map_err(|error| StoreError(error.to_string()))? {
+            answer if answer == "ok" => Ok(()),
+            answer => Err(StoreError(answer)),
         }
     }
 }
