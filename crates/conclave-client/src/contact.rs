@@ -10,12 +10,16 @@ use crate::engine::Step;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::net::Net;
-use crate::shared::{Shared, broken, is_local};
+use crate::shared::{Shared, broken, is_local, tell};
 use crate::store::{ChatRow, ChatStage, ContactRow, StoreError, Tx, parse_known};
 use crate::transport::{TransportError, calls};
 
 /// An identifier is looked up again before a send when the last look is older than this, in ms.
 const RECHECK_MS: u64 = 86_400_000;
+/// The same while sending is stopped: whether the server still says that the identity changed, in ms.
+const CHANGED_RECHECK_MS: u64 = 3_600_000;
+/// How long after a lookup that was one too many it is tried again, in ms.
+const LIMITED_RECHECK_MS: u64 = 600_000;
 
 /// What judging states against the pin led to.
 pub(crate) enum Judged {
@@ -25,6 +29,8 @@ pub(crate) enum Judged {
     Fetch(AccountId, u64),
     /// The identity changed or forked; sending stopped.
     Stopped,
+    /// It is the own account; nothing was written.
+    Own,
     /// Somebody other than the server says that the identity changed: anybody can. Nothing was written but
     /// that a lookup is due.
     Doubtful,
@@ -80,14 +86,12 @@ pub(crate) async fn recheck(shared: &Shared, net: &mut Net) -> Result<(), Transp
     let due = shared.engine().look(|tx, _| {
         let mut due = Vec::new();
         for chat in tx.chats()? {
-            if chat.stage != ChatStage::Open || !tx.has_outbox(chat.chat_id)? {
+            let contact = tx.contact(chat.account_id)?;
+            let is_changed = contact.as_ref().is_some_and(|row| row.changed.is_some());
+            if chat.stage != ChatStage::Open || !(is_changed || tx.has_outbox(chat.chat_id)?) {
                 continue;
             }
-            let contact = tx.contact(chat.account_id)?;
-            let is_due = |row: &ContactRow| {
-                !row.identifier.is_empty() && now_ms.saturating_sub(row.checked_ms) > RECHECK_MS
-            };
-            due.extend(contact.filter(is_due));
+            due.extend(contact.filter(|row| is_recheck_due(row, now_ms)));
         }
         Ok(due)
     });
@@ -96,10 +100,15 @@ pub(crate) async fn recheck(shared: &Shared, net: &mut Net) -> Result<(), Transp
             Ok(_) => {}
             // Gone, not discoverable any more, or asked too often: the pinned conversation still works.
             Err(error) if is_about_contact(&error) => {
+                let every_ms = recheck_ms(&contact);
+                let mut checked_ms = now_ms;
+                if is_rate_limited(&error) {
+                    checked_ms = now_ms.saturating_sub(every_ms - LIMITED_RECHECK_MS);
+                    net.due_at(now_ms.saturating_add(LIMITED_RECHECK_MS));
+                }
                 let noted = shared.engine().step(|step| {
-                    let now_ms = step.now_ms;
                     Ok(step.tx.put_contact(&ContactRow {
-                        checked_ms: now_ms,
+                        checked_ms,
                         ..contact
                     })?)
                 });
@@ -111,12 +120,28 @@ pub(crate) async fn recheck(shared: &Shared, net: &mut Net) -> Result<(), Transp
     Ok(())
 }
 
+fn recheck_ms(contact: &ContactRow) -> u64 {
+    if contact.changed.is_some() {
+        CHANGED_RECHECK_MS
+    } else {
+        RECHECK_MS
+    }
+}
+
+/// Also due when the last look lies in the future: the clock was wrong then.
+fn is_recheck_due(contact: &ContactRow, now_ms: u64) -> bool {
+    !contact.identifier.is_empty() && now_ms.abs_diff(contact.checked_ms) > recheck_ms(contact)
+}
+
+fn is_rate_limited(error: &TransportError) -> bool {
+    matches!(error, TransportError::Refused(refusal) if refusal.code() == ErrorCode::RateLimited)
+}
+
 /// Whether a lookup failed for one contact alone.
-fn is_about_contact(error: &TransportError) -> bool {
+pub(crate) fn is_about_contact(error: &TransportError) -> bool {
     match error {
-        TransportError::Refused(refusal) if refusal.code() == ErrorCode::RateLimited => true,
         TransportError::Protocol(_) => true,
-        other => is_local(other),
+        other => is_rate_limited(other) || is_local(other),
     }
 }
 
@@ -150,7 +175,10 @@ pub(crate) async fn look_up(
 
 fn refused_states(shared: &Shared, error: &ClientError) -> TransportError {
     match error {
-        ClientError::WrongServer(_) => TransportError::Protocol("an account state does not verify"),
+        ClientError::WrongServer(text) => {
+            tell(shared, text);
+            TransportError::Protocol("it shows an account that cannot be right")
+        }
         other => broken(shared, other),
     }
 }
@@ -166,6 +194,10 @@ pub(crate) fn accept_states(
     let parsed = parse(states)?;
     let newest = parsed.last().ok_or_else(malformed)?;
     let account = newest.content.account_id;
+    if account == step.own.account.device.account_id {
+        return Ok(Judged::Own);
+    }
+    check_owner(step, source, account)?;
     let pinned = match source.identifier() {
         Some(identifier) => pinned_to(step.tx, identifier, account)?,
         None => step.tx.contact(account)?,
@@ -216,9 +248,50 @@ pub(crate) fn accept_states(
         identifier.clone_into(&mut contact.identifier);
         contact.confirmed = true;
         contact.checked_ms = step.now_ms;
+        take_back(step, &mut contact)?;
     }
     step.tx.put_contact(&contact)?;
     Ok(Judged::Accepted(Box::new(contact)))
+}
+
+/// An account has one identifier: a lookup that leads to somebody who is known under another is a lie.
+fn check_owner(step: &Step<'_>, source: Source<'_>, account: AccountId) -> Result<(), ClientError> {
+    let Some(identifier) = source.identifier() else {
+        return Ok(());
+    };
+    let known = step.tx.contact(account)?;
+    let is_other = |row: &ContactRow| {
+        row.confirmed && !row.identifier.is_empty() && row.identifier != identifier
+    };
+    if known.as_ref().is_some_and(is_other) {
+        return Err(ClientError::WrongServer(format!(
+            "the server says that {identifier} is the account of somebody you know under another \
+             identifier; report this to its operator"
+        )));
+    }
+    Ok(())
+}
+
+/// C-082: a lookup leads to the pinned key again. Sending goes on, to whom it went before; the change that
+/// was shown meanwhile is void. Two states of one key stay until the person decides.
+fn take_back(step: &mut Step<'_>, contact: &mut ContactRow) -> Result<(), ClientError> {
+    let Some(changed) = &contact.changed else {
+        return Ok(());
+    };
+    let shown = Pin::of(parse(changed)?.last().ok_or_else(malformed)?);
+    let pin = &contact.pin;
+    let is_fork = shown.account_id == pin.account_id
+        && shown.identity_fingerprint == pin.identity_fingerprint
+        && shown.generation == pin.generation;
+    if !is_fork {
+        contact.changed = None;
+        step.warn(format!(
+            "for a while the server showed another identity key for {}; it shows the known one again, nothing \
+             was sent meanwhile, and sending goes on; ask its operator why",
+            contact.identifier
+        ));
+    }
+    Ok(())
 }
 
 /// C-016: a state is signed by its own key alone, so who merely shows one changes nothing. Known as the change
@@ -317,16 +390,22 @@ fn malformed() -> ClientError {
 
 /// The chat with a contact that was just looked up; made when there is none. Writing first accepts them.
 fn open_chat(shared: &Shared, judged: Judged, identifier: &str) -> Result<ChatId, ClientError> {
-    let Judged::Accepted(contact) = judged else {
-        return Err(ClientError::IdentityChanged(identifier.to_owned()));
-    };
-    shared.engine().step(|step| {
-        let account = contact.pin.account_id;
-        if account == step.own.account.device.account_id {
+    let contact = match judged {
+        Judged::Accepted(contact) => contact,
+        Judged::Own if shared.engine().own()?.account.identifier == identifier => {
             return Err(ClientError::BadInput(
                 "that is your own account; write to somebody else".into(),
             ));
         }
+        Judged::Own => {
+            return Err(ClientError::WrongServer(format!(
+                "the server says that {identifier} is your own account; report this to its operator"
+            )));
+        }
+        _ => return Err(ClientError::IdentityChanged(identifier.to_owned())),
+    };
+    shared.engine().step(|step| {
+        let account = contact.pin.account_id;
         if let Some(chat) = step.tx.chat_with(account)? {
             return Ok(chat.chat_id);
         }

@@ -155,6 +155,11 @@ impl Client {
     pub fn decline_request(&self, chat: ChatId) -> Result<(), ClientError> {
         self.engine().step(|step| {
             let (mut row, _) = request(step, chat)?;
+            if row.stage == ChatStage::Declined {
+                return Err(ClientError::NotFound(
+                    "that request is declined already; `conclave request list` shows those that wait".into(),
+                ));
+            }
             row.stage = ChatStage::Declined;
             Ok(step.tx.put_chat(&row)?)
         })

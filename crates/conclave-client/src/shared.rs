@@ -7,6 +7,7 @@ use std::time::Duration;
 use conclave_proto::env::SharedEnv;
 use conclave_proto::id::ChatId;
 use conclave_proto::identifier::Identifier;
+use conclave_proto::limits::CLOCK_SKEW_CONTACT_MS;
 use conclave_proto::{ErrorCode, Refusal};
 use parking::{Guard, Locked};
 use tokio::sync::{Notify, oneshot, watch};
@@ -177,13 +178,32 @@ pub(crate) struct Question {
     pub(crate) answer: oneshot::Sender<Result<ChatId, ClientError>>,
 }
 
+/// Warns people, once in the life of this process.
+pub(crate) fn tell(shared: &Shared, text: &str) {
+    let mut engine = shared.engine();
+    if engine.warnings.insert(text.to_owned()) {
+        // Nobody listening is fine: `status` shows it.
+        let _ = engine.events.send(Event::Warning(text.to_owned()));
+    }
+}
+
+/// Whether clocks differ so much that the day in a first contact would be wrong on one side; told.
+pub(crate) fn is_clock_wrong(shared: &Shared, skew_ms: i64) -> bool {
+    let is_wrong = skew_ms.unsigned_abs() > CLOCK_SKEW_CONTACT_MS;
+    if is_wrong {
+        tell(
+            shared,
+            "this clock and the server's differ by more than a day: first contacts wait until both are right; \
+             set the clock of this machine",
+        );
+    }
+    is_wrong
+}
+
 /// What a step's failure means for the round: disk trouble ends it, everything else is about one chat.
 pub(crate) fn broken(shared: &Shared, error: &ClientError) -> TransportError {
-    let mut engine = shared.engine();
     let text = error.to_string();
-    if engine.warnings.insert(text.clone()) {
-        let _ = engine.events.send(Event::Warning(text.clone()));
-    }
+    tell(shared, &text);
     match error {
         ClientError::Store(text) => TransportError::Store(text.clone()),
         _ => TransportError::Refused(Box::new(Refusal::new(ErrorCode::Unspecified, text))),
@@ -192,9 +212,11 @@ pub(crate) fn broken(shared: &Shared, error: &ClientError) -> TransportError {
 
 /// Whether an error is about one chat alone, so that the round goes on with the others.
 pub(crate) fn is_local(error: &TransportError) -> bool {
-    let TransportError::Refused(refusal) = error else {
-        return false;
-    };
+    matches!(error, TransportError::Refused(refusal) if is_local_refusal(refusal))
+}
+
+/// The same of a refusal.
+pub(crate) fn is_local_refusal(refusal: &Refusal) -> bool {
     let code = refusal.code();
     !code.is_temporary() && !matches!(code, ErrorCode::PassInvalid | ErrorCode::Unauthorized)
 }
