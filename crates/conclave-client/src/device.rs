@@ -9,9 +9,8 @@ use conclave_proto::limits::{
     CLOCK_SKEW_TOLD_MS, KEY_PACKAGE_POOL, LAST_RESORT_KEEP_MS, LAST_RESORT_REPLACE_MS,
 };
 
-use crate::event::Event;
 use crate::net::Net;
-use crate::shared::{Shared, broken};
+use crate::shared::{self, Shared, broken};
 use crate::transport::{Connection, TransportError, calls};
 
 /// Refill when fewer one-time packages than this are left.
@@ -80,11 +79,8 @@ fn tell(shared: &Shared, skew_ms: i64, hold_ms: u64) {
             "somebody with a right code wants your identifier; it moves in {days} days unless you run `conclave register veto`"
         ));
     }
-    let mut engine = shared.engine();
     for text in texts {
-        if engine.warnings.insert(text.clone()) {
-            let _ = engine.events.send(Event::Warning(text));
-        }
+        shared::tell(shared, &text);
     }
 }
 
@@ -112,8 +108,7 @@ async fn publish_key_packages(
             put.one_time.push(build(false)?.bytes);
         }
         let made = step.tx.last_resort()?.map(|(made, _)| made);
-        let is_old =
-            made.is_none_or(|made| step.now_ms.saturating_sub(made) > LAST_RESORT_REPLACE_MS);
+        let is_old = made.is_none_or(|made| step.now_ms.abs_diff(made) > LAST_RESORT_REPLACE_MS);
         let reference = if is_old || !has_last_resort {
             let built = build(true)?;
             put.last_resort = built.bytes;

@@ -18,8 +18,10 @@ use std::time::Duration;
 
 use conclave_proto::ErrorCode;
 use conclave_proto::hello::Role;
+use conclave_proto::limits::RETRY_AFTER_MAX_MS;
 use tokio::sync::mpsc;
 
+use crate::error::ClientError;
 use crate::net::Net;
 use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
@@ -27,6 +29,8 @@ use crate::{contact, device, invite, outbox, request, sync};
 
 /// Rounds that make progress without a pause before the driver lets others run.
 const ROUNDS_IN_A_ROW: u32 = 1000;
+/// Pushes taken before a round.
+const PUSHES_AT_ONCE: u32 = 1000;
 
 /// Runs until the task is dropped. Dropping it anywhere is safe: it holds no transaction across an await.
 pub(crate) async fn run(shared: Arc<Shared>, transport: Arc<dyn Transport>) {
@@ -40,6 +44,7 @@ pub(crate) async fn run(shared: Arc<Shared>, transport: Arc<dyn Transport>) {
             net.inbox_moved = true;
             net.answered = asked;
         }
+        take_pushes(&mut net);
         match round(&shared, &mut net).await {
             Ok(()) if net.progress && in_a_row < ROUNDS_IN_A_ROW => in_a_row += 1,
             Ok(()) => {
@@ -59,10 +64,15 @@ pub(crate) async fn run(shared: Arc<Shared>, transport: Arc<dyn Transport>) {
                 in_a_row = 0;
                 let wait = pause(&error, &mut backoff);
                 net.forget_closed();
-                for question in std::iter::from_fn(|| shared.next_question()) {
-                    let _ = question.answer.send(Err(error.clone().into()));
+                let store_failure = shared.take_store_failure();
+                // Those that wait now; who asks from here on gets another round.
+                let waiting: Vec<_> = std::iter::from_fn(|| shared.next_question()).collect();
+                for question in waiting {
+                    let reason = store_failure.clone().map(ClientError::Store);
+                    let answer = Err(reason.unwrap_or_else(|| error.clone().into()));
+                    let _ = question.answer.send(answer);
                 }
-                publish(&shared, &net, asked, Some(error));
+                publish(&shared, &net, asked, Some((error, store_failure)));
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     () = shared.wake.notified() => {}
@@ -85,7 +95,8 @@ fn is_about_pass(error: &TransportError) -> bool {
 fn pause(error: &TransportError, backoff: &mut Backoff) -> Duration {
     match error {
         TransportError::Refused(refusal) if refusal.retry_after_ms > 0 => {
-            Duration::from_millis(refusal.retry_after_ms)
+            // C-083: a server cannot silence this device for ever.
+            Duration::from_millis(refusal.retry_after_ms.min(RETRY_AFTER_MAX_MS))
         }
         _ => Duration::from_millis(backoff.next_ms()),
     }
@@ -106,7 +117,14 @@ async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     invite::post_due(shared, net).await
 }
 
-fn publish(shared: &Shared, net: &Net, asked: u64, trouble: Option<TransportError>) {
+/// Tells front ends how the round ended; `trouble` is why it failed, and how the store did when it was that.
+fn publish(
+    shared: &Shared,
+    net: &Net,
+    asked: u64,
+    trouble: Option<(TransportError, Option<String>)>,
+) {
+    let (trouble, store_failure) = trouble.unzip();
     let waiting = {
         let mut engine = shared.engine();
         let waiting = engine
@@ -133,6 +151,7 @@ fn publish(shared: &Shared, net: &Net, asked: u64, trouble: Option<TransportErro
         standing.ever_online |= trouble.is_none();
         standing.skew_ms = skew_ms.or(standing.skew_ms);
         standing.trouble = trouble;
+        standing.store_failure = store_failure.flatten();
     });
 }
 
@@ -140,7 +159,7 @@ fn publish(shared: &Shared, net: &Net, asked: u64, trouble: Option<TransportErro
 async fn idle(shared: &Shared, net: &mut Net) {
     let now_ms = shared.env.now_ms();
     let due = net.due_ms.map_or(Duration::from_hours(1), |due| {
-        Duration::from_millis(due.saturating_sub(now_ms))
+        Duration::from_millis(due.saturating_sub(now_ms).min(RETRY_AFTER_MAX_MS))
     });
     let mut account = net.pushes.remove(&Role::Account);
     let mut logs = net.pushes.remove(&Role::Logs);
@@ -158,12 +177,16 @@ async fn idle(shared: &Shared, net: &mut Net) {
     if let Some((push, role)) = woken {
         net.take_push(push, role);
     }
+}
+
+/// Takes the pushes that wait. C-083: what comes faster than it is taken waits for the next round.
+fn take_pushes(net: &mut Net) {
     for role in [Role::Account, Role::Logs] {
-        while let Some(push) = net
-            .pushes
-            .get_mut(&role)
-            .and_then(|pushes| pushes.try_recv().ok())
-        {
+        for _ in 0..PUSHES_AT_ONCE {
+            let pushes = net.pushes.get_mut(&role);
+            let Some(push) = pushes.and_then(|pushes| pushes.try_recv().ok()) else {
+                break;
+            };
             net.take_push(Some(push), role);
         }
     }
@@ -173,5 +196,25 @@ async fn next(pushes: Option<&mut mpsc::Receiver<Push>>) -> Option<Push> {
     match pushes {
         Some(pushes) => pushes.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use conclave_proto::Refusal;
+    use conclave_proto::env::OsEnv;
+
+    use super::*;
+
+    /// A server that says to come back in half an eternity is asked again within the hour.
+    #[test]
+    fn c083_server_cannot_silence_a_client_for_ever() {
+        let mut backoff = Backoff::new(OsEnv::shared());
+        let mut wait = |ms| {
+            let refusal = Refusal::new(ErrorCode::Busy, "later").retry_after_ms(ms);
+            pause(&TransportError::Refused(Box::new(refusal)), &mut backoff)
+        };
+        assert_eq!(wait(u64::MAX), Duration::from_hours(1));
+        assert_eq!(wait(2_000), Duration::from_secs(2));
     }
 }

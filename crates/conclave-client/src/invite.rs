@@ -20,7 +20,9 @@ use conclave_proto::hello::Role;
 use conclave_proto::id::{AccountId, Day, Epoch, Incarnation, LogId, MessageId, Seq};
 use conclave_proto::identifier::Identifier;
 use conclave_proto::key_package::ClaimedKeyPackages;
-use conclave_proto::limits::{INTRO_TEXT_BYTES_MAX, POINTER_DELAY_MAX_MS, RETENTION_DAYS};
+use conclave_proto::limits::{
+    DEVICES_MAX, INTRO_TEXT_BYTES_MAX, POINTER_DELAY_MAX_MS, RETENTION_DAYS,
+};
 use conclave_proto::log::{CreateLog, Head, chain_start};
 use prost::Message as _;
 
@@ -31,7 +33,7 @@ use crate::net::Net;
 use crate::outbox::fail;
 use crate::recover;
 use crate::send::check_chat;
-use crate::shared::{Shared, broken, is_local};
+use crate::shared::{Shared, broken, is_clock_wrong, is_local, is_local_refusal};
 use crate::store::{ChatRow, ChatStage, ContactRow, ConversationRow, OutboxKind, Stage};
 use crate::transport::{TransportError, calls};
 
@@ -41,7 +43,16 @@ const FULL_INBOX_MS: u64 = 600_000;
 /// Step 4 of a round: chats with something to say and no conversation get one.
 pub(crate) async fn open_chats(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     let chats = shared.engine().step(chats_to_open);
-    for (chat, contact) in chats.map_err(|error| broken(shared, &error))? {
+    let chats = chats.map_err(|error| broken(shared, &error))?;
+    if !chats.is_empty() {
+        let (directory, _) = net.connection(Role::Directory).await?;
+        if is_clock_wrong(shared, directory.hello().skew_ms) {
+            net.set_aside(None, shared.env.now_ms());
+            net.forget(Role::Directory);
+            return Ok(());
+        }
+    }
+    for (chat, contact) in chats {
         match open_chat(shared, net, &chat, &contact).await {
             Err(error) if is_local(&error) => net.set_aside(None, shared.env.now_ms()),
             done => done?,
@@ -136,7 +147,8 @@ fn make(
     let mut reason =
         "the other person has no device that can be invited; ask them to start conclave once"
             .to_owned();
-    for package in &claimed.packages {
+    // C-083: each check costs; an account has no more devices.
+    for package in claimed.packages.iter().take(DEVICES_MAX) {
         match key_package::check(&package.key_package, &accounts, step.now_ms) {
             Ok(peer) if peer.account_id() != contact.pin.account_id => {
                 "the server handed out a key package of somebody else".clone_into(&mut reason);
@@ -400,7 +412,10 @@ pub(crate) async fn post_due(shared: &Shared, net: &mut Net) -> Result<(), Trans
         let Some((post, capability)) = next.map_err(|error| broken(shared, &error))? else {
             return Ok(());
         };
-        if post.due_ms > shared.env.now_ms() {
+        let now_ms = shared.env.now_ms();
+        // Further ahead than any delay: the clock was wrong when it was written down.
+        let is_ahead = post.due_ms.saturating_sub(now_ms) > FULL_INBOX_MS;
+        if post.due_ms > now_ms && !is_ahead {
             net.due_at(post.due_ms);
             return Ok(());
         }
@@ -417,23 +432,28 @@ pub(crate) async fn post_due(shared: &Shared, net: &mut Net) -> Result<(), Trans
         let code = match posted {
             Ok(()) => None,
             Err(TransportError::Refused(refusal))
-                if matches!(refusal.code(), ErrorCode::InboxFull | ErrorCode::NotFound) =>
+                if refusal.code() == ErrorCode::InboxFull || is_local_refusal(&refusal) =>
             {
                 Some(refusal.code())
             }
             Err(error) => return Err(error),
         };
-        let settled = shared.engine().step(|step| {
-            if code == Some(ErrorCode::InboxFull) {
-                step.warn("the other person's inbox is full; the invitation is tried again");
-                return Ok(step
-                    .tx
-                    .delay_post(post.id, step.now_ms.saturating_add(FULL_INBOX_MS))?);
-            }
-            if code.is_some() {
+        let settled = shared.engine().step(|step| match code {
+            None => Ok(step.tx.delete_post(post.id)?),
+            Some(ErrorCode::NotFound) => {
                 step.warn("an invited device does not exist any more");
+                Ok(step.tx.delete_post(post.id)?)
             }
-            Ok(step.tx.delete_post(post.id)?)
+            // One invitation that is refused leaves the others alone.
+            Some(code) => {
+                step.warn(if code == ErrorCode::InboxFull {
+                    "the other person's inbox is full; the invitation is tried again"
+                } else {
+                    "the server refused an invitation; it is tried again"
+                });
+                let due_ms = step.now_ms.saturating_add(FULL_INBOX_MS);
+                Ok(step.tx.delay_post(post.id, due_ms)?)
+            }
         });
         settled.map_err(|error| broken(shared, &error))?;
     }

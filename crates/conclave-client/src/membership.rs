@@ -7,7 +7,7 @@ use conclave_proto::ErrorCode;
 use conclave_proto::hello::Role;
 use conclave_proto::id::LogId;
 use conclave_proto::limits::{
-    COMMIT_SPACING_MS, RETENTION_DAYS, SELF_UPDATE_MS, SELF_UPDATE_SENDS,
+    COMMIT_SPACING_MS, RETENTION_DAYS, RETRY_AFTER_MAX_MS, SELF_UPDATE_MS, SELF_UPDATE_SENDS,
 };
 use conclave_proto::log::{Head, PutBundle};
 
@@ -21,7 +21,8 @@ use crate::transport::{TransportError, calls};
 /// C-057: due before the next own send after 7 days or 500 own messages, or soon after joining.
 pub(crate) fn is_update_due(row: &ConversationRow, now_ms: u64) -> bool {
     row.update_due
-        || now_ms.saturating_sub(row.updated_ms) >= SELF_UPDATE_MS
+        // A date in the future is that of a clock that was wrong.
+        || now_ms.abs_diff(row.updated_ms) >= SELF_UPDATE_MS
         || row.own_sends >= u64::from(SELF_UPDATE_SENDS)
 }
 
@@ -83,11 +84,14 @@ pub(crate) async fn send_bundle(
         }
         Err(TransportError::Refused(refusal)) => match refusal.code() {
             ErrorCode::StaleEpoch | ErrorCode::UnknownLog | ErrorCode::BadRequest => {
-                net.handles.remove(&log_id);
+                net.drop_handles(log_id);
                 Ok(())
             }
             ErrorCode::RateLimited | ErrorCode::Busy => {
-                let wait_ms = refusal.retry_after_ms.max(COMMIT_SPACING_MS);
+                // C-083
+                let wait_ms = refusal
+                    .retry_after_ms
+                    .clamp(COMMIT_SPACING_MS, RETRY_AFTER_MAX_MS);
                 let after_ms = shared.env.now_ms().saturating_add(wait_ms);
                 net.commit_after_ms.insert(log_id, after_ms);
                 net.due_at(after_ms);

@@ -27,6 +27,8 @@ pub(crate) struct Net {
     pub(crate) handles: HashMap<LogId, (Epoch, u32)>,
     /// Handles that a create or bundle opened for an epoch this device has not read up to yet.
     pub(crate) next_handles: HashMap<LogId, (Epoch, u32)>,
+    /// Handles that are of no use any more and still open on the server.
+    pub(crate) unused_handles: Vec<u32>,
     /// Logs that may have moved.
     pub(crate) moved: HashSet<LogId>,
     /// Logs whose next commit must wait, until when (ms since 1970-01-01 UTC).
@@ -53,6 +55,7 @@ impl Net {
             pass: None,
             handles: HashMap::new(),
             next_handles: HashMap::new(),
+            unused_handles: Vec::new(),
             moved: HashSet::new(),
             commit_after_ms: HashMap::new(),
             inbox_moved: true,
@@ -106,6 +109,7 @@ impl Net {
             Role::Logs => {
                 self.handles.clear();
                 self.next_handles.clear();
+                self.unused_handles.clear();
                 self.all_moved = true;
             }
             Role::Account => self.inbox_moved = true,
@@ -141,10 +145,20 @@ impl Net {
     /// A chat failed alone: it is tried again in a while, without its handle.
     pub(crate) fn set_aside(&mut self, log_id: Option<LogId>, now_ms: u64) {
         if let Some(log_id) = log_id {
-            self.handles.remove(&log_id);
-            self.next_handles.remove(&log_id);
+            self.drop_handles(log_id);
         }
         self.due_at(now_ms.saturating_add(ASIDE_MS));
+    }
+
+    /// The handles of a log are of no use any more; the next sync closes them.
+    pub(crate) fn drop_handles(&mut self, log_id: LogId) {
+        let gone = [
+            self.handles.remove(&log_id),
+            self.next_handles.remove(&log_id),
+        ];
+        let open = gone.into_iter().flatten().map(|(_, handle)| handle);
+        self.unused_handles
+            .extend(open.filter(|handle| *handle != 0));
     }
 
     /// Notes that something is due at `ms`.

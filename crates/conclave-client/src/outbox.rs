@@ -41,6 +41,10 @@ pub(crate) async fn flush(shared: &Shared, net: &mut Net) -> Result<(), Transpor
             .collect::<Vec<_>>())
     });
     for log_id in logs.map_err(|error| broken(shared, &error))? {
+        // C-060: not read to its head in this round.
+        if net.moved.contains(&log_id) {
+            continue;
+        }
         let due = shared.engine().step(|step| queue_receipt(step, log_id));
         if let Some(due_ms) = due.map_err(|error| broken(shared, &error))? {
             net.due_at(due_ms);
@@ -107,12 +111,16 @@ async fn flush_log(shared: &Shared, net: &mut Net, log_id: LogId) -> Result<(), 
             Next::Nothing => return Ok(()),
             Next::Update => {
                 membership::send_bundle(shared, net, log_id).await?;
-                sync::sync_log(shared, net, log_id).await?;
+                if !read_on(shared, net, log_id).await? {
+                    return Ok(());
+                }
                 stale += 1;
             }
             Next::Post(row, bytes) => {
                 if !post(shared, net, log_id, &row, bytes).await? {
-                    sync::sync_log(shared, net, log_id).await?;
+                    if !read_on(shared, net, log_id).await? {
+                        return Ok(());
+                    }
                     stale += 1;
                 }
             }
@@ -121,6 +129,16 @@ async fn flush_log(shared: &Shared, net: &mut Net, log_id: LogId) -> Result<(), 
     // The log refuses what fits it: other logs go on, this one is tried again in a while.
     net.due_at(shared.env.now_ms().saturating_add(STALE_PAUSE_MS));
     Ok(())
+}
+
+/// Reads the log forward; whether its head was reached, so that sealing may go on (C-060).
+async fn read_on(shared: &Shared, net: &mut Net, log_id: LogId) -> Result<bool, TransportError> {
+    let is_done = sync::sync_log(shared, net, log_id).await? == sync::Read::Done;
+    if !is_done {
+        net.moved.insert(log_id);
+        net.progress = true;
+    }
+    Ok(is_done)
 }
 
 /// Takes the oldest row and, when it is not sealed for this epoch, seals it: ratchet step and bytes together.
@@ -257,20 +275,21 @@ async fn post(
     if is_new {
         return Ok(false);
     }
+    // Whatever happens from here on: the log is read before these bytes are posted again.
+    net.moved.insert(log_id);
     match calls::append_entry(logs.as_ref(), handle, bytes).await {
         Ok(appended) => {
             let settled = shared
                 .engine()
                 .step(|step| accepted(step, row, Seq(appended.seq)));
             settled.map_err(|error| broken(shared, &error))?;
-            net.moved.insert(log_id);
             net.progress = true;
             Ok(true)
         }
         Err(TransportError::Refused(refusal)) if !refusal.code().is_temporary() => {
             match refusal.code() {
                 ErrorCode::StaleEpoch | ErrorCode::UnknownLog | ErrorCode::BadRequest => {
-                    net.handles.remove(&log_id);
+                    net.drop_handles(log_id);
                     Ok(false)
                 }
                 _ => {
@@ -288,9 +307,9 @@ async fn post(
 
 fn accepted(step: &mut Step<'_>, row: &OutboxRow, seq: Seq) -> Result<(), ClientError> {
     step.tx.set_outbox_seq(row.id, seq)?;
-    if let Some(message_id) = row.message_id {
-        step.tx
-            .set_message_state(message_id, MessageState::Accepted, "")?;
+    if let Some(message_id) = row.message_id
+        && step.tx.accept_message(message_id)?
+    {
         step.moved(row.chat_id, message_id, MessageState::Accepted);
     }
     Ok(())

@@ -3,12 +3,14 @@
 //! A page is believed only when its head is signed by the server, its entries follow the cursor one by one,
 //! and the chain over them meets the head (C-025, C-027). Then `receive` applies it.
 
+use std::collections::HashSet;
+
 use conclave_proto::ErrorCode;
 use conclave_proto::account::verify_ed25519;
 use conclave_proto::codec;
 use conclave_proto::hello::Role;
-use conclave_proto::id::{Epoch, Hash32, LogId, Seq, ServerId};
-use conclave_proto::limits::READ_PAGE_ENTRIES;
+use conclave_proto::id::{Day, Epoch, Hash32, LogId, Seq, ServerId};
+use conclave_proto::limits::{COMMIT_RETENTION_DAYS, PAGES_AT_ONCE, READ_PAGE_ENTRIES};
 use conclave_proto::log::{
     Entry, EntryKind, Head, LogPage, OpenOne, chain_next, head_signing_input,
 };
@@ -28,6 +30,7 @@ pub(crate) async fn sync_moved(shared: &Shared, net: &mut Net) -> Result<(), Tra
     let new = rows.iter().filter(|row| row.create_request.is_some());
     net.moved.extend(new.map(|row| row.log_id));
     let active: Vec<LogId> = rows.iter().map(|row| row.log_id).collect();
+    close_unused(net, &active).await?;
     if std::mem::take(&mut net.all_moved) {
         net.moved.extend(active.iter().copied());
     }
@@ -35,9 +38,11 @@ pub(crate) async fn sync_moved(shared: &Shared, net: &mut Net) -> Result<(), Tra
     for log_id in active {
         if net.moved.contains(&log_id) {
             match sync_log(shared, net, log_id).await {
-                Ok(()) => {
+                Ok(Read::Done) => {
                     net.moved.remove(&log_id);
                 }
+                // C-083: it stays on the list, and the others have their turn.
+                Ok(Read::More) => net.progress = true,
                 Err(error) if is_local(&error) => {
                     if is_too_many(&error) {
                         // More handles than the server allows: they close with the connection.
@@ -56,24 +61,58 @@ fn is_too_many(error: &TransportError) -> bool {
     matches!(error, TransportError::Refused(refusal) if refusal.code() == ErrorCode::TooLarge)
 }
 
-/// Reads one log to its head, through as many epochs as it takes.
+/// Closes handles of logs that are read no more, so that they do not use up what a connection may hold.
+async fn close_unused(net: &mut Net, active: &[LogId]) -> Result<(), TransportError> {
+    let known: HashSet<LogId> = net
+        .handles
+        .keys()
+        .chain(net.next_handles.keys())
+        .copied()
+        .collect();
+    for log_id in known.iter().filter(|log_id| !active.contains(log_id)) {
+        net.drop_handles(*log_id);
+    }
+    let Some(logs) = net.connections.get(&Role::Logs).cloned() else {
+        return Ok(());
+    };
+    for handle in std::mem::take(&mut net.unused_handles) {
+        match calls::close_handle(logs.as_ref(), handle).await {
+            Err(error) if !is_local(&error) => return Err(error),
+            // The server may have closed it with the epoch.
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// How far a log was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// To its head, or as far as it can be.
+    Done,
+    /// Not to its head yet.
+    More,
+}
+
+/// Reads one log towards its head, through as many epochs as it takes and at most so many pages (C-083).
 pub(crate) async fn sync_log(
     shared: &Shared,
     net: &mut Net,
     log_id: LogId,
-) -> Result<(), TransportError> {
-    loop {
+) -> Result<Read, TransportError> {
+    for _ in 0..PAGES_AT_ONCE {
         let row = shared.engine().look(|tx, _| Ok(tx.conversation(log_id)?));
         let row = row.map_err(|error| broken(shared, &error))?;
         let Some(row) = row.filter(|row| row.stage != Stage::Broken) else {
-            return Ok(());
+            return Ok(Read::Done);
         };
         if row.create_request.is_some() {
             invite::create_log(shared, net, &row).await?;
             continue;
         }
         let Some(handle) = open(shared, net, &row).await? else {
-            return unknown_log(shared, &row);
+            unknown_log(shared, net, &row)?;
+            return Ok(Read::Done);
         };
         let (logs, _) = net.connection(Role::Logs).await?;
         let page =
@@ -89,16 +128,20 @@ pub(crate) async fn sync_log(
                 let applied = applied.map_err(|error| broken(shared, &error))?;
                 net.progress |= applied.progress;
                 if applied.stuck || is_last {
-                    return Ok(());
+                    return Ok(Read::Done);
                 }
             }
             Err(PageError::Malformed(what)) => {
                 net.forget(Role::Logs);
                 return Err(TransportError::Protocol(what));
             }
-            Err(PageError::Contradiction(head)) => return contradiction(shared, &row, head, &page),
+            Err(PageError::Contradiction(head)) => {
+                contradiction(shared, &row, head, &page)?;
+                return Ok(Read::Done);
+            }
         }
     }
+    Ok(Read::More)
 }
 
 /// The handle of the log at the conversation's epoch; `None` when the server knows no such log for this key.
@@ -119,7 +162,10 @@ async fn open(
     }
     let handle = match net.next_handles.remove(&row.log_id) {
         Some((epoch, handle)) if epoch == row.epoch => handle,
-        _ => prove(shared, logs.as_ref(), row).await?,
+        other => {
+            net.unused_handles.extend(other.map(|(_, handle)| handle));
+            prove(shared, logs.as_ref(), row).await?
+        }
     };
     if handle == 0 {
         return Ok(None);
@@ -151,13 +197,26 @@ async fn prove(
 
 /// The server does not know the log, or not this epoch of it: restored from an older backup, or this
 /// device was away longer than commits are kept.
-fn unknown_log(shared: &Shared, row: &ConversationRow) -> Result<(), TransportError> {
+fn unknown_log(shared: &Shared, net: &Net, row: &ConversationRow) -> Result<(), TransportError> {
+    let logs = net.connections.get(&Role::Logs);
+    let life = logs.map(|logs| logs.hello().incarnation);
     let done = shared.engine().step(|step| {
+        let kept_ms = u64::from(COMMIT_RETENTION_DAYS) * Day::MS;
+        let is_kept = row.signed_head.is_some() && step.now_ms.abs_diff(row.read_ms) < kept_ms;
         recover::break_off(
             step,
             row.clone(),
             "the server no longer has it at this device's epoch",
-        )
+        )?;
+        // C-084: in one life of its store, a server does not forget what it has shown.
+        if is_kept && life == Some(row.incarnation) {
+            recover::pause(
+                step,
+                row,
+                "the server lost a conversation that it had, or hides it",
+            )?;
+        }
+        Ok(())
     });
     done.map_err(|error| broken(shared, &error))
 }
@@ -178,19 +237,8 @@ fn contradiction(
                 "the server was restored from an older backup",
             );
         }
-        let before = row.signed_head.clone().unwrap_or_default();
-        let proof = [
-            row.log_id.to_vec(),
-            before,
-            codec::encode(&head),
-            page.head_signature.clone(),
-        ]
-        .concat();
-        step.tx.put_evidence(
-            "two heads of one log that contradict each other",
-            &proof,
-            step.now_ms,
-        )?;
+        let (what, proof) = proof(row, head, page);
+        step.tx.put_evidence(what, &proof, step.now_ms)?;
         recover::retire(step, row.clone())?;
         recover::detach(step, row)?;
         recover::pause(
@@ -200,6 +248,32 @@ fn contradiction(
         )
     });
     done.map_err(|error| broken(shared, &error))
+}
+
+/// What is kept: the two signed heads; when entries do not give the new one, also what they are, from the
+/// cursor on, as the chain sees them.
+fn proof(row: &ConversationRow, head: Head, page: &LogPage) -> (&'static str, Vec<u8>) {
+    let before = row.signed_head.clone().unwrap_or_default();
+    let mut proof = [
+        row.log_id.to_vec(),
+        before,
+        codec::encode(&head),
+        page.head_signature.clone(),
+    ]
+    .concat();
+    if page.entries.is_empty() || head.seq < row.cursor_seq || head.epoch < row.epoch {
+        return ("two heads of one log that contradict each other", proof);
+    }
+    proof.extend_from_slice(&row.cursor_seq.0.to_be_bytes());
+    proof.extend_from_slice(row.cursor_hash.as_bytes());
+    for entry in &page.entries {
+        proof.extend_from_slice(&entry.seq.to_be_bytes());
+        proof.extend_from_slice(&entry.epoch.to_be_bytes());
+        proof.extend_from_slice(&entry.kind.to_be_bytes());
+        let payload = entry.payload_hash();
+        proof.extend_from_slice(payload.as_ref().map_or(&[], |hash| hash.as_bytes()));
+    }
+    ("entries of a log that do not give its head", proof)
 }
 
 /// A page that verifies, with the chain hash after each entry.
@@ -253,6 +327,10 @@ pub(crate) fn check_page(
     }
     if head.seq < row.cursor_seq || head.epoch < row.epoch {
         return Err(PageError::Contradiction(head));
+    }
+    // C-083: no more than was asked for.
+    if page.entries.len() > READ_PAGE_ENTRIES as usize {
+        return Err(PageError::Malformed("a page of a log is too long"));
     }
     let mut entries = Vec::with_capacity(page.entries.len());
     let (mut seq, mut epoch, mut hash) = (row.cursor_seq, row.epoch, row.cursor_hash);

@@ -115,6 +115,13 @@ pub const POINTER_DELAY_MAX_MS: u64 = 5_000;
 pub const SUCCESSOR_SPACING_MS: u64 = 3_600_000;
 /// Clock skew against the server that people are told about, in ms.
 pub const CLOCK_SKEW_TOLD_MS: u64 = 5 * 60 * 1000;
+/// Clock skew against the server beyond which a client takes and makes no first contact, in ms: the day in
+/// an intro would be wrong on one side (C-039).
+pub const CLOCK_SKEW_CONTACT_MS: u64 = 86_400_000;
+/// Longest that a client waits because a server says so, in ms (C-083).
+pub const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
+/// Pages of one log or inbox that a client reads before everything else has its turn (C-083).
+pub const PAGES_AT_ONCE: u32 = 64;
 
 /// Idle ping from either side, in ms.
 pub const PING_MS: u64 = 30_000;
