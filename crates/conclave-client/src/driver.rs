@@ -21,7 +21,6 @@ use conclave_proto::hello::Role;
 use conclave_proto::limits::RETRY_AFTER_MAX_MS;
 use tokio::sync::mpsc;
 
-use crate::error::ClientError;
 use crate::net::Net;
 use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
@@ -64,15 +63,12 @@ pub(crate) async fn run(shared: Arc<Shared>, transport: Arc<dyn Transport>) {
                 in_a_row = 0;
                 let wait = pause(&error, &mut backoff);
                 net.forget_closed();
-                let store_failure = shared.take_store_failure();
                 // Those that wait now; who asks from here on gets another round.
                 let waiting: Vec<_> = std::iter::from_fn(|| shared.next_question()).collect();
                 for question in waiting {
-                    let reason = store_failure.clone().map(ClientError::Store);
-                    let answer = Err(reason.unwrap_or_else(|| error.clone().into()));
-                    let _ = question.answer.send(answer);
+                    let _ = question.answer.send(Err(error.clone().into()));
                 }
-                publish(&shared, &net, asked, Some((error, store_failure)));
+                publish(&shared, &net, asked, Some(error));
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
                     () = shared.wake.notified() => {}
@@ -117,14 +113,8 @@ async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     invite::post_due(shared, net).await
 }
 
-/// Tells front ends how the round ended; `trouble` is why it failed, and how the store did when it was that.
-fn publish(
-    shared: &Shared,
-    net: &Net,
-    asked: u64,
-    trouble: Option<(TransportError, Option<String>)>,
-) {
-    let (trouble, store_failure) = trouble.unzip();
+/// Tells front ends how the round ended; `trouble` is why it failed.
+fn publish(shared: &Shared, net: &Net, asked: u64, trouble: Option<TransportError>) {
     let waiting = {
         let mut engine = shared.engine();
         let waiting = engine
@@ -151,7 +141,6 @@ fn publish(
         standing.ever_online |= trouble.is_none();
         standing.skew_ms = skew_ms.or(standing.skew_ms);
         standing.trouble = trouble;
-        standing.store_failure = store_failure.flatten();
     });
 }
 

@@ -1,4 +1,23 @@
 //! A server that lies: about logs, key packages and passes. Nothing it invents is believed.
+//!
+//! | the lie | shown by |
+//! |---|---|
+//! | wrong log | [`c027_page_of_another_log_is_refused`] |
+//! | shorter log, lower head, older epoch | [`c027_lower_head_pauses_the_chat`], [`c027_head_of_an_older_epoch_pauses_the_chat`], `lies_flood`: `c027_backup_put_back_unnoticed_is_an_alarm_on_both_sides` |
+//! | log that is unknown all at once | `lies_flood`: `c084_log_that_is_unknown_all_at_once_is_an_alarm` |
+//! | changed, repeated, reordered, missing entry | [`c025_changed_payload_pauses_the_chat`], [`c027_entries_that_do_not_follow_each_other_are_refused`], [`c027_accepted_message_that_is_not_in_the_log_pauses_the_chat`] |
+//! | dropped entry | [`c026_expired_entry_is_a_gap`], [`c026_expired_entry_with_a_wrong_hash_pauses_the_chat`] |
+//! | two signed heads, kept as proof | [`c027_another_hash_pauses_the_chat`], `lies_flood`: `c027_proof_holds_two_heads_that_the_server_signed`, `c025_proof_of_a_changed_payload_holds_the_entries` |
+//! | other registered key or head for a bundle | `lies_flood`: `c023_other_key_or_head_than_signed_is_not_followed` |
+//! | welcome blob swapped | `lies_account`: `c039_swapped_welcome_is_given_up_and_told` |
+//! | key package of somebody else, damaged, missing, twice | [`c017_key_package_of_somebody_else_is_refused`], [`c017_damaged_or_missing_key_packages_fail_the_message`], `lies_account`: `c083_claim_with_one_device_twice_invites_it_once` |
+//! | account state rolled back, forked, with a gap, under another key | `lies_account`: `c016_state_that_goes_back_is_ignored`, `c016_forked_state_stops_until_the_person_decides`, `c015_states_with_a_gap_change_nothing`, `c082_lookup_that_leads_back_lifts_the_stop` |
+//! | lookup that leads to somebody else | `lies_account`: `lookup_that_leads_to_somebody_else_is_refused`, `lie_about_one_asker_leaves_the_inbox_moving` |
+//! | pass that differs per person | [`c041_pass_that_the_hello_does_not_show_is_refused`], [`c041_pass_that_marks_one_connection_is_refused`] |
+//! | endless paging | `lies_flood`: `c083_endless_log_leaves_the_others_alone`, `c083_endless_inbox_leaves_the_others_alone` |
+//! | reply to a question nobody asked, of another kind, twice | `tests/transport/memory.rs`: `unasked_replies_close_the_connection`; `lies_flood`: `reply_of_another_kind_changes_nothing`, `pushes_about_nothing_change_nothing` |
+//! | absurd sizes and times | `lies_flood`: `c083_pages_over_their_limit_are_refused`, `lies_about_time_are_told_and_change_nothing` |
+//! | refusals without end | [`refusing_server_is_not_hammered`], `lies_account`: `limited_lookup_is_tried_again_soon` |
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -9,6 +9,10 @@ mod kill;
 #[cfg(test)]
 mod lies;
 #[cfg(test)]
+mod lies_account;
+#[cfg(test)]
+mod lies_flood;
+#[cfg(test)]
 mod recovery;
 #[cfg(test)]
 mod store;
@@ -17,3 +21,5 @@ mod store;
 mod support;
 #[cfg(test)]
 mod talk;
+#[cfg(test)]
+mod world;

@@ -60,7 +60,8 @@ fn one_profile_one_process() {
     open(folder.path(), Unlock::KeyFile).unwrap();
 }
 
-fn database(folder: &Path) -> Connection {
+/// The profile's database, opened beside the program.
+pub(crate) fn database(folder: &Path) -> Connection {
     let key = hex::encode(std::fs::read(folder.join("store.key")).unwrap());
     let database = Connection::open(folder.join("store.db")).unwrap();
     let pragma = format!("PRAGMA key = \"x'{key}'\"");

@@ -6,7 +6,7 @@ pub(crate) mod tamper;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use conclave_client::transport::{RealTransport, Transport};
@@ -29,17 +29,24 @@ const RECEIPT_PAUSE_MS: u64 = 3_000;
 /// The machine's clock, moved forward by tests. Four random bytes are zeros: invitations are then
 /// posted without their random delay.
 #[derive(Debug, Default)]
-pub(crate) struct Clock(AtomicU64);
+pub(crate) struct Clock(AtomicI64);
 
 impl Clock {
     pub(crate) fn pass(&self, ms: u64) {
-        self.0.fetch_add(ms, Ordering::SeqCst);
+        self.set_wrong_by(self.0.load(Ordering::SeqCst) + i64::try_from(ms).unwrap());
+    }
+
+    /// Off the machine's clock by so many ms from here on.
+    pub(crate) fn set_wrong_by(&self, ms: i64) {
+        self.0.store(ms, Ordering::SeqCst);
     }
 }
 
 impl Env for Clock {
     fn now_ms(&self) -> u64 {
-        OsEnv.now_ms() + self.0.load(Ordering::SeqCst)
+        OsEnv
+            .now_ms()
+            .saturating_add_signed(self.0.load(Ordering::SeqCst))
     }
     fn fill(&self, bytes: &mut [u8]) {
         if bytes.len() == 4 {
@@ -53,14 +60,18 @@ impl Env for Clock {
 /// A server with its data folder, and the clock that everybody shares.
 pub(crate) struct World {
     pub(crate) clock: Arc<Clock>,
+    /// The server's own; the same as everybody's unless a test says otherwise.
+    pub(crate) server_clock: Arc<Clock>,
     pub(crate) folder: TempDir,
     server: Option<ServerHandle>,
 }
 
 impl World {
     pub(crate) async fn new() -> Self {
+        let clock = Arc::<Clock>::default();
         let mut world = Self {
-            clock: Arc::default(),
+            server_clock: clock.clone(),
+            clock,
             folder: tempfile::tempdir().unwrap(),
             server: None,
         };
@@ -76,7 +87,8 @@ impl World {
         let mut config = Config::default();
         // tests let weeks pass at once
         config.retention.clock_jump_days = 0;
-        let server = ServerHandle::start_with(self.folder.path(), config, self.clock.clone(), 0);
+        let clock = self.server_clock.clone();
+        let server = ServerHandle::start_with(self.folder.path(), config, clock, 0);
         self.server = Some(server.await.unwrap());
     }
 
@@ -95,16 +107,26 @@ impl World {
 
     /// Goes back to a copy, as its operator is told to: without the file that marks its age.
     pub(crate) async fn restore(&mut self, copy: TempDir) {
-        self.stop().await;
         std::fs::remove_file(copy.path().join("incarnation")).unwrap();
+        self.restore_unnoticed(copy).await;
+    }
+
+    /// Goes back to a copy with that file: the server takes itself for the same as before.
+    pub(crate) async fn restore_unnoticed(&mut self, copy: TempDir) {
+        self.stop().await;
         self.folder = copy;
         self.start().await;
     }
 
     /// The honest way to the server.
     pub(crate) fn transport(&self) -> Arc<dyn Transport> {
+        self.transport_on(&self.clock)
+    }
+
+    /// The same, for somebody with a clock of their own.
+    pub(crate) fn transport_on(&self, clock: &Arc<Clock>) -> Arc<dyn Transport> {
         let address = self.server().server_address();
-        Arc::new(RealTransport::new(address, self.clock.clone()))
+        Arc::new(RealTransport::new(address, clock.clone()))
     }
 
     /// Somebody with an account, online. `name` is the local part of the address too.
@@ -271,6 +293,16 @@ impl Person {
     pub(crate) fn state(&self, id: MessageId) -> (MessageState, String) {
         let message = self.message(id).unwrap().message;
         (message.state, message.reason)
+    }
+
+    /// Waits until something holds.
+    pub(crate) async fn wait_until(&self, holds: impl Fn() -> bool) {
+        let waiting = async {
+            while !holds() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(LONG, waiting).await.expect("it holds");
     }
 
     /// Whether a warning or kept proof says `words`.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use conclave_client::transport::{
@@ -45,6 +46,9 @@ pub(crate) struct Tamper {
     pub(crate) dead: Notify,
     handles: Mutex<HashMap<u32, LogId>>,
     calls: Mutex<Vec<request::Body>>,
+    /// Whether pushes of the server are withheld.
+    pub(crate) is_deaf: AtomicBool,
+    pushers: Mutex<Vec<(Role, mpsc::WeakSender<Push>)>>,
 }
 
 impl fmt::Debug for Tamper {
@@ -76,7 +80,20 @@ impl Tamper {
             dead: Notify::new(),
             handles: Mutex::default(),
             calls: Mutex::default(),
+            is_deaf: AtomicBool::new(false),
+            pushers: Mutex::default(),
         })
+    }
+
+    /// Sends a push that the server never sent, on every open connection of a role.
+    pub(crate) async fn push(&self, role: Role, push: &Push) {
+        let pushers = self.pushers.lock().unwrap().clone();
+        for (_, pusher) in pushers.iter().filter(|(of, _)| *of == role) {
+            if let Some(pusher) = pusher.upgrade() {
+                // A connection that is gone hears nothing.
+                let _ = pusher.send(push.clone()).await;
+            }
+        }
     }
 
     /// What was asked so far, in order.
@@ -201,7 +218,21 @@ impl Connection for Tampered {
         Box::pin(self.pass(body))
     }
     fn pushes(&self) -> Option<mpsc::Receiver<Push>> {
-        self.inner.pushes()
+        let mut inner = self.inner.pushes()?;
+        let (sender, pushes) = mpsc::channel(256);
+        let tamper = self.tamper.clone();
+        let mut pushers = tamper.pushers.lock().unwrap();
+        pushers.push((self.role, sender.downgrade()));
+        drop(pushers);
+        tokio::spawn(async move {
+            while let Some(push) = inner.recv().await {
+                let is_deaf = tamper.is_deaf.load(Ordering::SeqCst);
+                if !is_deaf && sender.send(push).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Some(pushes)
     }
     fn closed(&self) -> Option<TransportError> {
         self.inner.closed()
