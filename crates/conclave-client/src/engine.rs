@@ -217,4 +217,6 @@ pub(crate) fn person(
 }
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod tests;
