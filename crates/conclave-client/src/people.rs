@@ -161,6 +161,8 @@ impl Client {
                 ));
             }
             row.stage = ChatStage::Declined;
+            // What was declined was seen: it counts as unread no more.
+            step.tx.mark_read(chat)?;
             Ok(step.tx.put_chat(&row)?)
         })
     }

@@ -333,7 +333,7 @@ fn message(
 
 /// C-080: in a new epoch every ratchet starts anew, so that what the sender says next can be read.
 fn heal(step: &Step<'_>, row: &mut ConversationRow) {
-    row.update_due |= step.now_ms.saturating_sub(row.updated_ms) >= HEAL_SPACING_MS;
+    row.update_due |= step.now_ms.abs_diff(row.updated_ms) >= HEAL_SPACING_MS;
 }
 
 fn devices(group: Option<&Conversation>) -> u32 {
