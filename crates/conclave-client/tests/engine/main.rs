@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod fallback;
 #[cfg(test)]
+mod gaps;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod kill;

@@ -171,3 +171,135 @@ async fn content_survives_a_change_of_passphrase() {
     let again: Vec<_> = history.into_iter().map(|message| message.text).collect();
     assert_eq!(again, texts);
 }
+
+/// Copies what lies in a folder now, as a kill would leave it.
+fn snapshot(folder: &Path) -> tempfile::TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
+}
+
+/// A byte flipped at any place of a used database, or its end cut off: told, and left as it is; where it hits
+/// nothing that is in use, everything is still there.
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_database_is_told_wherever_it_is() {
+    let world = World::new().await;
+    let (mut anna, ben) = world.friends().await;
+    for number in 0..20 {
+        anna.say(&ben, &format!("message {number}")).await;
+    }
+    world.settle(&[&anna, &ben]).await;
+    let (chat, texts) = (anna.chat_with(&ben), anna.texts(&ben));
+    anna.die().await;
+    let whole = std::fs::read(anna.folder.path().join("store.db")).unwrap();
+    let flipped = (0..60).map(|part| {
+        let mut bytes = whole.clone();
+        let place = part * whole.len() / 60 + part * 37 % 4096;
+        bytes[place.min(whole.len() - 1)] ^= 0x10;
+        bytes
+    });
+    let cut = (1..5).map(|part| whole[..part * whole.len() / 5].to_vec());
+    let mut told = 0;
+    for bytes in flipped.chain(cut) {
+        let folder = snapshot(anna.folder.path());
+        let path = folder.path().join("store.db");
+        std::fs::write(&path, &bytes).unwrap();
+        match open(folder.path(), Unlock::KeyFile) {
+            Err(OpenError::Store(text)) => {
+                told += 1;
+                assert!(
+                    text.contains("damaged") && text.contains("register anew"),
+                    "{text}"
+                );
+                assert_eq!(std::fs::read(&path).unwrap(), bytes, "left as it is");
+            }
+            Err(error) => panic!("{error}"),
+            Ok(client) => {
+                let history = client.history(chat, 100).unwrap();
+                let there: Vec<_> = history.into_iter().map(|message| message.text).collect();
+                assert_eq!(there, texts);
+            }
+        }
+    }
+    assert!(told > 50, "only {told} were told");
+}
+
+/// A database that is missing beside its log is not begun anew over it; its key is never replaced.
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_database_is_not_begun_anew_over_its_log() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    anna.say(&ben, "in the log").await;
+    let left = snapshot(anna.folder.path());
+    let database = std::fs::read(left.path().join("store.db")).unwrap();
+    let log = std::fs::read(left.path().join("store.db-wal")).unwrap();
+    std::fs::remove_file(left.path().join("store.db")).unwrap();
+    let absent = open(left.path(), Unlock::KeyFile);
+    assert!(matches!(absent, Err(OpenError::Absent)), "{absent:?}");
+    let anew = Client::create(left.path(), Unlock::KeyFile, OsEnv::shared());
+    assert!(matches!(&anew, Err(OpenError::Store(text)) if text.contains("put store.db back")));
+    assert_eq!(
+        std::fs::read(left.path().join("store.db-wal")).unwrap(),
+        log
+    );
+    // Back in its place, with its log, everything is there.
+    std::fs::write(left.path().join("store.db"), database).unwrap();
+    let client = open(left.path(), Unlock::KeyFile).unwrap();
+    let history = client.history(anna.chat_with(&ben), 10).unwrap();
+    assert_eq!(history.last().unwrap().text, "in the log");
+}
+
+/// A log that is gone, damaged or of another time leaves an older profile at worst: it says that its own
+/// messages stand in the conversation, renews its keys first, and talks on.
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_write_ahead_log_is_noticed_and_lived_through() {
+    type Damage = fn(&Path, &[u8]);
+    let damages: [(&str, Damage); 3] = [
+        ("gone", |log, _| std::fs::remove_file(log).unwrap()),
+        ("damaged", |log, _| {
+            let mut bytes = std::fs::read(log).unwrap();
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 0x10;
+            std::fs::write(log, bytes).unwrap();
+        }),
+        ("older", |log, older| std::fs::write(log, older).unwrap()),
+    ];
+    for (what, damage) in damages {
+        let world = World::new().await;
+        let (mut anna, ben) = world.friends().await;
+        anna.die().await;
+        anna.wake_up();
+        let older = snapshot(anna.folder.path());
+        let log = older.path().join("store.db-wal");
+        let older = if log.exists() {
+            std::fs::read(&log).unwrap()
+        } else {
+            Vec::new()
+        };
+        for number in 0..5 {
+            anna.say(&ben, &format!("lost {number}")).await;
+        }
+        let left = snapshot(anna.folder.path());
+        // These went out before the log was lost.
+        anna.go_online_over(world.transport());
+        anna.settle(LONG).await.unwrap();
+        anna.die().await;
+        damage(&left.path().join("store.db-wal"), &older);
+        let _ = std::fs::remove_file(left.path().join("store.db-shm"));
+        anna.folder = left;
+        anna.restart(world.transport()).await;
+        anna.say(&ben, "back").await;
+        world.settle(&[&anna, &ben]).await;
+        ben.say(&anna, "welcome back").await;
+        world.settle(&[&ben, &anna]).await;
+        let heard = ben.texts(&anna);
+        for text in ["lost 0", "lost 4", "back"] {
+            let count = heard.iter().filter(|said| *said == text).count();
+            assert_eq!(count, 1, "{what}: {text} in {heard:?}");
+        }
+        assert_eq!(anna.texts(&ben).last().unwrap(), "welcome back", "{what}");
+    }
+}
