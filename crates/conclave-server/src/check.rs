@@ -178,7 +178,10 @@ async fn storage(folder: &Path) -> Finding {
                 format!("{text}: restore the folder from a backup"),
             )
         }
-        Ok(Response::Error(text)) => Finding::Fail("storage", text),
+        Ok(Response::Error(text)) => {
+            let fix = "look at the disk, or restore the folder from a backup";
+            Finding::Fail("storage", format!("{text}: {fix}"))
+        }
         Ok(_) => Finding::Fail("storage", "the answer makes no sense".to_owned()),
         Err(error) => Finding::Fail("storage", line_of(&error)),
     }

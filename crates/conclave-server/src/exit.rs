@@ -105,7 +105,7 @@ fn open_code(error: &OpenError) -> u8 {
     match error {
         OpenError::Locked => CONFLICT,
         OpenError::NewerSchema { .. } => INCOMPATIBLE,
-        OpenError::Database(_) => DAMAGED,
+        OpenError::Database(_) | OpenError::Missing => DAMAGED,
         _ => UNEXPECTED,
     }
 }

@@ -160,17 +160,21 @@ pub(crate) async fn tls(
     folder: &Path,
     alpn: &[u8],
 ) -> TlsStream<TcpStream> {
+    try_tls(server.into(), folder, alpn).await.unwrap()
+}
+
+async fn try_tls(server: Place, folder: &Path, alpn: &[u8]) -> Option<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(root_certificate(folder).unwrap()).unwrap();
     let mut config = ClientConfig::builder()
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
-    let socket = TcpStream::connect(server.into().address).await.unwrap();
-    socket.set_nodelay(true).unwrap();
+    let socket = TcpStream::connect(server.address).await.ok()?;
+    socket.set_nodelay(true).ok()?;
     let name = ServerName::try_from(LEAF_NAME).unwrap();
     let connector = TlsConnector::from(Arc::new(config));
-    connector.connect(name, socket).await.unwrap()
+    connector.connect(name, socket).await.ok()
 }
 
 pub(crate) fn hello(role: Role) -> ClientHello {
@@ -192,11 +196,19 @@ impl Client {
         folder: &Path,
         hello: &ClientHello,
     ) -> Self {
-        let server = server.into();
-        let mut stream = tls(server, folder, conclave_proto::ALPN).await;
+        Self::try_greet(server.into(), folder, hello).await.unwrap()
+    }
+
+    /// The same with a server that may be gone.
+    pub(crate) async fn try_greet(
+        server: Place,
+        folder: &Path,
+        hello: &ClientHello,
+    ) -> Option<Self> {
+        let mut stream = try_tls(server, folder, conclave_proto::ALPN).await?;
         let frame = encode_frame(hello).unwrap();
-        stream.write_all(&frame).await.unwrap();
-        stream.flush().await.unwrap();
+        stream.write_all(&frame).await.ok()?;
+        stream.flush().await.ok()?;
         let binding = stream.get_ref().1;
         let binding = binding.export_keying_material([0; 32], EXPORTER_LABEL, None);
         let mut client = Self {
@@ -212,11 +224,11 @@ impl Client {
             pushes: Vec::new(),
             last_id: 0,
         };
-        client.hello = client.frame().await.unwrap();
+        client.hello = client.frame().await?;
         if let Ok(nonce) = client.hello.nonce.clone().try_into() {
             client.context.server_nonce = nonce;
         }
-        client
+        Some(client)
     }
 
     /// The next frame; `None` when the server has closed.
@@ -237,6 +249,17 @@ impl Client {
     pub(crate) async fn raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
         self.stream.flush().await.unwrap();
+    }
+
+    /// The same to a server that may be gone.
+    pub(crate) async fn try_send(&mut self, body: Body) -> Option<u64> {
+        self.last_id += 1;
+        let id = self.last_id;
+        let body = Some(body);
+        let frame = encode_frame(&Request { id, body }).unwrap();
+        self.stream.write_all(&frame).await.ok()?;
+        self.stream.flush().await.ok()?;
+        Some(id)
     }
 
     /// Sends a request without waiting; gives its id.

@@ -8,12 +8,16 @@
 )]
 
 mod crowd;
+mod damage;
 mod descriptors;
+mod disk;
 mod durability;
+mod kill;
 #[allow(dead_code, reason = "the router's own tests use the rest")]
 #[path = "../api/log_support.rs"]
 mod log_support;
 mod program;
+mod scenario;
 #[allow(dead_code, reason = "the router's own tests use the rest")]
 #[path = "../api/support.rs"]
 mod support;

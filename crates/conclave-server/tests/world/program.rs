@@ -1,6 +1,8 @@
 //! The real server program in a folder of its own, alone or under strace, which injects faults.
 
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 
@@ -9,7 +11,7 @@ use conclave_proto::hello::Role;
 use conclave_proto::id::Day;
 use conclave_server::keys::{ServerKeys, server_id};
 
-use crate::support::{Client, Place};
+use crate::support::{Client, Place, hello};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_conclave-server");
 
@@ -41,9 +43,13 @@ pub(crate) fn init(folder: &Path) {
 /// A copy of a folder whose server does not run.
 pub(crate) fn copy(from: &Path) -> tempfile::TempDir {
     let to = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(to.path(), Permissions::from_mode(0o700)).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
-        std::fs::copy(entry.path(), to.path().join(entry.file_name())).unwrap();
+        // not the socket that a killed server leaves
+        if entry.file_type().unwrap().is_file() {
+            std::fs::copy(entry.path(), to.path().join(entry.file_name())).unwrap();
+        }
     }
     to
 }
@@ -109,7 +115,7 @@ impl Program {
     ) -> Result<Self, Ended> {
         let mut strace = Command::new("strace");
         strace
-            .args(["-f", "--seccomp-bpf", "-y", "-s", "4200", "-o"])
+            .args(["-f", "-y", "-s", "4200", "-o"])
             .arg(trace)
             .arg("-e")
             .arg(format!("trace={WITNESSED}"))
@@ -164,10 +170,23 @@ impl Program {
         Client::connect(self.place, &self.folder, role).await
     }
 
+    /// The same when the server may be gone.
+    pub(crate) async fn try_connect(&self, role: Role) -> Option<Client> {
+        Client::try_greet(self.place, &self.folder, &hello(role)).await
+    }
+
     /// Today's member pass, as the server derives it.
     pub(crate) fn pass(&self) -> Vec<u8> {
         let keys = ServerKeys::open(&self.folder, &OsEnv).unwrap();
         keys.pepper.member_pass(Day::of_ms(OsEnv.now_ms())).to_vec()
+    }
+
+    /// The code in the next line that the console sender prints; `None` when the server is gone.
+    pub(crate) fn next_code(&mut self) -> Option<String> {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        let (_, code) = line.split_once(": ")?;
+        Some(code.split(' ').next()?.to_owned())
     }
 
     /// Sends a signal (`-TERM`, `-KILL`) and waits for the end.

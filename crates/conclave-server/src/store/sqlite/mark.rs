@@ -45,6 +45,11 @@ pub(super) fn advance_on_open(writer: &mut Connection, dir: &Path) -> Result<Mar
     Ok(next)
 }
 
+/// Whether the folder knows of a database that lived in it.
+pub(super) fn is_remembered(dir: &Path) -> bool {
+    dir.join(FILE).exists()
+}
+
 /// The next mark, written to the database as part of the transaction in progress.
 pub(super) fn advance_database(writer: &Connection, mark: Mark) -> rusqlite::Result<Mark> {
     let next = Mark {

@@ -42,8 +42,17 @@ pub enum OpenError {
         /// Why.
         source: io::Error,
     },
-    /// SQLite refuses the database.
-    #[error("cannot open the database: {0}")]
+    /// The folder had a database and has none now, or an empty one.
+    #[error(
+        "{DATABASE} is missing or empty, and this folder had a database: restore the folder from a \
+         backup; to begin with an empty database, delete the file `incarnation`"
+    )]
+    Missing,
+    /// SQLite refuses the database, or the disk does not read or write it.
+    #[error(
+        "cannot open the database: {0}; look at the disk, and when the file is damaged restore the \
+         folder from a backup"
+    )]
     Database(#[from] rusqlite::Error),
 }
 
@@ -59,6 +68,10 @@ pub(super) struct Opened {
 pub(super) fn open(data_dir: &Path) -> Result<Opened, OpenError> {
     let lock = take_lock(&data_dir.join(LOCK))?;
     let path = data_dir.join(DATABASE);
+    // an empty database in the place of a lost one would look to everybody like the truth
+    if mark::is_remembered(data_dir) && is_missing(&path) {
+        return Err(OpenError::Missing);
+    }
     private_file(&path)?;
     let mut writer = Connection::open_with_flags(
         &path,
@@ -77,6 +90,13 @@ pub(super) fn open_reader(data_dir: &Path) -> Result<Connection, OpenError> {
     reader.pragma_update(None, "query_only", true)?;
     reader.set_prepared_statement_cache_capacity(64);
     Ok(reader)
+}
+
+fn is_missing(path: &Path) -> bool {
+    match path.metadata() {
+        Ok(metadata) => metadata.len() == 0,
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
 }
 
 fn take_lock(path: &Path) -> Result<File, OpenError> {
