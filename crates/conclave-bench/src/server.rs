@@ -43,6 +43,11 @@ impl Process {
         Ok((Self(child), lines))
     }
 
+    /// Processor time used so far, in µs; the kernel counts it in steps of 10 ms.
+    pub(crate) fn cpu_us(&self) -> anyhow::Result<f64> {
+        cpu_us(&self.0.id().to_string())
+    }
+
     /// Resident memory, in bytes.
     pub(crate) fn memory_bytes(&self) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
@@ -59,6 +64,16 @@ impl Drop for Process {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// The same of any process; `self` is this one.
+pub(crate) fn cpu_us(pid: &str) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // the name before may hold blanks; utime and stime are the 12th and 13th word after it
+    let (_, words) = stat.rsplit_once(") ").context("no process status")?;
+    let ticks = words.split(' ').skip(11).take(2).map(str::parse::<u32>);
+    let ticks: u32 = ticks.sum::<Result<u32, _>>()?;
+    Ok(f64::from(ticks) * 10_000.0)
 }
 
 /// The next line of a process.

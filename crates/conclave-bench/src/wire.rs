@@ -16,7 +16,7 @@ use conclave_proto::hello::{
 use conclave_proto::id::LogId;
 use conclave_proto::limits::FRAME_BYTES_MAX;
 use conclave_proto::log::{AppendEntry, CreateLog};
-use conclave_proto::{ALPN, PROTOCOL_VERSION};
+use conclave_proto::{ALPN, ALPN_HTTP, PROTOCOL_VERSION};
 use conclave_server::keys::{self, LEAF_NAME};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -26,6 +26,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::PAYLOAD_BYTES;
+
+/// A request for a WebSocket, with the key of RFC 6455 §1.3.
+const UPGRADE: &[u8] = b"GET /v1/ws HTTP/1.1\r\nHost: server.conclave.invalid\r\n\
+    Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Where something listens and what proves it.
 #[derive(Debug, Clone)]
@@ -53,6 +58,16 @@ impl Place {
     /// The server that runs from `folder`.
     pub(crate) fn of_server(address: SocketAddr, folder: &Path) -> anyhow::Result<Self> {
         Self::new(address, keys::root_certificate(folder)?)
+    }
+
+    /// The same place for whoever has to pass as HTTP.
+    pub(crate) fn over_http(&self) -> Self {
+        let mut tls = (*self.tls).clone();
+        tls.alpn_protocols = vec![ALPN_HTTP.to_vec()];
+        Self {
+            address: self.address,
+            tls: Arc::new(tls),
+        }
     }
 
     /// TCP and TLS.
@@ -147,6 +162,32 @@ impl Connection {
             }
             self.fill().await?;
         }
+    }
+
+    /// Upgrades to a WebSocket and says hello in it; good for being idle.
+    pub(crate) async fn greet_in_websocket(&mut self, role: Role) -> anyhow::Result<()> {
+        self.output.extend_from_slice(UPGRADE);
+        self.flush().await?;
+        while !self.input.ends_with(b"\r\n\r\n") {
+            self.fill().await?;
+        }
+        anyhow::ensure!(self.input.starts_with(b"HTTP/1.1 101 "), "no upgrade");
+        self.input.clear();
+        let frame = encode_frame(&ClientHello {
+            version: PROTOCOL_VERSION,
+            role: role.into(),
+            nonce: vec![7; 32],
+        })?;
+        let length = u8::try_from(frame.len())?;
+        anyhow::ensure!(length < 126, "a hello fits a short message");
+        // whole and binary; masked with zeros, which change nothing
+        self.output
+            .extend_from_slice(&[0x82, 0x80 | length, 0, 0, 0, 0]);
+        self.output.extend_from_slice(&frame);
+        self.flush().await?;
+        self.fill().await?;
+        self.input.clear();
+        Ok(())
     }
 
     /// The hellos; what proofs on this connection sign.

@@ -24,6 +24,7 @@ fn the_short_form_measures_everything() {
         "| register, until usable |",
         "| drain of 100, each message |",
         "| idle connection, frames |",
+        "| idle connection, WebSocket |",
     ] {
         assert!(out.contains(figure), "{figure} is missing:\n{out}");
     }
