@@ -155,3 +155,8 @@ pub const STORE_READERS: usize = 4;
 pub const SWEEP_ROWS: u32 = 500;
 /// Payload bytes that one slice of the sweep hashes.
 pub const SWEEP_BYTES: usize = 4 * 1024 * 1024;
+
+/// Classic messages that wait for one recipient: what a phone that was off for months should find.
+pub const CLASSIC_QUEUE_MAX: u64 = 10_000;
+/// How long a classic message's id is remembered, days: who asks again after so long may send it twice.
+pub const CLASSIC_SEEN_DAYS: u32 = 30;

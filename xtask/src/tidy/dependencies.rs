@@ -9,18 +9,25 @@ use super::Findings;
 use crate::step::{OpenSsl, cargo};
 
 /// The edges of `docs/ARCHITECTURE.md`: each crate and the crates of ours that it may link.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("conclave-proto", &[]),
+    ("conclave-classic", &["conclave-proto"]),
     ("conclave-core", &["conclave-proto"]),
     ("conclave-client", &["conclave-core", "conclave-proto"]),
-    ("conclave-server", &["conclave-proto"]),
+    ("conclave-server", &["conclave-classic", "conclave-proto"]),
     (
         "conclave",
-        &["conclave-client", "conclave-core", "conclave-proto"],
+        &[
+            "conclave-classic",
+            "conclave-client",
+            "conclave-core",
+            "conclave-proto",
+        ],
     ),
     (
         "conclave-bench",
         &[
+            "conclave-classic",
             "conclave-client",
             "conclave-core",
             "conclave-proto",
@@ -46,7 +53,12 @@ const EDGES: [(&str, &[&str]); 9] = [
 const MLS: [&str; 2] = ["conclave-core", "conclave-hostile"];
 
 /// What a crate may not link, directly or through others: (crate, package, reason).
-const FORBIDDEN: [(&str, &str, &str); 7] = [
+const FORBIDDEN: [(&str, &str, &str); 8] = [
+    (
+        "conclave-classic",
+        "openmls",
+        "the classic protocols know no MLS",
+    ),
     ("conclave-server", "openmls", "the server links no MLS"),
     (
         "conclave-proto",
