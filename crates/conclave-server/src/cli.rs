@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use conclave_classic::suite::{Suite, UnknownSuite};
 
 /// Conclave's server: keeps sealed conversations that it cannot read.
 #[derive(Debug, Parser)]
@@ -86,6 +87,12 @@ pub(crate) enum Command {
         after_help = "Examples:\n  conclave-server clock confirm\n  conclave-server clock confirm --data-dir /srv/conclave"
     )]
     Clock(ClockCommand),
+    /// The classic protocols (docs/classic.md); `serve --classic ADDR:PORT` switches them on
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  conclave-server classic public-key --suite rsa\n  conclave-server classic public-key --suite ec > ec.pem"
+    )]
+    Classic(Classic),
     /// Settings
     #[command(
         subcommand,
@@ -106,10 +113,31 @@ pub(crate) struct Serve {
     /// Who may register [default: open]
     #[arg(long, value_enum)]
     pub(crate) registration: Option<Registration>,
+    /// Offer the classic protocols too, on this address [default: off]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) classic: Option<SocketAddr>,
     /// Let the console sender work while listening beyond this machine: whoever sees this terminal
     /// can register any identifier
     #[arg(long)]
     pub(crate) print_codes_on_this_terminal_although_strangers_can_connect: bool,
+}
+
+/// The classic protocols.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Classic {
+    /// Print the key that classic clients must know beforehand, PEM; makes it when missing
+    #[command(
+        after_help = "Examples:\n  conclave-server classic public-key --suite rsa > rsa.pem\n  conclave-server classic public-key --suite ec --data-dir /srv/conclave"
+    )]
+    PublicKey {
+        /// `rsa` or `ec`
+        #[arg(long, value_name = "SUITE", value_parser = suite)]
+        suite: Suite,
+    },
+}
+
+fn suite(text: &str) -> Result<Suite, UnknownSuite> {
+    text.parse()
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

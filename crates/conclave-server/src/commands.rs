@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::check;
-use crate::cli::{Cli, ClockCommand, Command, Common, ConfigCommand, Invite, Serve};
+use crate::cli::{Classic, Cli, ClockCommand, Command, Common, ConfigCommand, Invite, Serve};
 use crate::exit::CommandError;
 
 /// Runs one command to its end.
@@ -44,6 +44,11 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
                 create_invite(&folder, uses, expires).await
             }
             Command::Clock(ClockCommand::Confirm) => confirm_clock(&folder).await,
+            Command::Classic(Classic::PublicKey { suite }) => {
+                server_of(&folder)?;
+                let key = conclave_server::classic_server_key(&folder, suite)?;
+                print(key.public().to_pem().trim_end())
+            }
             Command::Config(ConfigCommand::Show { origin }) => {
                 show(&settings(&folder, common, &[])?, origin)
             }
@@ -131,6 +136,9 @@ async fn serve(folder: PathBuf, common: &Common, flags: &Serve) -> anyhow::Resul
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = Server::open(options, listener)?;
+    if let Some(address) = server.classic_address() {
+        eprintln!("classic on {address}");
+    }
     eprintln!("listening on {}", server.local_address());
     eprintln!(
         "address {}",
@@ -150,6 +158,9 @@ fn settings_of(flags: &Serve) -> Vec<(&'static str, String)> {
     let mut settings = Vec::new();
     if let Some(listen) = flags.listen {
         settings.push(("server.listen", listen.to_string()));
+    }
+    if let Some(classic) = flags.classic {
+        settings.push(("classic.listen", classic.to_string()));
     }
     if let Some(otp) = flags.otp {
         settings.push(("otp.sender", otp.name().to_owned()));

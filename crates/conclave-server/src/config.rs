@@ -34,6 +34,8 @@ pub struct Config {
     pub retention: RetentionSection,
     /// `[logs]`
     pub logs: LogsSection,
+    /// `[classic]`
+    pub classic: ClassicSection,
 }
 
 /// `[server]`: where it listens.
@@ -165,6 +167,43 @@ pub enum OtpSender {
     Smtp,
     /// A signed webhook.
     Http,
+}
+
+/// `[classic]`: the classic protocols, off by default (`docs/classic.md`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassicSection {
+    /// Address and port of the classic gateway; empty = off.
+    #[serde(deserialize_with = "socket_or_empty")]
+    pub listen: String,
+    /// Phones that may register there.
+    pub max_accounts: u64,
+}
+
+impl ClassicSection {
+    /// Where the gateway listens, if it does.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.listen.parse().ok()
+    }
+}
+
+impl Default for ClassicSection {
+    fn default() -> Self {
+        Self {
+            listen: String::new(),
+            max_accounts: 10,
+        }
+    }
+}
+
+fn socket_or_empty<'de, D: serde::Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() || text.parse::<SocketAddr>().is_ok() {
+        return Ok(text);
+    }
+    Err(serde::de::Error::custom(
+        "expected ADDR:PORT, as in 127.0.0.1:5001, or nothing",
+    ))
 }
 
 /// `[limits]`: events per hour; a whole hour's worth may come at once. 0 = no limit.

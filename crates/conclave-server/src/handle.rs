@@ -19,6 +19,7 @@ use crate::server::{ServeError, ServeOptions, Server, address_of};
 #[derive(Debug)]
 pub struct ServerHandle {
     local_address: SocketAddr,
+    classic_address: Option<SocketAddr>,
     server_id: ServerId,
     codes: Mutex<mpsc::UnboundedReceiver<CodeMessage>>,
     stop: oneshot::Sender<()>,
@@ -48,6 +49,7 @@ impl ServerHandle {
         };
         let server = Server::open(options, listener)?;
         let (local_address, server_id) = (server.local_address(), server.server_id());
+        let classic_address = server.classic_address();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(server.run(async {
             // a dropped handle stops the server too
@@ -55,6 +57,7 @@ impl ServerHandle {
         }));
         Ok(Self {
             local_address,
+            classic_address,
             server_id,
             codes: Mutex::new(codes),
             stop,
@@ -65,6 +68,11 @@ impl ServerHandle {
     /// Where it listens.
     pub fn local_address(&self) -> SocketAddr {
         self.local_address
+    }
+
+    /// Where the classic gateway listens, when it is on.
+    pub fn classic_address(&self) -> Option<SocketAddr> {
+        self.classic_address
     }
 
     /// What addresses pin.

@@ -9,6 +9,7 @@
 //! - [`keys`] and [`tls`]: root, leaf, pepper, TLS 1.3
 //! - `server`, `connection`, `session`, `http`: from the socket to one request
 //! - `api`: one file per family of requests; `limit`: how often; `places`: how many at once; `wake`: pushes
+//! - `classic`: the classic gateway over this server's store
 //! - [`clock`]: notices a clock that jumps
 //! - [`otp`]: one-time codes and who sends them
 //! - [`log`]: the rules of a log, pure
@@ -31,6 +32,7 @@
 
 pub mod admin;
 mod api;
+mod classic;
 pub mod clock;
 pub mod config;
 mod connection;
@@ -51,5 +53,6 @@ pub mod store;
 pub mod tls;
 mod wake;
 
+pub use classic::server_key as classic_server_key;
 pub use handle::ServerHandle;
 pub use server::{ServeError, ServeOptions, Server, address_of};

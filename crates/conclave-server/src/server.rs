@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use conclave_classic::gateway::Gateway;
 use conclave_proto::address::ServerAddress;
 use conclave_proto::env::SharedEnv;
 use conclave_proto::id::ServerId;
@@ -24,7 +25,7 @@ use crate::otp::{self, Sender, Senders, SetupError};
 use crate::places::{Place, Places};
 use crate::store::{OpenError, SharedStore, SqliteStore, StoreError, StoreOptions};
 use crate::wake::Hub;
-use crate::{admin, connection, files, folder, tls};
+use crate::{admin, classic, connection, files, folder, tls};
 
 /// How long connections may take to finish what is in flight when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -51,6 +52,14 @@ pub enum ServeError {
     /// The settings describe no sender of codes that could work.
     #[error("codes cannot be sent: {0}; `conclave-server check` says more")]
     Sender(#[from] SetupError),
+    /// The classic gateway's port cannot be had.
+    #[error("cannot listen for classic clients on {listen}: {source}; choose another --classic")]
+    Classic {
+        /// What was asked for.
+        listen: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
     /// The console sender while strangers can connect.
     #[error(
         "the console sender is refused while listening on {0}: whoever sees this terminal could \
@@ -146,6 +155,7 @@ pub struct Server {
     local_address: SocketAddr,
     acceptor: TlsAcceptor,
     admin: Option<UnixListener>,
+    classic: Option<(TcpListener, Arc<Gateway>)>,
 }
 
 impl std::fmt::Debug for Server {
@@ -195,6 +205,7 @@ impl Server {
             is_ready: AtomicBool::new(true),
             config,
         });
+        let classic = classic::open(&app, &data_dir)?;
         Ok(Self {
             app,
             data_dir,
@@ -202,12 +213,18 @@ impl Server {
             local_address,
             acceptor,
             admin,
+            classic,
         })
     }
 
     /// The address that is bound.
     pub fn local_address(&self) -> SocketAddr {
         self.local_address
+    }
+
+    /// Where the classic gateway listens, when it is on.
+    pub fn classic_address(&self) -> Option<SocketAddr> {
+        self.classic.as_ref()?.0.local_addr().ok()
     }
 
     /// What addresses pin.
@@ -224,6 +241,9 @@ impl Server {
             self.app.clock.believe(day);
         }
         let upkeep = tokio::spawn(upkeep(Arc::clone(&self.app)));
+        let classic = self
+            .classic
+            .map(|(listener, gateway)| tokio::spawn(gateway.serve(listener, stopping.clone())));
         let codes = tokio::spawn(otp::outbox::run(Arc::clone(&self.app), stopping.clone()));
         let admin = self.admin.map(|socket| {
             let app = Arc::clone(&self.app);
@@ -255,10 +275,14 @@ impl Server {
         }
         admin::remove(&self.data_dir);
         let sent = codes.await;
+        let told = match classic {
+            Some(task) => task.await,
+            None => Ok(()),
+        };
         let app = self.app;
         // dropping the store waits for its last write
         let closed = tokio::task::spawn_blocking(move || drop(app)).await;
-        if closed.is_err() || sent.is_err() {
+        if closed.is_err() || sent.is_err() || told.is_err() {
             tracing::error!("a task of the server broke while it stopped");
         }
         ended
@@ -360,7 +384,9 @@ async fn upkeep(app: Arc<App>) {
 }
 
 fn senders_of(config: &Config, listen: SocketAddr) -> Result<Senders, ServeError> {
-    let is_alone = listen.ip().is_loopback() || config.otp.console_beyond_loopback;
+    let is_near = |address: SocketAddr| address.ip().is_loopback();
+    let is_alone = is_near(listen) && config.classic.address().is_none_or(is_near)
+        || config.otp.console_beyond_loopback;
     if config.otp.sender == OtpSender::Console && !is_alone {
         return Err(ServeError::ConsoleBeyondLoopback(listen));
     }

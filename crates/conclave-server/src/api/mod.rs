@@ -11,5 +11,6 @@ mod logs;
 mod registration;
 mod route;
 
+pub(crate) use registration::start_code;
 pub(crate) use route::{Answer, answer};
 use route::{DONE, bad, too_large};

@@ -1,5 +1,7 @@
 //! From an identifier to an account: the code, the proof, the hold.
 
+use std::net::SocketAddr;
+
 use conclave_proto::account::{AccountState, HybridSignature, OtpStart, OtpStarted, Register};
 use conclave_proto::codec::parse_exact;
 use conclave_proto::frame::reply;
@@ -28,15 +30,47 @@ pub(super) async fn otp_start(app: &App, session: &Session, request: OtpStart) -
     let identifier = edge::identifier(&request.identifier)?;
     let fingerprint = IdentityFingerprint::parse(&request.identity_fingerprint);
     let identity_fingerprint = edge::field(fingerprint, "identity fingerprint")?;
-    may_send(app, &identifier)?;
     let invite = invite(app, &request.invite).await?;
+    let (challenge_id, resend_after_ms) =
+        start(app, &identifier, identity_fingerprint, invite).await?;
+    Ok(reply::Body::OtpStarted(OtpStarted {
+        challenge_id: challenge_id.to_vec(),
+        valid_ms: OTP_VALID_MS,
+        resend_after_ms,
+    }))
+}
+
+/// Opens a challenge for a classic registration and sends its code, within the limits of `peer`'s network.
+pub(crate) async fn start_code(
+    app: &App,
+    peer: SocketAddr,
+    phone: &Identifier,
+    fingerprint: IdentityFingerprint,
+) -> Result<ChallengeId, Refusal> {
+    if let Some(network) = app.network_to_limit(peer) {
+        let connection = app.limits.connection();
+        app.limits.count(Action::OtpStart, network, &connection)?;
+    }
+    // classic requests have no place for an invite
+    let invite = invite(app, "").await?;
+    Ok(start(app, phone, fingerprint, invite).await?.0)
+}
+
+/// A challenge and how long until its code may be sent again, ms.
+async fn start(
+    app: &App,
+    identifier: &Identifier,
+    identity_fingerprint: IdentityFingerprint,
+    invite: Option<Hash32>,
+) -> Result<(ChallengeId, u64), Refusal> {
+    may_send(app, identifier)?;
     let pepper = &app.keys.pepper;
     let candidate = ChallengeId::random(&*app.env);
-    let candidate_code = otp::code_for(pepper, candidate, &identifier);
-    let sealed = otp::seal_identifier(pepper, &identifier, &*app.env);
+    let candidate_code = otp::code_for(pepper, candidate, identifier);
+    let sealed = otp::seal_identifier(pepper, identifier, &*app.env);
     let challenge = NewChallenge {
         challenge_id: candidate,
-        identifier_hash: otp::identifier_hash(pepper, &identifier),
+        identifier_hash: otp::identifier_hash(pepper, identifier),
         sealed_identifier: edge::field(sealed, "identifier")?,
         identity_fingerprint,
         code_mac: otp::code_mac(pepper, candidate, &candidate_code),
@@ -55,11 +89,7 @@ pub(super) async fn otp_start(app: &App, session: &Session, request: OtpStart) -
             ..
         } => {
             app.codes.notify_one();
-            Ok(reply::Body::OtpStarted(OtpStarted {
-                challenge_id: challenge_id.to_vec(),
-                valid_ms: OTP_VALID_MS,
-                resend_after_ms,
-            }))
+            Ok((challenge_id, resend_after_ms))
         }
         OtpStartOutcome::RateLimited { retry_ms } => {
             let text = "too many codes were sent to this identifier, try again later";

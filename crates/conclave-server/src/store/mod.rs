@@ -17,6 +17,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use conclave_classic::gateway::{Account, Places, Pushed, Registered, Waiting};
+use conclave_classic::wire::Delivery;
 use conclave_proto::id::{
     AccountId, BlobId, ChallengeId, Day, DeviceId, Epoch, Hash32, Incarnation, LogId, Seq,
 };
@@ -204,6 +206,41 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// A blob's bytes.
     fn blob(&self, blob_id: BlobId) -> StoreFuture<'_, Option<Vec<u8>>>;
+
+    // --- classic protocols: rows of their own, no other row refers to them --------------------
+
+    /// How many phones are registered.
+    fn classic_accounts(&self) -> StoreFuture<'_, u64>;
+
+    /// The account of a phone.
+    fn classic_account(&self, phone: String) -> StoreFuture<'_, Option<Account>>;
+
+    /// Registers a phone, or gives a registered one a new key; at most `accounts_max` phones.
+    fn classic_put_account(
+        &self,
+        phone: String,
+        account: Account,
+        accounts_max: u64,
+    ) -> StoreFuture<'_, Registered>;
+
+    /// Whether a message was accepted in the last 30 days.
+    fn classic_is_known(&self, message_id: String) -> StoreFuture<'_, bool>;
+
+    /// Puts a message that was not accepted before into its recipient's queue.
+    fn classic_push(&self, delivery: Delivery, now_ms: u64) -> StoreFuture<'_, Pushed>;
+
+    /// Messages and receipts for `phone` behind `after`, oldest first, at most `most` of each.
+    fn classic_waiting(&self, phone: String, after: Places, most: u32) -> StoreFuture<'_, Waiting>;
+
+    /// Deletes messages for `phone` and leaves a receipt for each one's sender; deletes receipts for
+    /// `phone`. Unknown ids are passed over. Gives the senders that got a receipt, each once.
+    fn classic_ack(
+        &self,
+        phone: String,
+        message_ids: Vec<String>,
+        receipt_ids: Vec<String>,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Vec<String>>;
 
     // --- upkeep -------------------------------------------------------------------------------
 

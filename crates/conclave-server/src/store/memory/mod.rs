@@ -2,6 +2,7 @@
 //! other store is compared with it.
 
 mod accounts;
+mod classic;
 mod inbox;
 mod logs;
 mod otp;
@@ -12,6 +13,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 
+use conclave_classic::gateway::{Account, Places, Pushed, Registered, Waiting};
+use conclave_classic::wire::Delivery;
 use conclave_proto::id::{
     AccountId, BlobId, ChallengeId, Day, DeviceId, Epoch, Hash32, IdentityFingerprint, Incarnation,
     LogId, Seq,
@@ -69,6 +72,7 @@ struct Model {
     logs: BTreeMap<LogId, logs::Log>,
     blobs: BTreeMap<BlobId, logs::Blob>,
     races: Races,
+    classic: classic::Classic,
     last_day: Day,
 }
 
@@ -242,6 +246,48 @@ impl Store for MemoryStore {
 
     fn blob(&self, blob_id: BlobId) -> StoreFuture<'_, Option<Vec<u8>>> {
         self.with(move |model| model.blobs.get(&blob_id).map(|blob| blob.bytes.clone()))
+    }
+
+    fn classic_accounts(&self) -> StoreFuture<'_, u64> {
+        self.with(|model| model.classic.accounts.len() as u64)
+    }
+
+    fn classic_account(&self, phone: String) -> StoreFuture<'_, Option<Account>> {
+        self.with(move |model| model.classic.accounts.get(&phone).cloned())
+    }
+
+    fn classic_put_account(
+        &self,
+        phone: String,
+        account: Account,
+        accounts_max: u64,
+    ) -> StoreFuture<'_, Registered> {
+        self.with(move |model| model.classic.put_account(phone, account, accounts_max))
+    }
+
+    fn classic_is_known(&self, message_id: String) -> StoreFuture<'_, bool> {
+        self.with(move |model| model.classic.seen.contains_key(&message_id))
+    }
+
+    fn classic_push(&self, delivery: Delivery, now_ms: u64) -> StoreFuture<'_, Pushed> {
+        self.with(move |model| model.classic.push(delivery, now_ms))
+    }
+
+    fn classic_waiting(&self, phone: String, after: Places, most: u32) -> StoreFuture<'_, Waiting> {
+        self.with(move |model| model.classic.waiting(&phone, after, most))
+    }
+
+    fn classic_ack(
+        &self,
+        phone: String,
+        message_ids: Vec<String>,
+        receipt_ids: Vec<String>,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Vec<String>> {
+        self.with(move |model| {
+            let classic = &mut model.classic;
+            classic.ack(&phone, &message_ids, &receipt_ids, now_ms)
+        })
     }
 
     fn sweep(&self, now_ms: u64) -> StoreFuture<'_, bool> {

@@ -18,6 +18,7 @@ impl Model {
         // C-078: never back, so that a clock set right again is no jump.
         self.last_day = self.last_day.max(Day(today));
         self.sweep_logs(today);
+        self.classic.sweep(today);
         let kept = |day: Day, days: u32| today <= day.0.saturating_add(days);
         self.blobs
             .retain(|_, blob| kept(blob.day, WELCOME_RETENTION_DAYS));

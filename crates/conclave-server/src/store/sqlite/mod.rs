@@ -4,6 +4,7 @@
 //! that the write is synced. No second process may have the folder open: a lock file sees to that.
 
 mod accounts;
+mod classic;
 mod inbox;
 mod logs;
 mod mark;
@@ -21,6 +22,8 @@ use std::future::Future;
 use std::path::Path;
 use std::pin::Pin;
 
+use conclave_classic::gateway::{Account, Places, Pushed, Registered, Waiting};
+use conclave_classic::wire::Delivery;
 use conclave_proto::id::{
     AccountId, BlobId, ChallengeId, Day, DeviceId, Epoch, Hash32, Incarnation, LogId, Seq,
 };
@@ -272,6 +275,46 @@ impl Store for SqliteStore {
 
     fn blob(&self, blob_id: BlobId) -> StoreFuture<'_, Option<Vec<u8>>> {
         self.read_with(move |tx| logs::blob(tx, blob_id))
+    }
+
+    fn classic_accounts(&self) -> StoreFuture<'_, u64> {
+        self.read_with(classic::accounts)
+    }
+
+    fn classic_account(&self, phone: String) -> StoreFuture<'_, Option<Account>> {
+        self.read_with(move |tx| classic::account(tx, &phone))
+    }
+
+    fn classic_put_account(
+        &self,
+        phone: String,
+        account: Account,
+        accounts_max: u64,
+    ) -> StoreFuture<'_, Registered> {
+        self.write(move |tx, _| classic::put_account(tx, &phone, &account, accounts_max))
+    }
+
+    fn classic_is_known(&self, message_id: String) -> StoreFuture<'_, bool> {
+        self.read_with(move |tx| classic::is_known(tx, &message_id))
+    }
+
+    fn classic_push(&self, delivery: Delivery, now_ms: u64) -> StoreFuture<'_, Pushed> {
+        let bytes = delivery.message.encrypted_content.len();
+        self.write_sized(bytes, move |tx, _| classic::push(tx, &delivery, now_ms))
+    }
+
+    fn classic_waiting(&self, phone: String, after: Places, most: u32) -> StoreFuture<'_, Waiting> {
+        self.read_with(move |tx| classic::waiting(tx, &phone, after, most))
+    }
+
+    fn classic_ack(
+        &self,
+        phone: String,
+        message_ids: Vec<String>,
+        receipt_ids: Vec<String>,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Vec<String>> {
+        self.write(move |tx, _| classic::ack(tx, &phone, &message_ids, &receipt_ids, now_ms))
     }
 
     fn sweep(&self, now_ms: u64) -> StoreFuture<'_, bool> {

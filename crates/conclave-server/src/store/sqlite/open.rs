@@ -15,7 +15,11 @@ pub(super) const DATABASE: &str = "store.db";
 const LOCK: &str = "lock";
 
 /// The schema's versions, oldest first; `user_version` counts those applied.
-const SCHEMA: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const SCHEMA: [&str; 3] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+];
 
 /// The store cannot be opened. Nothing was changed.
 #[derive(Debug, thiserror::Error)]

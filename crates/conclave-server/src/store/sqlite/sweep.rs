@@ -3,8 +3,8 @@
 use conclave_proto::id::Day;
 use conclave_proto::label::sha256;
 use conclave_proto::limits::{
-    COMMIT_RETENTION_DAYS, HOLD_KEEP_DAYS, HOLD_MS, KEY_PACKAGE_KEEP_DAYS, SWEEP_BYTES, SWEEP_ROWS,
-    WELCOME_RETENTION_DAYS,
+    CLASSIC_SEEN_DAYS, COMMIT_RETENTION_DAYS, HOLD_KEEP_DAYS, HOLD_MS, KEY_PACKAGE_KEEP_DAYS,
+    SWEEP_BYTES, SWEEP_ROWS, WELCOME_RETENTION_DAYS,
 };
 use conclave_proto::log::EntryKind;
 use rusqlite::{Connection, Result, params};
@@ -44,7 +44,7 @@ pub(super) fn sweep(tx: &Connection, cx: &mut Context, now_ms: u64) -> Result<bo
 }
 
 /// Statements that delete what is older than a bound, at most so many rows; with their bounds.
-fn expired_rows(now_ms: u64, today: u32) -> [(&'static str, i64); 8] {
+fn expired_rows(now_ms: u64, today: u32) -> [(&'static str, i64); 9] {
     let days = |kept: u32| i64::from(today) - i64::from(kept);
     let day_ago_ms = int(now_ms.saturating_sub(DAY_MS));
     let hold_ms = HOLD_MS + u64::from(HOLD_KEEP_DAYS) * DAY_MS;
@@ -76,6 +76,11 @@ fn expired_rows(now_ms: u64, today: u32) -> [(&'static str, i64); 8] {
             "DELETE FROM otp_send WHERE id IN
              (SELECT id FROM otp_send WHERE at_ms <= ?1 LIMIT ?2)",
             day_ago_ms,
+        ),
+        (
+            "DELETE FROM classic_seen WHERE message_id IN
+             (SELECT message_id FROM classic_seen WHERE day < ?1 LIMIT ?2)",
+            days(CLASSIC_SEEN_DAYS),
         ),
         (
             "DELETE FROM invite WHERE token_hash IN
