@@ -118,6 +118,8 @@ pub(crate) enum Command {
     Doctor(commands::doctor::Args),
     /// Show where this profile lives
     Paths(commands::paths::Args),
+    /// Speak the classic protocols: RSA or P-256 over JSON lines
+    Classic(commands::classic::Args),
     /// Print a completion script for a shell
     Completions(commands::completions::Args),
     /// Print the manual page, or write all of them to a folder

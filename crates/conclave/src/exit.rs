@@ -1,5 +1,7 @@
 //! How a command ends badly: exit code, stable error code, sentence and hint, in one table.
 
+mod classic;
+
 use std::io;
 
 use conclave_client::{ClientError, OpenError};

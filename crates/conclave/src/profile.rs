@@ -115,7 +115,7 @@ impl Context {
     }
 
     /// The passphrase of a profile that has one: from the file, else asked on the terminal.
-    fn passphrase(&self) -> Result<Zeroizing<String>, Failure> {
+    pub(crate) fn passphrase(&self) -> Result<Zeroizing<String>, Failure> {
         match &self.global.passphrase_file {
             Some(file) => first_line(file),
             None => self.ask("passphrase: "),

@@ -1,6 +1,7 @@
 //! The rows that commands print: the JSON shape and the line for people of each. Fields are only ever added.
 
 mod account;
+mod classic;
 mod message;
 mod people;
 
@@ -11,6 +12,9 @@ use crate::output::safe;
 
 pub(crate) use account::{
     CodeSentRow, FindingRow, KeyRow, PassphraseRow, PathsRow, ProofRow, StatusRow, WhoamiRow,
+};
+pub(crate) use classic::{
+    ClassicAccountRow, ClassicKeyRow, ClassicMessageRow, ClassicReceiptRow, ClassicSentRow,
 };
 pub(crate) use message::{
     GapRow, IdentityRow, InfoRow, MessageRow, QueuedRow, SentRow, StateRow, WarningRow,

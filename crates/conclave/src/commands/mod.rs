@@ -2,6 +2,7 @@
 
 pub(crate) mod chat;
 pub(crate) mod chats;
+pub(crate) mod classic;
 pub(crate) mod completions;
 pub(crate) mod contact;
 pub(crate) mod doctor;
@@ -49,6 +50,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Proofs(args) => proofs::run(context, args).await,
         Command::Doctor(_) => doctor::run(context).await,
         Command::Paths(_) => paths::run(context),
+        Command::Classic(args) => classic::run(context, args).await,
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(args),
     }

@@ -97,8 +97,13 @@ impl Server {
 
     /// Starts it again on the same port.
     pub(crate) fn restart(&mut self) {
+        self.restart_with(&[]);
+    }
+
+    /// The same with more words for `serve`.
+    pub(crate) fn restart_with(&mut self, more: &[&str]) {
         assert!(self.child.is_none(), "the server is stopped first");
-        self.serve(&[]);
+        self.serve(more);
     }
 
     fn serve(&mut self, more: &[&str]) {
