@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::step::{OpenSsl, answers, cargo, step, succeed};
-use crate::{demo, kill, tidy, vectors};
+use crate::{classic, demo, kill, tidy, vectors};
 
 /// Everything that must pass before a change lands; cheap steps first.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
@@ -32,6 +32,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     step("tests", || test_with(root, openssl))?;
     step("vectors", || vectors::check(root))?;
     step("demo", || demo::run(root, false))?;
+    step("classic", || classic::run(root))?;
     step("kill", || kill::run(root, kill::Plan::SHORT))?;
     println!(
         "everything passed after {} min",

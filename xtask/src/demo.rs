@@ -152,7 +152,7 @@ fn register(
 }
 
 /// Builds both programs in release mode and answers where they are.
-fn build(root: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn build(root: &Path) -> anyhow::Result<PathBuf> {
     headline("Building conclave-server and conclave (some minutes the first time)");
     let openssl = OpenSsl::find()?;
     let words = [

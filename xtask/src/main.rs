@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | bench | ci | tidy | fuzz | vectors | kill`. Links no Conclave crate.
+//! The project's chores: `cargo xtask demo | test | classic | bench | ci | tidy | fuzz | vectors | kill`. Links no Conclave crate.
 #![expect(
     clippy::print_stdout,
     reason = "a chore's output is for the person who runs it"
@@ -6,6 +6,7 @@
 
 mod bench;
 mod ci;
+mod classic;
 mod demo;
 mod fuzz;
 mod kill;
@@ -27,6 +28,7 @@ usage: cargo xtask CHORE
   bench [NAME…] [--quick]
                  figures beside the limits of this machine (docs/benchmarks.md)
   ci             what must pass before a change lands: format, tidy, lints, docs, tests, demo, kill --short
+  classic        has the classic client in Python talk with ours (examples/classic)
   tidy           the rules a compiler does not know: edges, files, rule ids, dependencies
   fuzz [TARGET…] [--runs N] [--keep]
                  gives every reader of outside bytes N inputs (1,000,000 unless told), one target
@@ -52,6 +54,7 @@ fn run() -> anyhow::Result<()> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let root = root()?;
     match words.as_slice() {
+        ["classic"] => classic::run(&root),
         ["demo"] => demo::run(&root, false),
         ["demo", "--keep"] => demo::run(&root, true),
         ["test"] => ci::test(&root),

@@ -1,6 +1,6 @@
 //! `cargo xtask vectors`: writes the vectors anew, or has the second implementation check them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::step::{OpenSsl, cargo, succeed};
@@ -18,9 +18,16 @@ pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
 
 /// Runs `vectors/check.py` in a virtual environment below `target/` that holds what it needs and no more.
 pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
+    let vectors = root.join("vectors");
+    let python = python(root, &vectors.join("requirements.txt"))?;
+    succeed(command(&python).arg(vectors.join("check.py")).arg(&vectors))?;
+    succeed(command(&python).arg(vectors.join("classic/check.py")))
+}
+
+/// A Python in a virtual environment below `target/` that holds what `requirements` names.
+pub(crate) fn python(root: &Path, requirements: &Path) -> anyhow::Result<PathBuf> {
     let folder = root.join("target/vectors");
     let python = folder.join("bin/python3");
-    let vectors = root.join("vectors");
     if !python.exists() {
         succeed(command("python3").args(["-m", "venv"]).arg(&folder))?;
     }
@@ -28,9 +35,9 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
         command(&python)
             .args(["-m", "pip", "install", "--quiet", "--no-cache-dir"])
             .args(["--disable-pip-version-check", "--requirement"])
-            .arg(vectors.join("requirements.txt")),
+            .arg(requirements),
     )?;
-    succeed(command(&python).arg(vectors.join("check.py")).arg(&vectors))
+    Ok(python)
 }
 
 fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
