@@ -136,6 +136,9 @@ pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 16 * 1024;
 /// WebSocket control frames and empty messages without one byte of a frame between them.
 pub const WEBSOCKET_CONTROLS_MAX: u32 = 32;
 
+/// How long the server hands a one-time key package out, in days: well below its life, so that whoever gets it
+/// has time to use it and its owner sends new ones.
+pub const KEY_PACKAGE_OFFER_DAYS: u32 = 80;
 /// How long the server keeps a key package, claimed (its hash) or not, in days: longer than it is valid.
 pub const KEY_PACKAGE_KEEP_DAYS: u32 = 100;
 /// How long a hold may wait after its seven days for the code that finishes it, in days.

@@ -12,8 +12,8 @@ mod store_support;
 use conclave_proto::id::{ChallengeId, Day, Epoch, Hash32, Seq, ServerId};
 use conclave_proto::label::sha256;
 use conclave_proto::limits::{
-    HOLD_MS, INBOX_ITEMS_MAX, INBOX_STRANGER_ITEMS_MAX, KEY_PACKAGE_POOL, OTP_CHECKS_MAX,
-    STATE_CHAIN_MAX,
+    HOLD_MS, INBOX_ITEMS_MAX, INBOX_STRANGER_ITEMS_MAX, KEY_PACKAGE_OFFER_DAYS, KEY_PACKAGE_POOL,
+    KEY_PACKAGE_VALID_MS, OTP_CHECKS_MAX, STATE_CHAIN_MAX,
 };
 use conclave_proto::log::{Entry, Head, chain_next, chain_start};
 use conclave_server::store::{
@@ -70,6 +70,7 @@ conformance! {
     c078_the_latest_day_never_goes_back,
     c033_each_one_time_package_once,
     c033_strangers_get_last_resorts_only,
+    c031_packages_are_offered_while_they_are_valid,
     pool_keeps_the_newest,
     inbox_keeps_items_until_acknowledged,
     c037_strangers_share_32_places,
@@ -586,6 +587,25 @@ async fn c033_strangers_get_last_resorts_only(store: &dyn Store) {
     }
     let status = store.device_status(account_id(1), device_id(1), NOW).await;
     assert_eq!(status.unwrap().unwrap().pool_left, 1);
+}
+
+/// A one-time package is withdrawn ten days before it ends, so that its owner fills the pool again; until its
+/// own row goes, the same package does not come back.
+async fn c031_packages_are_offered_while_they_are_valid(store: &dyn Store) {
+    register(store, registration(1, 1, NOW)).await;
+    let put = |now_ms| store.put_key_packages(device_id(1), vec![vec![1]], Some(vec![9]), now_ms);
+    put(NOW).await.unwrap();
+    let offered = u64::from(KEY_PACKAGE_OFFER_DAYS) * DAY_MS;
+    assert!(offered < KEY_PACKAGE_VALID_MS);
+    for (now_ms, left) in [(NOW + offered, 1), (NOW + offered + DAY_MS, 0)] {
+        sweep(store, now_ms).await;
+        let status = store.device_status(account_id(1), device_id(1), now_ms);
+        assert_eq!(status.await.unwrap().unwrap().pool_left, left);
+    }
+    let again = put(NOW + offered + DAY_MS).await.unwrap();
+    assert_eq!(again, KeyPackagesOutcome::Stored { pool_left: 0 });
+    let claimed = store.claim(account_id(1), Some(hash(1))).await.unwrap();
+    assert!(claimed.unwrap()[0].last_resort);
 }
 
 /// Beyond twenty the oldest go.

@@ -12,7 +12,8 @@ use crate::store::StoredItem;
 #[derive(Debug)]
 pub(super) struct Package {
     hash: Hash32,
-    bytes: Option<Vec<u8>>,
+    /// `None`: claimed, or withdrawn.
+    pub(super) bytes: Option<Vec<u8>>,
     pub(super) day: Day,
 }
 

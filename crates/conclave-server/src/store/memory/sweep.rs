@@ -3,7 +3,7 @@
 use conclave_proto::id::Day;
 use conclave_proto::label::sha256;
 use conclave_proto::limits::{
-    HOLD_KEEP_DAYS, HOLD_MS, KEY_PACKAGE_KEEP_DAYS, WELCOME_RETENTION_DAYS,
+    HOLD_KEEP_DAYS, HOLD_MS, KEY_PACKAGE_KEEP_DAYS, KEY_PACKAGE_OFFER_DAYS, WELCOME_RETENTION_DAYS,
 };
 use conclave_proto::log::EntryKind;
 
@@ -29,6 +29,11 @@ impl Model {
             device
                 .packages
                 .retain(|package| kept(package.day, KEY_PACKAGE_KEEP_DAYS));
+            for package in &mut device.packages {
+                if !kept(package.day, KEY_PACKAGE_OFFER_DAYS) {
+                    package.bytes = None;
+                }
+            }
         }
         let since_ms = now_ms.saturating_sub(DAY_MS);
         self.challenges.retain(|_, row| row.expires_ms > since_ms);

@@ -4,7 +4,7 @@ use conclave_proto::id::Day;
 use conclave_proto::label::sha256;
 use conclave_proto::limits::{
     CLASSIC_SEEN_DAYS, COMMIT_RETENTION_DAYS, HOLD_KEEP_DAYS, HOLD_MS, KEY_PACKAGE_KEEP_DAYS,
-    SWEEP_BYTES, SWEEP_ROWS, WELCOME_RETENTION_DAYS,
+    KEY_PACKAGE_OFFER_DAYS, SWEEP_BYTES, SWEEP_ROWS, WELCOME_RETENTION_DAYS,
 };
 use conclave_proto::log::EntryKind;
 use rusqlite::{Connection, Result, params};
@@ -43,8 +43,8 @@ pub(super) fn sweep(tx: &Connection, cx: &mut Context, now_ms: u64) -> Result<bo
     Ok(false)
 }
 
-/// Statements that delete what is older than a bound, at most so many rows; with their bounds.
-fn expired_rows(now_ms: u64, today: u32) -> [(&'static str, i64); 9] {
+/// Statements that delete or withdraw what is older than a bound, at most so many rows; with their bounds.
+fn expired_rows(now_ms: u64, today: u32) -> [(&'static str, i64); 10] {
     let days = |kept: u32| i64::from(today) - i64::from(kept);
     let day_ago_ms = int(now_ms.saturating_sub(DAY_MS));
     let hold_ms = HOLD_MS + u64::from(HOLD_KEEP_DAYS) * DAY_MS;
@@ -61,6 +61,11 @@ fn expired_rows(now_ms: u64, today: u32) -> [(&'static str, i64); 9] {
         (
             "DELETE FROM inbox WHERE id IN (SELECT id FROM inbox WHERE day < ?1 LIMIT ?2)",
             days(WELCOME_RETENTION_DAYS),
+        ),
+        (
+            "UPDATE key_package SET package = NULL WHERE id IN
+             (SELECT id FROM key_package WHERE package IS NOT NULL AND day < ?1 LIMIT ?2)",
+            days(KEY_PACKAGE_OFFER_DAYS),
         ),
         (
             "DELETE FROM key_package WHERE id IN
