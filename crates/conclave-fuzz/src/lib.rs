@@ -7,6 +7,7 @@
 //! - [`proto`]: what both sides parse
 //! - [`core`]: keys, credentials, contents, files
 //! - [`chat`]: entries, commits and welcomes against a live conversation
+//! - [`classic`]: what the classic protocols parse
 //! - [`server`]: what only the server reads
 //! - [`seeds`]: where a search begins: real objects
 //! - [`people`]: who speaks in them
@@ -24,6 +25,7 @@
 )]
 
 pub mod chat;
+pub mod classic;
 pub mod core;
 pub mod people;
 pub mod proto;

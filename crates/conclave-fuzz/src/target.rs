@@ -1,6 +1,6 @@
 //! The table of targets.
 
-use crate::{chat, core, proto, seeds, server};
+use crate::{chat, classic, core, proto, seeds, server};
 
 /// One reader of outside bytes.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +23,8 @@ pub const TARGETS: &[Target] = &[
     entry("address", proto::address, seeds::addresses),
     entry("apply_commit", chat::apply_commit, seeds::commits),
     entry("at_rest", core::at_rest, seeds::wrapped_keys),
+    entry("classic_key", classic::key, classic::keys),
+    entry("classic_line", classic::line, classic::lines),
     entry("commit_entry", proto::commit_entry, seeds::commit_entries),
     entry("content", core::content, seeds::contents),
     entry("content_sealed", chat::content_sealed, seeds::contents),

@@ -39,6 +39,7 @@ const EDGES: [(&str, &[&str]); 10] = [
     (
         "conclave-fuzz",
         &[
+            "conclave-classic",
             "conclave-core",
             "conclave-hostile",
             "conclave-proto",
