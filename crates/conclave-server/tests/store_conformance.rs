@@ -9,11 +9,19 @@
 
 mod store_support;
 
+use std::future::poll_fn;
+use std::task::Poll;
+
+use conclave_classic::gateway::{Account, Places, Pushed, Registered};
+use conclave_classic::message::Message;
+use conclave_classic::suite::Suite;
+use conclave_classic::wire::{Delivery, Receipt};
 use conclave_proto::id::{ChallengeId, Day, Epoch, Hash32, Seq, ServerId};
 use conclave_proto::label::sha256;
 use conclave_proto::limits::{
-    HOLD_MS, INBOX_ITEMS_MAX, INBOX_STRANGER_ITEMS_MAX, KEY_PACKAGE_OFFER_DAYS, KEY_PACKAGE_POOL,
-    KEY_PACKAGE_VALID_MS, OTP_CHECKS_MAX, STATE_CHAIN_MAX,
+    CLASSIC_QUEUE_MAX, CLASSIC_SEEN_DAYS, HOLD_MS, INBOX_ITEMS_MAX, INBOX_STRANGER_ITEMS_MAX,
+    KEY_PACKAGE_OFFER_DAYS, KEY_PACKAGE_POOL, KEY_PACKAGE_VALID_MS, OTP_CHECKS_MAX,
+    STATE_CHAIN_MAX,
 };
 use conclave_proto::log::{Entry, Head, chain_next, chain_start};
 use conclave_server::store::{
@@ -88,6 +96,11 @@ conformance! {
     blobs_expire_and_never_change,
     sweep_forgets_what_is_over,
     summary_counts,
+    classic_phones_keep_to_their_limit,
+    classic_messages_wait_in_order_and_become_receipts,
+    classic_acks_touch_nobody_elses,
+    classic_ids_are_known_for_thirty_days,
+    classic_queues_end_at_their_limit,
 }
 
 async fn read(store: &dyn Store, n: u8, epoch: u64, after: u64) -> Option<Page> {
@@ -1030,4 +1043,209 @@ async fn summary_counts(store: &dyn Store) {
     let summary = store.summary().await.unwrap();
     assert_eq!((summary.entries, summary.entries_expired), (2, 1));
     assert_eq!((summary.payload_bytes, summary.blobs), (50, 0));
+}
+
+const ANNA: &str = "+491";
+const BEN: &str = "+492";
+const CARL: &str = "+493";
+
+/// Message `id` from one phone to another.
+fn classic_delivery(id: u64, sender: &str, recipient: &str) -> Delivery {
+    Delivery {
+        message_id: format!("{id:032x}"),
+        message: Message {
+            sender_id: sender.to_owned(),
+            recipient_id: recipient.to_owned(),
+            encrypted_content: format!("content {id}"),
+            encrypted_aes_key: String::new(),
+            signature: String::new(),
+            timestamp: NOW / 1_000,
+        },
+    }
+}
+
+async fn classic_push(store: &dyn Store, id: u64, sender: &str, recipient: &str) -> Pushed {
+    let delivery = classic_delivery(id, sender, recipient);
+    store.classic_push(delivery, NOW).await.unwrap()
+}
+
+/// Numbers of the messages that wait for `phone` behind `after`, each with its place.
+async fn classic_queue(store: &dyn Store, phone: &str, after: u64, most: u32) -> Vec<(u64, u64)> {
+    let after = Places {
+        message: after,
+        receipt: 0,
+    };
+    let waiting = store.classic_waiting(phone.into(), after, most).await;
+    let number = |(place, delivery): (u64, Delivery)| {
+        let id = u64::from_str_radix(&delivery.message_id, 16).unwrap();
+        assert_eq!(
+            delivery.message.encrypted_content,
+            format!("content {id}"),
+            "each id has its own message"
+        );
+        (place, id)
+    };
+    waiting.unwrap().messages.into_iter().map(number).collect()
+}
+
+fn numbers(queue: &[(u64, u64)]) -> Vec<u64> {
+    queue.iter().map(|(_, id)| *id).collect()
+}
+
+/// Receipts that wait for `phone`, each with its place.
+async fn classic_receipts(store: &dyn Store, phone: &str, after: u64) -> Vec<(u64, Receipt)> {
+    let after = Places {
+        message: 0,
+        receipt: after,
+    };
+    let waiting = store.classic_waiting(phone.into(), after, 100).await;
+    waiting.unwrap().receipts
+}
+
+async fn classic_ack(
+    store: &dyn Store,
+    phone: &str,
+    messages: &[u64],
+    receipts: &[u64],
+) -> Vec<String> {
+    let ids = |numbers: &[u64]| numbers.iter().map(|id| format!("{id:032x}")).collect();
+    let acked = store.classic_ack(phone.into(), ids(messages), ids(receipts), NOW + 5_000);
+    acked.await.unwrap()
+}
+
+/// A full server takes no new phone; a registered one still gets a new key, even of the other suite.
+async fn classic_phones_keep_to_their_limit(store: &dyn Store) {
+    let account = |suite, key: &str| Account {
+        suite,
+        public_key: key.to_owned(),
+    };
+    let put = |phone: &str, account, max| store.classic_put_account(phone.into(), account, max);
+    let old = account(Suite::Rsa, "old");
+    assert_eq!(
+        put(ANNA, old.clone(), 0).await.unwrap(),
+        Registered::Full,
+        "no place at all"
+    );
+    for phone in [ANNA, BEN] {
+        let stored = put(phone, old.clone(), 2).await.unwrap();
+        assert_eq!(stored, Registered::Yes);
+    }
+    assert_eq!(put(CARL, old.clone(), 2).await.unwrap(), Registered::Full);
+    let new = account(Suite::Ec, "new");
+    assert_eq!(put(ANNA, new.clone(), 2).await.unwrap(), Registered::Yes);
+    assert_eq!(store.classic_accounts().await.unwrap(), 2);
+    for (phone, expected) in [(ANNA, Some(new)), (BEN, Some(old)), (CARL, None)] {
+        let found = store.classic_account(phone.into()).await.unwrap();
+        assert_eq!(found, expected, "{phone}");
+    }
+}
+
+/// Messages wait in order, from any place on; each acknowledged one becomes a receipt, once.
+async fn classic_messages_wait_in_order_and_become_receipts(store: &dyn Store) {
+    for id in [5, 3, 9, 1] {
+        assert_eq!(classic_push(store, id, ANNA, BEN).await, Pushed::Stored);
+    }
+    classic_push(store, 7, CARL, BEN).await;
+    let queue = classic_queue(store, BEN, 0, 100).await;
+    assert_eq!(numbers(&queue), [5, 3, 9, 1, 7]);
+    assert!(queue.is_sorted(), "places grow");
+    assert_eq!(classic_queue(store, BEN, queue[1].0, 2).await, queue[2..4]);
+    let end = queue[4].0;
+    assert_eq!(classic_queue(store, BEN, end, 100).await, []);
+    assert_eq!(classic_queue(store, BEN, u64::MAX, 100).await, []);
+
+    let told = classic_ack(store, BEN, &[9, 7, 5, 9, 77], &[]).await;
+    assert_eq!(told, [ANNA, CARL], "each sender once");
+    assert_eq!(numbers(&classic_queue(store, BEN, 0, 100).await), [3, 1]);
+    let receipts = classic_receipts(store, ANNA, 0).await;
+    let expected = [9_u64, 5].map(|id| Receipt {
+        message_id: format!("{id:032x}"),
+        recipient_id: BEN.to_owned(),
+        delivered_at: NOW / 1_000 + 5,
+    });
+    let found: Vec<Receipt> = receipts.iter().map(|(_, one)| one.clone()).collect();
+    assert_eq!(found, expected);
+    let rest = classic_receipts(store, ANNA, receipts[0].0).await;
+    assert_eq!(rest, receipts[1..]);
+    assert_eq!(classic_receipts(store, CARL, 0).await.len(), 1);
+
+    let none: [&str; 0] = [];
+    assert_eq!(classic_ack(store, BEN, &[9], &[]).await, none, "once");
+    assert_eq!(classic_ack(store, ANNA, &[], &[9]).await, none);
+    assert_eq!(classic_receipts(store, ANNA, 0).await, receipts[1..]);
+    // a place is never given out again, or who listens behind it would miss a message
+    classic_ack(store, BEN, &[3, 1], &[]).await;
+    classic_push(store, 11, ANNA, BEN).await;
+    assert_eq!(numbers(&classic_queue(store, BEN, end, 100).await), [11]);
+}
+
+/// Nobody takes away what waits for somebody else.
+async fn classic_acks_touch_nobody_elses(store: &dyn Store) {
+    classic_push(store, 1, ANNA, BEN).await;
+    for phone in [ANNA, CARL] {
+        let told = classic_ack(store, phone, &[1], &[]).await;
+        assert!(told.is_empty(), "{phone}");
+    }
+    assert_eq!(numbers(&classic_queue(store, BEN, 0, 100).await), [1]);
+    assert_eq!(classic_ack(store, BEN, &[1], &[]).await, [ANNA]);
+    for phone in [BEN, CARL] {
+        classic_ack(store, phone, &[], &[1]).await;
+    }
+    assert_eq!(classic_receipts(store, ANNA, 0).await.len(), 1);
+}
+
+/// A message is taken once, also after it was fetched, for 30 days and no longer; what waits stays.
+async fn classic_ids_are_known_for_thirty_days(store: &dyn Store) {
+    let known = |id: u64| store.classic_is_known(format!("{id:032x}"));
+    classic_push(store, 1, ANNA, BEN).await;
+    classic_push(store, 2, ANNA, BEN).await;
+    classic_ack(store, BEN, &[1], &[]).await;
+    let last_day = NOW + u64::from(CLASSIC_SEEN_DAYS) * DAY_MS;
+    sweep(store, last_day + DAY_MS - 1).await;
+    for id in [1, 2] {
+        assert!(known(id).await.unwrap());
+        assert_eq!(classic_push(store, id, ANNA, BEN).await, Pushed::Replay);
+    }
+    assert!(!known(3).await.unwrap());
+    sweep(store, last_day + DAY_MS).await;
+    assert!(!known(1).await.unwrap());
+    assert!(!known(2).await.unwrap());
+    assert_eq!(numbers(&classic_queue(store, BEN, 0, 100).await), [2]);
+    assert_eq!(classic_receipts(store, ANNA, 0).await.len(), 1);
+    assert_eq!(classic_push(store, 1, ANNA, BEN).await, Pushed::Stored);
+}
+
+/// A full queue takes nothing more and remembers nothing of it; others' go on, and one place is one message.
+async fn classic_queues_end_at_their_limit(store: &dyn Store) {
+    let ids: Vec<u64> = (1..=CLASSIC_QUEUE_MAX).collect();
+    for ids in ids.chunks(250) {
+        let push = |id: &u64| store.classic_push(classic_delivery(*id, ANNA, BEN), NOW);
+        let mut pushes: Vec<_> = ids.iter().map(push).collect();
+        // all of them wait for one sync
+        poll_fn(|context| {
+            pushes.retain_mut(|push| match push.as_mut().poll(context) {
+                Poll::Ready(pushed) => {
+                    assert_eq!(pushed.unwrap(), Pushed::Stored);
+                    false
+                }
+                Poll::Pending => true,
+            });
+            if pushes.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+    let over = CLASSIC_QUEUE_MAX + 1;
+    assert_eq!(classic_push(store, over, ANNA, BEN).await, Pushed::Full);
+    let known = store.classic_is_known(format!("{over:032x}")).await;
+    assert!(!known.unwrap(), "it may be sent again");
+    assert_eq!(classic_push(store, 1, ANNA, BEN).await, Pushed::Replay);
+    let other = over + 1;
+    assert_eq!(classic_push(store, other, ANNA, CARL).await, Pushed::Stored);
+    classic_ack(store, BEN, &[1], &[]).await;
+    assert_eq!(classic_push(store, over, ANNA, BEN).await, Pushed::Stored);
+    assert_eq!(classic_push(store, over + 2, ANNA, BEN).await, Pushed::Full);
 }
