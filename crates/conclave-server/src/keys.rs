@@ -18,7 +18,7 @@ use conclave_proto::label;
 use conclave_proto::log::{Head, head_signing_input};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_ED25519,
+    KeyUsagePurpose, PKCS_ED25519, PublicKeyData as _,
 };
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
@@ -70,6 +70,15 @@ pub enum KeysError {
         "{path} is missing; restore it from a backup: without it every client would refuse this server"
     )]
     RootMissing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The root's key does not belong to the root.
+    #[error(
+        "{path} does not belong to the root certificate beside it; restore both from one backup of \
+         the data folder"
+    )]
+    ForeignRootKey {
         /// The file.
         path: PathBuf,
     },
@@ -246,6 +255,14 @@ impl Files {
             .ok()
             .and_then(|pem| KeyPair::from_pkcs8_pem_and_sign_algo(pem, &PKCS_ED25519).ok())
             .ok_or_else(|| self.damaged(ROOT_KEY))?;
+        let root = self.root()?;
+        let parsed = ParsedCertificate::try_from(&root).map_err(|_| self.damaged(ROOT))?;
+        // a key of another root would make a chain that no client accepts
+        if root_key.subject_public_key_info() != parsed.subject_public_key_info().as_ref() {
+            return Err(KeysError::ForeignRootKey {
+                path: self.path(ROOT_KEY),
+            });
+        }
         let (key, leaf) = new_leaf(root_key, now_ms).map_err(|_| self.damaged(ROOT_KEY))?;
         let root = self.read(ROOT)?;
         self.write(LEAF_KEY, key.as_bytes())?;

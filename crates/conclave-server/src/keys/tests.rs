@@ -94,3 +94,26 @@ fn c041_one_pass_per_day() {
     assert_eq!(pepper.member_pass(Day(1)), pepper.member_pass(Day(1)));
     assert_ne!(pepper.member_pass(Day(1)), pepper.member_pass(Day(2)));
 }
+
+/// A root key, or a root, of another server is refused before it makes a chain that no client accepts.
+#[test]
+fn foreign_roots_are_refused() {
+    let [folder, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    for folder in [&folder, &other] {
+        ServerKeys::open(folder.path(), &At::day(0)).unwrap();
+    }
+    let chain = std::fs::read(folder.path().join(CHAIN)).unwrap();
+    for name in [ROOT_KEY, ROOT] {
+        let (own, foreign) = (folder.path().join(name), other.path().join(name));
+        let kept = std::fs::read(&own).unwrap();
+        std::fs::copy(foreign, &own).unwrap();
+        let opened = ServerKeys::open(folder.path(), &At::day(61));
+        assert!(
+            matches!(opened, Err(KeysError::ForeignRootKey { .. })),
+            "{name}"
+        );
+        assert_eq!(std::fs::read(folder.path().join(CHAIN)).unwrap(), chain);
+        std::fs::write(own, kept).unwrap();
+    }
+    ServerKeys::open(folder.path(), &At::day(61)).unwrap();
+}
