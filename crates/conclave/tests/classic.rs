@@ -268,6 +268,35 @@ fn changed_keys_stop() {
     let server = format!("127.0.0.1:{}", elsewhere.port);
     anna.run(&["fetch", "--server", &server])
         .expect_error(4, "KEY_CHANGED");
+    let key = elsewhere.key(other.path(), "ec");
+    let words = ["fetch", "--server-key", key.to_str().unwrap()];
+    anna.run(&words).expect_error(4, "KEY_CHANGED");
+    // what was said for one command holds for that command
+    anna.ok(&["fetch"]);
+}
+
+/// One process at a time uses an account; with an account of each suite, the suite has to be said.
+#[test]
+fn one_process_and_one_account_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let classic = Classic::start(folder);
+    let anna = Person::register(folder, &classic, "ec", ANNA);
+    let ben = Person::register(folder, &classic, "ec", BEN);
+    anna.send(&ben, "there?");
+    let mut listener = ben.program.spawn(&["classic", "listen", "-o", "json"]);
+    let heard = lines(listener.stdout.take().unwrap());
+    heard.recv_timeout(DEADLINE).unwrap();
+    ben.run(&["fetch"]).expect_error(9, "PROFILE_IN_USE");
+    listener.kill().unwrap();
+    listener.wait().unwrap();
+    ben.ok(&["fetch"]);
+    Person::register(folder, &classic, "rsa", ANNA);
+    anna.run(&["fetch"]).expect_error(2, "USAGE");
+    // the phone took the key of the second registration
+    anna.run(&["fetch", "--suite", "ec"])
+        .expect_error(3, "BAD_SIGNATURE");
+    anna.ok(&["fetch", "--suite", "rsa"]);
 }
 
 /// Classic is off unless asked for, and the two worlds share no account.

@@ -112,9 +112,13 @@ impl Registration {
 }
 
 impl Account {
-    /// Opens the account in a folder.
-    pub fn open(folder: Folder, passphrase: &str, env: SharedEnv) -> Result<Self, ClientError> {
-        let file = folder.account()?;
+    /// Opens the account in a folder, to be used with the server that `file` names.
+    pub fn open(
+        folder: Folder,
+        file: AccountFile,
+        passphrase: &str,
+        env: SharedEnv,
+    ) -> Result<Self, ClientError> {
         let key = folder.key(file.suite, passphrase)?;
         Ok(Self {
             folder,

@@ -19,6 +19,7 @@ use crate::pem;
 use crate::suite::Suite;
 use crate::wire::{Delivery, Receipt};
 
+const LOCK: &str = "lock";
 const ACCOUNT: &str = "account.json";
 const KEY: &str = "key.pem";
 const PINS: &str = "known.json";
@@ -56,15 +57,38 @@ pub(super) struct Outgoing {
 }
 
 /// The folder of one account.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
+    lock: Option<File>,
 }
 
 impl Folder {
     /// A folder, there or not yet.
     pub const fn new(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, lock: None }
+    }
+
+    /// Keeps other processes out while this value lives; makes the folder when it is missing.
+    pub fn lock(&mut self) -> Result<(), ClientError> {
+        let path = self.path.join(LOCK);
+        let open = || {
+            make(&self.path)?;
+            options()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+        };
+        let file = open().map_err(|source| self.failed(LOCK, source))?;
+        match file.try_lock() {
+            Ok(()) => {
+                self.lock = Some(file);
+                Ok(())
+            }
+            Err(fs::TryLockError::WouldBlock) => Err(ClientError::InUse(self.path.clone())),
+            Err(fs::TryLockError::Error(source)) => Err(self.failed(LOCK, source)),
+        }
     }
 
     /// The account in it.
@@ -210,10 +234,7 @@ impl Folder {
     fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ClientError> {
         let (path, fresh) = (self.path.join(name), self.path.join(format!("{name}.new")));
         let write = || {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&self.path)?;
+            make(&self.path)?;
             let mut file = options()
                 .write(true)
                 .create(true)
@@ -233,6 +254,13 @@ impl Folder {
             source,
         }
     }
+}
+
+fn make(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
 }
 
 fn options() -> OpenOptions {

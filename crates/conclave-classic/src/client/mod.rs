@@ -69,6 +69,9 @@ pub enum ClientError {
     /// There is one already.
     #[error("there is a classic account in {0} already: use another --profile")]
     AccountExists(PathBuf),
+    /// Another process uses the account. Let it end.
+    #[error("another process uses the account in {0}: one at a time")]
+    InUse(PathBuf),
     /// A file of the account.
     #[error("cannot use {path}: {source}")]
     File {

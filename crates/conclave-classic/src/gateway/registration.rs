@@ -112,7 +112,7 @@ impl Session {
         match check.await? {
             CodeCheck::Right => {}
             CodeCheck::Wrong => {
-                let text = "the code is wrong: look again, there are five tries";
+                let text = "the code is wrong: look again, there are five tries in all";
                 return Err(Refusal::new(Code::WrongCode, text));
             }
             CodeCheck::Over => {

@@ -37,7 +37,7 @@ struct Which {
     /// `rsa` or `ec` [default: that of the profile's account]
     #[arg(long, global = true, value_name = "SUITE", value_parser = suite)]
     suite: Option<Suite>,
-    /// Where the classic gateway listens [default: where the account was registered]
+    /// Where the classic gateway listens, for this command [default: where the account was registered]
     #[arg(long, global = true, value_name = "HOST:PORT")]
     server: Option<String>,
     /// The server's public key of the suite, PEM, known beforehand: `conclave-server classic public-key`
@@ -114,18 +114,19 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     if let Command::Register { phone } = &args.command {
         return register(context, &args.account, phone.as_str()).await;
     }
-    let folder = folder(context, &args.account)?;
+    let mut folder = folder(context, &args.account)?;
     let mut file = folder.account()?;
-    // the server may have moved; its key may not have changed
+    folder.lock()?;
+    // for this command alone: what was pinned at the registration stays
     if let Some(server) = &args.account.server {
         file.server.clone_from(server);
     }
     if let Some(path) = &args.account.server_key {
         file.server_key = server_key(file.suite, path)?;
     }
-    folder.keep_account(&file)?;
+    let phone = file.phone.clone();
     let passphrase = context.passphrase()?;
-    let account = Account::open(folder, &passphrase, OsEnv::shared())?;
+    let account = Account::open(folder, file, &passphrase, OsEnv::shared())?;
     let mut session = account.log_in().await?;
     match args.command {
         Command::Register { .. } => Ok(()),
@@ -141,7 +142,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         }
         Command::Quit => {
             session.quit().await?;
-            let to = file.phone;
+            let to = phone;
             Ok(context.out.row(&DoneRow { done: "quit", to })?)
         }
     }
@@ -151,12 +152,15 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 fn folder(context: &Context, which: &Which) -> Result<Folder, Failure> {
     let base = context.dir()?.join("classic");
     let at = |suite: Suite| Folder::new(base.join(suite.as_str()));
-    let chosen = which.suite.or_else(|| {
-        Suite::ALL
-            .into_iter()
-            .find(|suite| at(*suite).has_account())
-    });
-    Ok(at(chosen.unwrap_or(Suite::Rsa)))
+    if let Some(suite) = which.suite {
+        return Ok(at(suite));
+    }
+    match Suite::ALL.map(|suite| at(suite).has_account()) {
+        [true, true] => Err(Failure::usage(
+            "this profile has an account of each suite: say --suite rsa or --suite ec",
+        )),
+        [_, is_ec] => Ok(at(if is_ec { Suite::Ec } else { Suite::Rsa })),
+    }
 }
 
 fn server_key(suite: Suite, path: &Path) -> Result<String, Failure> {
@@ -172,7 +176,8 @@ async fn register(context: &Context, which: &Which, phone: &str) -> Result<(), F
     else {
         return Err(Failure::usage("say --suite, --server and --server-key"));
     };
-    let folder = folder(context, which)?;
+    let mut folder = folder(context, which)?;
+    folder.lock()?;
     if folder.has_account() {
         return Err(ClientError::AccountExists(context.dir()?).into());
     }
@@ -182,6 +187,11 @@ async fn register(context: &Context, which: &Which, phone: &str) -> Result<(), F
         server: server.clone(),
         server_key: server_key(suite, key)?,
     };
+    if context.global.no_passphrase {
+        return Err(Failure::usage(
+            "a classic key is always kept under a passphrase: give one with --passphrase-file FILE",
+        ));
+    }
     let given = context.global.passphrase_file.as_deref();
     let passphrase = context.new_secret(given, "--passphrase-file", "new passphrase: ")?;
     let mut registration = Registration::start(folder, file, &passphrase).await?;

@@ -20,6 +20,7 @@ impl From<ClientError> for Failure {
             | ClientError::KeyChanged(_) => (KEY, "KEY_CHANGED".to_owned()),
             ClientError::NoAccount(_) => (NO_ACCESS, "NOT_REGISTERED".to_owned()),
             ClientError::AccountExists(_) => (CONFLICT, "ALREADY_REGISTERED".to_owned()),
+            ClientError::InUse(_) => (CONFLICT, "PROFILE_IN_USE".to_owned()),
             ClientError::OtherSuite(_) => (USAGE, "OTHER_SUITE".to_owned()),
             ClientError::Pem(PemError::WrongPassphrase) => {
                 (NO_ACCESS, "WRONG_PASSPHRASE".to_owned())
