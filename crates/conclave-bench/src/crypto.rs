@@ -22,7 +22,8 @@ use crate::Size;
 use crate::table::{Better, Table};
 
 const SERVER: ServerId = ServerId::new([5; 32]);
-const MESSAGE_BYTES: usize = 256;
+/// Text of one message, bytes.
+pub(crate) const MESSAGE_BYTES: usize = 256;
 const DAY_MS: u64 = 86_400_000;
 
 pub(crate) fn measure(size: Size, table: &mut Table) -> anyhow::Result<()> {
@@ -50,7 +51,10 @@ pub(crate) fn measure(size: Size, table: &mut Table) -> anyhow::Result<()> {
 }
 
 /// Mean of `count` turns, in µs.
-fn mean_us(count: usize, mut turn: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+pub(crate) fn mean_us(
+    count: usize,
+    mut turn: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<f64> {
     let begin = Instant::now();
     for _ in 0..count {
         turn()?;
@@ -82,14 +86,23 @@ fn primitives(count: usize) -> anyhow::Result<(f64, f64)> {
     Ok((seal, open))
 }
 
-/// One device in a conversation of two, its rows in memory.
-struct Side {
+/// One device in a conversation, its rows in memory.
+pub(crate) struct Side {
     own: OwnDevice,
     rows: MemoryRows,
     chat: Conversation,
 }
 
 impl Side {
+    /// A device of a conversation that core itself would not make.
+    pub(crate) fn of_crowd(side: conclave_hostile::side::Side) -> anyhow::Result<Self> {
+        Ok(Self {
+            own: side.person.own,
+            rows: side.rows,
+            chat: side.conversation.context("a conversation")?,
+        })
+    }
+
     fn outside(own: &OwnDevice, rows: &MemoryRows, work: impl FnOnce(Outside<'_>)) {
         work(Outside {
             rows,
@@ -98,7 +111,8 @@ impl Side {
         });
     }
 
-    fn seal(&mut self) -> anyhow::Result<Vec<u8>> {
+    /// Seals the next message of [`MESSAGE_BYTES`].
+    pub(crate) fn seal(&mut self) -> anyhow::Result<Vec<u8>> {
         let content = Content {
             message_id: MessageId::random(&OsEnv),
             sent_ms: OsEnv.now_ms(),
@@ -120,7 +134,8 @@ impl Side {
         Ok(sealed.context("a seal")??)
     }
 
-    fn open(&mut self, payload: &[u8]) -> anyhow::Result<()> {
+    /// Opens what the other side sealed.
+    pub(crate) fn open(&mut self, payload: &[u8]) -> anyhow::Result<()> {
         let epoch = self.chat.epoch();
         let mut opened = None;
         let chat = &mut self.chat;

@@ -4,6 +4,7 @@
 //! are shared, so a figure alone says little and a ratio of neighbours says much.
 //!
 //! - `crypto`: seal and open one message, beside the primitives alone
+//! - `baseline`: one message to many, beside the classic protocols
 //! - `append`: messages a second through the whole server, beside the store without network, a bare file
 //!   and TLS without a store
 //! - `people`: registration, first contact, sending and draining with whole clients
@@ -13,6 +14,7 @@
 
 mod append;
 mod bare;
+mod baseline;
 mod crypto;
 mod echo;
 mod idle;
@@ -45,6 +47,8 @@ struct Size {
     idle: usize,
     /// Messages sealed and opened in one round.
     sealed: usize,
+    /// Of one message, each as a measurement of its own.
+    recipients: &'static [u64],
 }
 
 const WHOLE: Size = Size {
@@ -53,6 +57,7 @@ const WHOLE: Size = Size {
     backlog: 10_000,
     idle: 2_000,
     sealed: 2_000,
+    recipients: &[2, 16, 128, 1_024],
 };
 
 const QUICK: Size = Size {
@@ -61,9 +66,10 @@ const QUICK: Size = Size {
     backlog: 100,
     idle: 100,
     sealed: 100,
+    recipients: &[2, 16],
 };
 
-const NAMES: [&str; 4] = ["crypto", "append", "people", "idle"];
+const NAMES: [&str; 5] = ["crypto", "baseline", "append", "people", "idle"];
 
 fn main() -> ExitCode {
     match run() {
@@ -102,6 +108,7 @@ fn run() -> anyhow::Result<()> {
         println!("measuring {name} …");
         match name {
             "crypto" => crypto::measure(size, &mut table)?,
+            "baseline" => baseline::measure(size, &mut table)?,
             "append" => runtime.block_on(append::measure(size, &mut table))?,
             "people" => runtime.block_on(people::measure(size, &mut table))?,
             _ => runtime.block_on(idle::measure(size, &mut table))?,

@@ -18,6 +18,9 @@ fn the_short_form_measures_everything() {
     for figure in [
         "| seal 256 B, CPU |",
         "| open 256 B, CPU |",
+        "| seal to 16 |",
+        "| open one, of 16 |",
+        "| sent to 16 |",
         "| append, 64 × 1 in flight |",
         "| append, 64 × 8 in flight |",
         "| append, 512 × 1 in flight |",
@@ -42,6 +45,6 @@ fn an_unknown_name_is_refused() {
     assert!(
         String::from_utf8(refused.stderr)
             .unwrap()
-            .contains("crypto, append")
+            .contains("crypto, baseline, append")
     );
 }

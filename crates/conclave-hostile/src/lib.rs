@@ -8,6 +8,7 @@
 //! - [`side`]: one device in a conversation, with rows in memory
 //! - [`member`]: a member with MLS itself in hand, without core's checks
 //! - [`welcome`]: a conversation founded with MLS itself
+//! - [`crowd`]: a conversation of any number of leaves
 //! - [`frame`]: what MLS's own API refuses to frame
 //! - [`key_package`]: key packages taken apart, changed and signed again
 //! - [`objects`]: account states, certificates, intros and commit entries, signed as one likes
@@ -32,6 +33,7 @@
 )]
 
 pub mod bytes;
+pub mod crowd;
 pub mod frame;
 pub mod key_package;
 pub mod member;

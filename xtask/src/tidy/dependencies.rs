@@ -30,6 +30,7 @@ const EDGES: [(&str, &[&str]); 10] = [
             "conclave-classic",
             "conclave-client",
             "conclave-core",
+            "conclave-hostile",
             "conclave-proto",
             "conclave-server",
         ],
