@@ -23,7 +23,7 @@ const TEXTS: [&str; 3] = [
 ];
 
 /// Tables that may know accounts and devices; `log`, `epoch`, `entry`, `blob` know logs; the rest neither.
-const ACCOUNT_SIDE: [&str; 9] = [
+const ACCOUNT_SIDE: [&str; 13] = [
     "account",
     "account_state",
     "device",
@@ -33,6 +33,11 @@ const ACCOUNT_SIDE: [&str; 9] = [
     "invite",
     "key_package",
     "inbox",
+    // the classic protocols do link people to each other, and nobody to a log
+    "classic_account",
+    "classic_message",
+    "classic_seen",
+    "classic_receipt",
 ];
 const LOG_SIDE: [&str; 4] = ["log", "epoch", "entry", "blob"];
 const NEITHER: [&str; 1] = ["meta"];
