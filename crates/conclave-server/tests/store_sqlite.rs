@@ -89,7 +89,7 @@ async fn a_newer_schema_is_refused() {
         refused,
         Err(OpenError::NewerSchema {
             found: 99,
-            known: 2
+            known: 3
         })
     ));
     let database = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
