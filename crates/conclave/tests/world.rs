@@ -129,8 +129,9 @@ fn killed_at_every_step_of_send() {
         });
     }
     assert!(
-        queued.len() > 20,
-        "most steps come after the message is queued: {queued:?}"
+        // one for each run that ended by itself, and those that were killed later than at the queue
+        queued.len() > 8,
+        "steps that come after the message is queued are met: {queued:?}"
     );
     assert_eq!(same_on_both_sides(&anna, &ben), queued);
 }
