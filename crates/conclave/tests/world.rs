@@ -113,7 +113,9 @@ fn killed_at_every_step_of_send() {
     let server = Server::start(folder.path());
     let (anna, ben) = talking(folder.path(), &server);
     let mut queued = vec!["hello".to_owned()];
-    for kind in [SYNCS, WRITES, SENDS] {
+    // every send: a busy machine makes fewer of them, and fewer writes
+    let every_send = (SENDS.0, 1);
+    for kind in [SYNCS, WRITES, every_send] {
         let name = |step: usize| format!("{} {step}", kind.0);
         let args = |step| words(&["send", &ben.identifier, &name(step)]);
         killed_at_each(&anna, kind, args, |step, was_killed| {
@@ -129,9 +131,8 @@ fn killed_at_every_step_of_send() {
         });
     }
     assert!(
-        // one for each run that ended by itself, and those that were killed later than at the queue
-        queued.len() > 8,
-        "steps that come after the message is queued are met: {queued:?}"
+        queued.len() > 20,
+        "most steps come after the message is queued: {queued:?}"
     );
     assert_eq!(same_on_both_sides(&anna, &ben), queued);
 }
