@@ -9,7 +9,7 @@ use super::Findings;
 use crate::step::{OpenSsl, cargo};
 
 /// The edges of `docs/ARCHITECTURE.md`: each crate and the crates of ours that it may link.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("conclave-proto", &[]),
     ("conclave-classic", &["conclave-proto"]),
     ("conclave-core", &["conclave-proto"]),
@@ -41,6 +41,16 @@ const EDGES: [(&str, &[&str]); 10] = [
         "conclave-fuzz",
         &[
             "conclave-classic",
+            "conclave-core",
+            "conclave-hostile",
+            "conclave-proto",
+            "conclave-server",
+        ],
+    ),
+    (
+        "conclave-sim",
+        &[
+            "conclave-client",
             "conclave-core",
             "conclave-hostile",
             "conclave-proto",

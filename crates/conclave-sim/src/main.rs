@@ -1,0 +1,3 @@
+//! `conclave-sim`: real clients and a real server in one process, under one seed.
+
+fn main() {}
