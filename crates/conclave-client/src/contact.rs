@@ -13,6 +13,7 @@ use crate::net::Net;
 use crate::shared::{Shared, broken, is_local, tell};
 use crate::store::{ChatRow, ChatStage, ContactRow, StoreError, Tx, parse_known};
 use crate::transport::{TransportError, calls};
+use crate::view::ChatKind;
 
 /// An identifier is looked up again before a send when the last look is older than this, in ms.
 const RECHECK_MS: u64 = 86_400_000;
@@ -86,7 +87,10 @@ pub(crate) async fn recheck(shared: &Shared, net: &mut Net) -> Result<(), Transp
     let due = shared.engine().look(|tx, _| {
         let mut due = Vec::new();
         for chat in tx.chats()? {
-            let contact = tx.contact(chat.account_id)?;
+            let Some(peer) = chat.peer else {
+                continue;
+            };
+            let contact = tx.contact(peer)?;
             let is_changed = contact.as_ref().is_some_and(|row| row.changed.is_some());
             if chat.stage != ChatStage::Open || !(is_changed || tx.has_outbox(chat.chat_id)?) {
                 continue;
@@ -419,11 +423,13 @@ fn open_chat(shared: &Shared, judged: Judged, identifier: &str) -> Result<ChatId
     })
 }
 
-/// A chat row that is not written yet.
-pub(crate) fn new_chat(step: &Step<'_>, account_id: AccountId, stage: ChatStage) -> ChatRow {
+/// A direct chat's row that is not written yet.
+pub(crate) fn new_chat(step: &Step<'_>, peer: AccountId, stage: ChatStage) -> ChatRow {
     ChatRow {
         chat_id: ChatId::random(step.env),
-        account_id,
+        kind: ChatKind::Direct,
+        peer: Some(peer),
+        name: String::new(),
         stage,
         reason: String::new(),
         live_log: None,
@@ -486,7 +492,7 @@ fn move_chat(step: &mut Step<'_>, old: &ContactRow, new: AccountId) -> Result<()
         if let Some(request) = request {
             step.tx.merge_chat(request.chat_id, chat.chat_id)?;
         }
-        chat.account_id = new;
+        chat.peer = Some(new);
         step.tx.put_chat(&chat)?;
     }
     Ok(())

@@ -15,6 +15,9 @@ use crate::recover;
 use crate::store::{ContactRow, ConversationRow, NewMessage, Position};
 use crate::view::MessageState;
 
+/// Who sent what nobody can open: in a group it may have been anybody.
+const NOBODY: AccountId = AccountId::new([0; 16]);
+
 /// Keeps a row that says that something came and why it is closed.
 pub(crate) fn unreadable(
     step: &mut Step<'_>,
@@ -56,8 +59,8 @@ pub(crate) fn placeholder(
 
 fn peer(step: &Step<'_>, row: &ConversationRow) -> Result<AccountId, ClientError> {
     let chat = step.tx.chat(row.chat_id)?;
-    chat.map(|chat| chat.account_id)
-        .ok_or_else(|| ClientError::Broken("a conversation lost its chat".into()))
+    let chat = chat.ok_or_else(|| ClientError::Broken("a conversation lost its chat".into()))?;
+    Ok(chat.peer.unwrap_or(NOBODY))
 }
 
 /// Writes what an opened message says.

@@ -32,10 +32,11 @@ use crate::error::ClientError;
 use crate::net::Net;
 use crate::outbox::fail;
 use crate::recover;
-use crate::send::check_chat;
+use crate::send::{check_chat, contact_of};
 use crate::shared::{Shared, broken, is_clock_wrong, is_local, is_local_refusal};
 use crate::store::{ChatRow, ChatStage, ContactRow, ConversationRow, OutboxKind, Stage};
 use crate::transport::{TransportError, calls};
+use crate::view::ChatKind;
 
 /// How long a full inbox is left alone, in ms.
 const FULL_INBOX_MS: u64 = 600_000;
@@ -64,11 +65,13 @@ pub(crate) async fn open_chats(shared: &Shared, net: &mut Net) -> Result<(), Tra
 fn chats_to_open(step: &mut Step<'_>) -> Result<Vec<(ChatRow, ContactRow)>, ClientError> {
     let mut open = Vec::new();
     for chat in step.tx.chats()? {
-        let is_ready = chat.stage == ChatStage::Open
+        let is_ready = chat.kind == ChatKind::Direct
+            && chat.stage == ChatStage::Open
             && chat.live_log.is_none()
             && step.tx.has_outbox(chat.chat_id)?
             && step.tx.invitations_of(chat.chat_id)?.is_empty();
-        if let (true, Ok(contact)) = (is_ready, check_chat(step, chat.chat_id)) {
+        if is_ready && check_chat(step, chat.chat_id).is_ok() {
+            let contact = contact_of(step, &chat)?;
             open.push((chat, contact));
         }
     }
@@ -172,7 +175,7 @@ fn make(
     if peers.is_empty() {
         return fail_all(step, chat, &reason).map(|()| Made::Done);
     }
-    let predecessor = predecessor(step, chat)?;
+    let predecessor = predecessor(step, chat, contact.pin.account_id)?;
     let options = CreateOptions {
         successor_of: predecessor,
     };
@@ -203,9 +206,13 @@ fn fail_all(step: &mut Step<'_>, chat: &ChatRow, reason: &str) -> Result<(), Cli
 }
 
 /// The chat's last conversation, when the new one continues it under the same identity.
-fn predecessor(step: &Step<'_>, chat: &ChatRow) -> Result<Option<Predecessor>, ClientError> {
+fn predecessor(
+    step: &Step<'_>,
+    chat: &ChatRow,
+    peer: AccountId,
+) -> Result<Option<Predecessor>, ClientError> {
     // The other person waits in a conversation that could not be joined here: this one replaces it (C-059).
-    if let Some(log_id) = step.tx.voided(chat.chat_id, chat.account_id)? {
+    if let Some(log_id) = step.tx.voided(chat.chat_id, peer)? {
         return Ok(Some(Predecessor { log_id, psk: None }));
     }
     let Some(last) = step.tx.conversations_of(chat.chat_id)?.pop() else {
@@ -214,7 +221,7 @@ fn predecessor(step: &Step<'_>, chat: &ChatRow) -> Result<Option<Predecessor>, C
     let Some(group) = Conversation::load(step.tx, last.log_id)? else {
         return Ok(None);
     };
-    if !group.people().contains(&chat.account_id) {
+    if !group.people().contains(&peer) {
         return Ok(None);
     }
     let psk = group.reboot_psks(step.tx)?.into_iter().next();

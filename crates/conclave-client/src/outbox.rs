@@ -12,17 +12,17 @@ use conclave_core::capability::Capability;
 use conclave_core::content::{Content, Kind, Mark, Receipt, StateHead};
 use conclave_proto::ErrorCode;
 use conclave_proto::hello::Role;
-use conclave_proto::id::{LogId, MessageId, Seq};
+use conclave_proto::id::{ChatId, LogId, MessageId, Seq};
 use conclave_proto::limits::RECEIPT_SPACING_MS;
 
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::net::Net;
-use crate::send::check_chat;
+use crate::send::{check_chat, contact_of};
 use crate::shared::{Shared, broken, is_local};
 use crate::store::{ConversationRow, OutboxKind, OutboxRow, Stage};
 use crate::transport::{TransportError, calls};
-use crate::view::MessageState;
+use crate::view::{ChatKind, MessageState};
 use crate::{membership, sync};
 
 /// Epoch changes one flush of a log lives through before it lets the round go on.
@@ -66,8 +66,7 @@ fn queue_receipt(step: &mut Step<'_>, log_id: LogId) -> Result<Option<u64>, Clie
     else {
         return Ok(None);
     };
-    let may = check_chat(step, row.chat_id).is_ok_and(|contact| contact.accepted);
-    if !may {
+    if !may_confirm(step, row.chat_id)? {
         return Ok(None);
     }
     let mut jitter = [0; 1];
@@ -87,6 +86,18 @@ fn queue_receipt(step: &mut Step<'_>, log_id: LogId) -> Result<Option<u64>, Clie
     row.told_read = row.want_read;
     step.tx.put_conversation(&row)?;
     Ok(None)
+}
+
+/// Receipts go to accepted contacts, and into groups.
+fn may_confirm(step: &Step<'_>, chat_id: ChatId) -> Result<bool, ClientError> {
+    let Ok(chat) = check_chat(step, chat_id) else {
+        return Ok(false);
+    };
+    Ok(match chat.kind {
+        ChatKind::Direct => contact_of(step, &chat)?.accepted,
+        ChatKind::Group => true,
+        ChatKind::Own => false,
+    })
 }
 
 /// What to do next for one log.

@@ -1,26 +1,32 @@
 //! `Client`'s questions and commands about chats, people and trust. All are one look or one step.
 
 use conclave_core::safety_number::SafetyNumber;
-use conclave_proto::id::{ChatId, MessageId};
+use conclave_proto::id::{AccountId, ChatId, MessageId};
 
 use crate::client::{Client, parse_chat, parse_identifier};
 use crate::contact::accept_change;
 use crate::engine::{Own, Step, person, show};
 use crate::error::ClientError;
+use crate::send::contact_of;
 use crate::store::{ChatRow, ChatStage, ContactRow, Tx};
-use crate::view::{Chat, ChatState, Contact, Message, MessageInfo, Request, Safety, Trust};
+use crate::view::{
+    Chat, ChatKind, ChatState, Contact, Message, MessageInfo, Request, Safety, Trust,
+};
 
 impl Client {
-    /// The chat that `to` means: `+E164`, e-mail or `c_…`; only what this profile knows.
+    /// The chat that `to` means: `+E164`, e-mail, name of a group or `c_…`; only what this profile knows.
     pub fn find_chat(&self, to: &str) -> Result<ChatId, ClientError> {
-        self.engine().look(|tx, _| Ok(find(tx, to)?.1.chat_id))
+        self.engine().look(|tx, _| Ok(find_chat(tx, to)?.chat_id))
     }
 
     /// Whether `to` is an identifier that only an unaccepted, unconfirmed stranger says is theirs.
     pub(crate) fn is_only_claimed(&self, to: &str) -> Result<bool, ClientError> {
         self.engine().look(|tx, _| {
+            if parse_identifier(to).is_err() {
+                return Ok(false);
+            }
             let contact = find(tx, to)?.0;
-            Ok(!to.starts_with("c_") && !contact.confirmed && !contact.accepted)
+            Ok(!contact.confirmed && !contact.accepted)
         })
     }
 
@@ -28,7 +34,8 @@ impl Client {
     pub fn chats(&self) -> Result<Vec<Chat>, ClientError> {
         self.engine().look(|tx, own| {
             let mut chats = Vec::new();
-            for row in tx.chats()? {
+            let rows = tx.chats()?.into_iter();
+            for row in rows.filter(|row| row.kind != ChatKind::Own) {
                 chats.push(show_chat(tx, own, &row)?);
             }
             chats.sort_by_key(|chat| std::cmp::Reverse(chat.ts_ms));
@@ -123,10 +130,14 @@ impl Client {
                 .filter(|chat| chat.stage == ChatStage::Request)
             {
                 let first = tx.history(chat.chat_id, usize::MAX)?.into_iter().next();
-                let contact = tx.contact(chat.account_id)?;
+                let Some(asker) = asker(tx, &chat)? else {
+                    continue;
+                };
+                let contact = tx.contact(asker)?;
                 requests.push(Request {
                     chat: chat.chat_id,
-                    from: person(tx, chat.account_id)?,
+                    from: person(tx, asker)?,
+                    group: (chat.kind == ChatKind::Group).then(|| chat.name.clone()),
                     confirmed: contact.is_some_and(|row| row.confirmed),
                     ts_ms: first.as_ref().map_or(chat.created_ms, |row| row.sent_ms),
                     text: first.map(|row| row.body).unwrap_or_default(),
@@ -139,11 +150,15 @@ impl Client {
     /// Accepts a request; the driver joins the conversation.
     pub fn accept_request(&self, chat: ChatId) -> Result<(), ClientError> {
         self.engine().step(|step| {
-            let (mut row, contact) = request(step, chat)?;
-            step.tx.put_contact(&ContactRow {
-                accepted: true,
-                ..contact
-            })?;
+            let mut row = request(step, chat)?;
+            // Who goes into somebody's group does not take them for a contact by that.
+            if row.kind == ChatKind::Direct {
+                let contact = contact_of(step, &row)?;
+                step.tx.put_contact(&ContactRow {
+                    accepted: true,
+                    ..contact
+                })?;
+            }
             row.stage = ChatStage::Open;
             Ok(step.tx.put_chat(&row)?)
         })?;
@@ -154,7 +169,7 @@ impl Client {
     /// Declines a request; the other side learns nothing. Accepting later is possible.
     pub fn decline_request(&self, chat: ChatId) -> Result<(), ClientError> {
         self.engine().step(|step| {
-            let (mut row, _) = request(step, chat)?;
+            let mut row = request(step, chat)?;
             if row.stage == ChatStage::Declined {
                 return Err(ClientError::NotFound(
                     "that request is declined already; `conclave request list` shows those that wait".into(),
@@ -267,11 +282,41 @@ impl Client {
     }
 }
 
-/// Whom `who` means, with the chat.
+/// The chat that `to` means: an identifier's, a group's by its name, or `c_…`.
+///
+/// What reads as an identifier is one: nobody can name a group like a person to be written to in their place.
+fn find_chat(tx: &Tx<'_>, to: &str) -> Result<ChatRow, ClientError> {
+    if to.starts_with("c_") {
+        return tx.chat(parse_chat(to)?)?.ok_or_else(|| no_chat(to));
+    }
+    if parse_identifier(to).is_ok() {
+        return Ok(find(tx, to)?.1);
+    }
+    match tx.groups_named(to)?.as_slice() {
+        [] => Err(parse_identifier(to).err().map_or_else(
+            || no_chat(to),
+            |error| {
+                ClientError::BadInput(format!(
+                    "{error}; no group has that name either, `conclave group list` shows them"
+                ))
+            },
+        )),
+        [one] => Ok(one.clone()),
+        more => Err(ClientError::BadInput(format!(
+            "{} groups are named {to}; say which by its id, `conclave group list` shows them",
+            more.len()
+        ))),
+    }
+}
+
+/// Whom `who` means, with the direct chat.
 fn find(tx: &Tx<'_>, who: &str) -> Result<(ContactRow, ChatRow), ClientError> {
     let contact = if who.starts_with("c_") {
         let chat = tx.chat(parse_chat(who)?)?.ok_or_else(|| no_chat(who))?;
-        tx.contact(chat.account_id)?
+        let peer = chat.peer.ok_or_else(|| {
+            ClientError::BadInput("that is a group; name one of its people instead".into())
+        })?;
+        tx.contact(peer)?
     } else {
         tx.contact_by_identifier(parse_identifier(who)?.as_str())?
     };
@@ -288,7 +333,7 @@ fn no_chat(who: &str) -> ClientError {
     ))
 }
 
-fn request(step: &Step<'_>, chat: ChatId) -> Result<(ChatRow, ContactRow), ClientError> {
+fn request(step: &Step<'_>, chat: ChatId) -> Result<ChatRow, ClientError> {
     let row = step
         .tx
         .chat(chat)?
@@ -298,17 +343,25 @@ fn request(step: &Step<'_>, chat: ChatId) -> Result<(ChatRow, ContactRow), Clien
             "that chat is not a request; `conclave request list` shows them".into(),
         ));
     }
-    let contact = step.tx.contact(row.account_id)?;
-    Ok((
-        row,
-        contact.ok_or_else(|| ClientError::Broken("a request lost its sender".into()))?,
-    ))
+    Ok(row)
+}
+
+/// Who waits for an answer: the other person, or whoever invites to a group.
+fn asker(tx: &Tx<'_>, chat: &ChatRow) -> Result<Option<AccountId>, ClientError> {
+    if chat.peer.is_some() {
+        return Ok(chat.peer);
+    }
+    let invitations = tx.invitations_of(chat.chat_id)?;
+    Ok(invitations.first().map(|row| row.account_id))
 }
 
 /// Tells every contact but blocked ones name and capability anew.
 fn tell_profile(step: &Step<'_>) -> Result<(), ClientError> {
     for chat in step.tx.chats()? {
-        let contact = step.tx.contact(chat.account_id)?;
+        let Some(peer) = chat.peer else {
+            continue;
+        };
+        let contact = step.tx.contact(peer)?;
         if let (Some(log_id), true) = (
             chat.live_log,
             contact.is_some_and(|row| row.accepted && !row.blocked),
@@ -327,7 +380,7 @@ fn tell_profile(step: &Step<'_>) -> Result<(), ClientError> {
 fn show_chat(tx: &Tx<'_>, own: &Own, row: &ChatRow) -> Result<Chat, ClientError> {
     let last = tx.history(row.chat_id, 1)?.into_iter().next();
     let last = last.map(|row| show(tx, own, &row)).transpose()?;
-    let contact = tx.contact(row.account_id)?;
+    let contact = row.peer.map(|peer| tx.contact(peer)).transpose()?.flatten();
     let is_changed = contact.is_some_and(|contact| contact.changed.is_some());
     let (state, reason) = match row.stage {
         _ if is_changed => (
@@ -338,10 +391,13 @@ fn show_chat(tx: &Tx<'_>, own: &Own, row: &ChatRow) -> Result<Chat, ClientError>
         ChatStage::Request => (ChatState::Request, String::new()),
         ChatStage::Declined => (ChatState::Declined, String::new()),
         ChatStage::Paused => (ChatState::Paused, row.reason.clone()),
+        ChatStage::Left => (ChatState::Left, row.reason.clone()),
     };
     Ok(Chat {
         id: row.chat_id,
-        with: person(tx, row.account_id)?,
+        kind: row.kind,
+        name: row.name.clone(),
+        with: row.peer.map(|peer| person(tx, peer)).transpose()?,
         state,
         reason,
         unread: tx.unread(row.chat_id)?,

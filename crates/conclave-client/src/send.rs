@@ -5,8 +5,8 @@ use conclave_proto::limits::TEXT_BYTES_MAX;
 
 use crate::engine::{Step, person, show};
 use crate::error::ClientError;
-use crate::store::{ChatStage, ContactRow, NewMessage, OutboxKind};
-use crate::view::Message;
+use crate::store::{ChatRow, ChatStage, ContactRow, NewMessage, OutboxKind};
+use crate::view::{ChatKind, Message};
 
 /// Writes a text down as queued (tx 1 of its way).
 pub(crate) fn queue(
@@ -54,14 +54,22 @@ pub(crate) fn check_text(text: &str) -> Result<(), ClientError> {
 }
 
 /// Whether this user may write in a chat now; says what to do when not.
-pub(crate) fn check_chat(step: &Step<'_>, chat_id: ChatId) -> Result<ContactRow, ClientError> {
+pub(crate) fn check_chat(step: &Step<'_>, chat_id: ChatId) -> Result<ChatRow, ClientError> {
     let chat = step
         .tx
         .chat(chat_id)?
         .ok_or_else(|| ClientError::NotFound(format!("there is no chat {chat_id}")))?;
-    let contact = step.tx.contact(chat.account_id)?;
-    let contact = contact.ok_or_else(|| ClientError::Broken("a chat lost its contact".into()))?;
-    let who = person(step.tx, chat.account_id)?.identifier;
+    match chat.kind {
+        ChatKind::Direct => check_direct(step, &chat)?,
+        ChatKind::Group => check_group(&chat)?,
+        ChatKind::Own => {}
+    }
+    Ok(chat)
+}
+
+fn check_direct(step: &Step<'_>, chat: &ChatRow) -> Result<(), ClientError> {
+    let contact = contact_of(step, chat)?;
+    let who = person(step.tx, contact.pin.account_id)?.identifier;
     if contact.blocked {
         return Err(ClientError::NotAllowed(format!(
             "{who} is blocked; run `conclave contact unblock {who}` first"
@@ -71,13 +79,39 @@ pub(crate) fn check_chat(step: &Step<'_>, chat_id: ChatId) -> Result<ContactRow,
         return Err(ClientError::IdentityChanged(who));
     }
     match chat.stage {
-        ChatStage::Open => Ok(contact),
+        ChatStage::Open => Ok(()),
         ChatStage::Request | ChatStage::Declined => Err(ClientError::NotAllowed(format!(
             "{who} asks to talk to you; run `conclave request accept {who}` first"
         ))),
-        ChatStage::Paused => Err(ClientError::NotAllowed(format!(
+        ChatStage::Paused | ChatStage::Left => Err(ClientError::NotAllowed(format!(
             "the chat is paused: {}; to go on run `conclave safety accept {who}`",
             chat.reason
         ))),
     }
+}
+
+fn check_group(chat: &ChatRow) -> Result<(), ClientError> {
+    let id = chat.chat_id;
+    match chat.stage {
+        ChatStage::Open => Ok(()),
+        ChatStage::Request | ChatStage::Declined => Err(ClientError::NotAllowed(format!(
+            "you are invited to the group and not in it; run `conclave request accept {id}` first"
+        ))),
+        ChatStage::Paused => Err(ClientError::NotAllowed(format!(
+            "the group is paused: {}; to go on run `conclave group resume {id}`",
+            chat.reason
+        ))),
+        ChatStage::Left => Err(ClientError::NotAllowed(format!(
+            "{}; somebody inside can add you again",
+            chat.reason
+        ))),
+    }
+}
+
+/// The other person of a direct chat.
+pub(crate) fn contact_of(step: &Step<'_>, chat: &ChatRow) -> Result<ContactRow, ClientError> {
+    let contact = chat.peer.map(|peer| step.tx.contact(peer)).transpose()?;
+    contact
+        .flatten()
+        .ok_or_else(|| ClientError::Broken("a chat lost its contact".into()))
 }

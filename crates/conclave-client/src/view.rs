@@ -107,6 +107,35 @@ pub struct Message {
     pub is_read: bool,
 }
 
+/// What kind of chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChatKind {
+    /// Two people.
+    Direct,
+    /// A group, of any number of people.
+    Group,
+    /// The devices of this account, among themselves. Never shown.
+    Own,
+}
+
+impl ChatKind {
+    /// The stable name: `direct`, `group`, `own`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Group => "group",
+            Self::Own => "own",
+        }
+    }
+
+    /// The kind with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Direct, Self::Group, Self::Own]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
 /// Whether a chat can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChatState {
@@ -118,16 +147,19 @@ pub enum ChatState {
     Declined,
     /// Something must be decided first; the reason says what.
     Paused,
+    /// A group that this account left or was removed from: it can be read, not written to.
+    Left,
 }
 
 impl ChatState {
-    /// The stable name: `open`, `request`, `declined`, `paused`.
+    /// The stable name: `open`, `request`, `declined`, `paused`, `left`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Request => "request",
             Self::Declined => "declined",
             Self::Paused => "paused",
+            Self::Left => "left",
         }
     }
 }
@@ -137,8 +169,12 @@ impl ChatState {
 pub struct Chat {
     /// The chat.
     pub id: ChatId,
-    /// The other person.
-    pub with: Person,
+    /// Two people or a group.
+    pub kind: ChatKind,
+    /// Name of a group; empty else.
+    pub name: String,
+    /// The other person of a direct chat; `None` in a group.
+    pub with: Option<Person>,
     /// Whether it can be used.
     pub state: ChatState,
     /// Why it is paused; empty else.
@@ -195,6 +231,8 @@ pub struct Request {
     pub chat: ChatId,
     /// Who asks, by their own word.
     pub from: Person,
+    /// Name of the group that they invite to; `None` when they want to talk alone.
+    pub group: Option<String>,
     /// Whether the server confirmed that the identifier belongs to the account.
     pub confirmed: bool,
     /// Their first text; empty when it was over 1 KiB.

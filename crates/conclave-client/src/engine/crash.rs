@@ -66,7 +66,11 @@ fn assert_same(anna: &Person, ben: &Person, expected: &[String], at: &str) {
     for (one, other) in [(anna, ben), (ben, anna)] {
         assert_eq!(one.texts(other), expected, "{at}");
         let chats = one.chats().unwrap().into_iter();
-        let chats = chats.filter(|chat| chat.with.identifier == other.address);
+        let chats = chats.filter(|chat| {
+            chat.with
+                .as_ref()
+                .is_some_and(|with| with.identifier == other.address)
+        });
         assert_eq!(chats.count(), 1, "{at}");
         let (state, reason) = one.chat_state(other);
         assert_eq!((state, reason.as_str()), (ChatState::Open, ""), "{at}");

@@ -467,7 +467,7 @@ async fn c039_welcome_by_somebody_else_than_the_intro_is_given_up() {
         step.tx.delete_invitation(row.log_id)?;
         Ok(step.tx.put_invitation(&InvitationRow {
             chat_id: trusted,
-            account_id: chat.account_id,
+            account_id: chat.peer.unwrap(),
             ..row
         })?)
     });

@@ -1,9 +1,10 @@
-//! Chats: what people see as one conversation with somebody.
+//! Chats: what people see as one conversation, with somebody or in a group.
 
 use conclave_proto::id::{AccountId, ChatId, LogId};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{StoreError, Tx, counter, id, int};
+use crate::view::ChatKind;
 
 /// Whether a chat can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,14 +17,17 @@ pub(crate) enum ChatStage {
     Declined,
     /// The person must decide something first.
     Paused,
+    /// This account left the group or was removed: only read from here on.
+    Left,
 }
 
 impl ChatStage {
-    const ALL: [(Self, &'static str); 4] = [
+    const ALL: [(Self, &'static str); 5] = [
         (Self::Open, "open"),
         (Self::Request, "request"),
         (Self::Declined, "declined"),
         (Self::Paused, "paused"),
+        (Self::Left, "left"),
     ];
 
     fn name(self) -> &'static str {
@@ -46,8 +50,12 @@ impl ChatStage {
 pub(crate) struct ChatRow {
     /// The chat.
     pub(crate) chat_id: ChatId,
-    /// The other person.
-    pub(crate) account_id: AccountId,
+    /// What kind of chat.
+    pub(crate) kind: ChatKind,
+    /// The other person of a direct chat; `None` in the others.
+    pub(crate) peer: Option<AccountId>,
+    /// Name of a group, as its context says it; empty else.
+    pub(crate) name: String,
     /// Whether it can be used.
     pub(crate) stage: ChatStage,
     /// Why not; empty else.
@@ -61,7 +69,9 @@ pub(crate) struct ChatRow {
 fn chat(row: &Row<'_>) -> rusqlite::Result<ChatRow> {
     Ok(ChatRow {
         chat_id: ChatId::new(id(row, "chat_id")?),
-        account_id: AccountId::new(id(row, "account_id")?),
+        kind: ChatKind::from_name(&row.get::<_, String>("kind")?).unwrap_or(ChatKind::Direct),
+        peer: AccountId::parse(&row.get::<_, Vec<u8>>("account_id")?),
+        name: row.get("name")?,
         stage: ChatStage::parse(&row.get::<_, String>("stage")?),
         reason: row.get("reason")?,
         live_log: row.get::<_, Option<[u8; 32]>>("live_log")?.map(LogId::new),
@@ -78,11 +88,11 @@ impl Tx<'_> {
         Ok(statement.query_row([chat_id.as_bytes()], chat).optional()?)
     }
 
-    /// The chat with somebody.
+    /// The direct chat with somebody.
     pub(crate) fn chat_with(&self, account: AccountId) -> Result<Option<ChatRow>, StoreError> {
         let mut statement = self
             .0
-            .prepare_cached("SELECT * FROM chat WHERE account_id = ?1")?;
+            .prepare_cached("SELECT * FROM chat WHERE account_id = ?1 AND kind = 'direct'")?;
         Ok(statement.query_row([account.as_bytes()], chat).optional()?)
     }
 
@@ -93,22 +103,33 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Groups of exactly that name, oldest first.
+    pub(crate) fn groups_named(&self, name: &str) -> Result<Vec<ChatRow>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT * FROM chat WHERE name = ?1 AND kind = 'group' ORDER BY created_ms",
+        )?;
+        let rows = statement.query_map([name], chat)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Writes one chat whole.
     pub(crate) fn put_chat(&self, row: &ChatRow) -> Result<(), StoreError> {
         self.0
             .prepare_cached(
-                "INSERT INTO chat (chat_id, account_id, stage, reason, live_log, created_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                "INSERT INTO chat (chat_id, account_id, stage, reason, live_log, created_ms, kind, name)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                  ON CONFLICT (chat_id) DO UPDATE SET account_id = excluded.account_id, stage = excluded.stage,
-                 reason = excluded.reason, live_log = excluded.live_log",
+                 reason = excluded.reason, live_log = excluded.live_log, name = excluded.name",
             )?
             .execute(params![
                 row.chat_id.as_bytes(),
-                row.account_id.as_bytes(),
+                row.peer.as_ref().map_or(&[][..], |peer| peer.as_bytes()),
                 row.stage.name(),
                 row.reason,
                 row.live_log.as_ref().map(LogId::as_bytes),
                 int(row.created_ms),
+                row.kind.name(),
+                row.name,
             ])?;
         Ok(())
     }

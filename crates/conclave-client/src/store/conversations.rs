@@ -62,6 +62,8 @@ pub(crate) struct ConversationRow {
     pub(crate) create_request: Option<Vec<u8>>,
     /// Encoded CommitEntry of an own commit, until the log says who won.
     pub(crate) pending_bundle: Option<Vec<u8>>,
+    /// Encoded PutBundle with the blobs of that commit and nothing else; `None` when it has none.
+    pub(crate) pending_blobs: Option<Vec<u8>>,
     /// Whether a self-update is due before the next own send.
     pub(crate) update_due: bool,
     /// When this device last updated its leaf, ms since 1970-01-01 UTC.
@@ -115,6 +117,7 @@ impl ConversationRow {
             incarnation: head.incarnation,
             create_request: None,
             pending_bundle: None,
+            pending_blobs: None,
             update_due: false,
             updated_ms: now_ms,
             own_sends: 0,
@@ -151,6 +154,7 @@ fn conversation(row: &Row<'_>) -> rusqlite::Result<ConversationRow> {
         incarnation: Incarnation(counter(row, "incarnation")?),
         create_request: row.get("create_request")?,
         pending_bundle: row.get("pending_bundle")?,
+        pending_blobs: row.get("pending_blobs")?,
         update_due: row.get("update_due")?,
         updated_ms: counter(row, "updated_ms")?,
         own_sends: counter(row, "own_sends")?,
@@ -231,9 +235,9 @@ impl Tx<'_> {
                 "INSERT OR REPLACE INTO conversation (log_id, chat_id, ordinal, stage, epoch, cursor_seq,
                  cursor_hash, incarnation, create_request, pending_bundle, update_due, updated_ms, own_sends,
                  their_delivered, their_read, told_delivered, told_read, want_delivered, want_read, receipt_ms,
-                 read_ms, recovered_ms, copied_ms, state_told, signed_head)
+                 read_ms, recovered_ms, copied_ms, state_told, signed_head, pending_blobs)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-                 ?20, ?21, ?22, ?23, ?24, ?25)",
+                 ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
             )?
             .execute(params![
                 row.log_id.as_bytes(),
@@ -261,6 +265,7 @@ impl Tx<'_> {
                 int(row.copied_ms),
                 int(row.state_told),
                 row.signed_head,
+                row.pending_blobs,
             ])?;
         Ok(())
     }
@@ -292,8 +297,9 @@ impl Tx<'_> {
     /// Conversations that owe a receipt to an accepted contact.
     pub(crate) fn receipts_waiting(&self) -> Result<u64, StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT count(*) AS n FROM conversation JOIN chat USING (chat_id) JOIN contact USING (account_id)
-             WHERE conversation.stage = 'live' AND chat.stage = 'open' AND contact.accepted AND NOT contact.blocked
+            "SELECT count(*) AS n FROM conversation JOIN chat USING (chat_id) LEFT JOIN contact USING (account_id)
+             WHERE conversation.stage = 'live' AND chat.stage = 'open'
+             AND (chat.kind = 'group' OR contact.accepted) AND NOT coalesce(contact.blocked, 0)
              AND contact.changed IS NULL
              AND (want_delivered > told_delivered OR want_read > told_read)",
         )?;

@@ -75,9 +75,9 @@ impl Tx<'_> {
     pub(crate) fn open_invitations(&self) -> Result<Vec<InvitationRow>, StoreError> {
         let mut statement = self.0.prepare_cached(
             "SELECT invitation.* FROM invitation JOIN chat USING (chat_id)
-             JOIN contact ON contact.account_id = chat.account_id
+             LEFT JOIN contact ON contact.account_id = chat.account_id
              WHERE chat.stage = 'open' AND pointer <> x''
-             AND NOT contact.blocked AND contact.changed IS NULL ORDER BY received_ms",
+             AND NOT coalesce(contact.blocked, 0) AND contact.changed IS NULL ORDER BY received_ms",
         )?;
         let rows = statement.query_map([], invitation)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -144,9 +144,9 @@ impl Tx<'_> {
     pub(crate) fn next_post(&self) -> Result<Option<PostRow>, StoreError> {
         let mut statement = self.0.prepare_cached(
             "SELECT post.* FROM post JOIN conversation USING (log_id) JOIN chat USING (chat_id)
-             JOIN contact ON contact.account_id = chat.account_id
+             LEFT JOIN contact ON contact.account_id = chat.account_id
              WHERE conversation.stage = 'live' AND chat.stage = 'open'
-             AND NOT contact.blocked AND contact.changed IS NULL
+             AND NOT coalesce(contact.blocked, 0) AND contact.changed IS NULL
              ORDER BY due_ms, post.id LIMIT 1",
         )?;
         let row = statement.query_row([], |row| {
@@ -187,9 +187,9 @@ impl Tx<'_> {
     pub(crate) fn posts_waiting(&self) -> Result<u64, StoreError> {
         let mut statement = self.0.prepare_cached(
             "SELECT count(*) AS n FROM post JOIN conversation USING (log_id) JOIN chat USING (chat_id)
-             JOIN contact ON contact.account_id = chat.account_id
+             LEFT JOIN contact ON contact.account_id = chat.account_id
              WHERE conversation.stage <> 'broken' AND chat.stage = 'open'
-             AND NOT contact.blocked AND contact.changed IS NULL",
+             AND NOT coalesce(contact.blocked, 0) AND contact.changed IS NULL",
         )?;
         Ok(statement.query_row([], |row| counter(row, "n"))?)
     }

@@ -207,9 +207,9 @@ impl Tx<'_> {
     /// Rows that the server has not accepted yet, in chats that are not paused.
     pub(crate) fn outbox_waiting(&self) -> Result<u64, StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT count(*) AS n FROM outbox JOIN chat USING (chat_id) JOIN contact USING (account_id)
+            "SELECT count(*) AS n FROM outbox JOIN chat USING (chat_id) LEFT JOIN contact USING (account_id)
              WHERE outbox.seq IS NULL AND chat.stage = 'open'
-             AND NOT contact.blocked AND contact.changed IS NULL",
+             AND NOT coalesce(contact.blocked, 0) AND contact.changed IS NULL",
         )?;
         Ok(statement.query_row([], |row| super::counter(row, "n"))?)
     }

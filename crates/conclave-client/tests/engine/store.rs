@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use conclave_client::view::ChatKind;
 use conclave_client::{Client, KeyKind, OpenError, Unlock};
 use conclave_proto::env::OsEnv;
 use rusqlite::Connection;
@@ -302,4 +303,62 @@ async fn lost_write_ahead_log_is_noticed_and_lived_through() {
         }
         assert_eq!(anna.texts(&ben).last().unwrap(), "welcome back", "{what}");
     }
+}
+
+/// A profile that version 1 wrote opens, keeps its chats and messages, and talks on.
+#[tokio::test(flavor = "multi_thread")]
+async fn profile_of_version_1_talks_on() {
+    let world = World::new().await;
+    let (mut anna, ben) = world.friends().await;
+    anna.die().await;
+    downgrade(&database(anna.folder.path()));
+    anna.restart(world.transport()).await;
+    assert_eq!(
+        anna.chat(anna.chat_with(&ben)).unwrap().kind,
+        ChatKind::Direct
+    );
+    anna.say(&ben, "still here").await;
+    world.settle(&[&anna, &ben]).await;
+    assert_eq!(ben.texts(&anna), ["hello", "still here"]);
+    assert_eq!(anna.texts(&ben), ben.texts(&anna));
+}
+
+/// Moves all rows into the tables of version 1.
+fn downgrade(database: &Connection) {
+    let schema = include_str!("../../src/store/schema_1.sql");
+    database.pragma_update(None, "foreign_keys", false).unwrap();
+    let old = Connection::open_in_memory().unwrap();
+    old.execute_batch(schema).unwrap();
+    let tables = names(&old, "SELECT name FROM sqlite_schema WHERE type = 'table'");
+    let columns = |table: &str| {
+        let columns = format!("SELECT name FROM pragma_table_info('{table}')");
+        names(&old, &columns).join(", ")
+    };
+    for table in &tables {
+        let columns = columns(table);
+        let keep = format!("CREATE TABLE kept_{table} AS SELECT {columns} FROM {table}");
+        database.execute_batch(&keep).unwrap();
+    }
+    let all = "SELECT name FROM sqlite_schema WHERE type = 'table'
+               AND name NOT LIKE 'kept_%' AND name NOT LIKE 'sqlite_%'";
+    for table in names(database, all) {
+        database
+            .execute_batch(&format!("DROP TABLE {table}"))
+            .unwrap();
+    }
+    database.execute_batch(schema).unwrap();
+    for table in &tables {
+        let columns = columns(table);
+        let back = format!(
+            "INSERT INTO {table} ({columns}) SELECT {columns} FROM kept_{table}; DROP TABLE kept_{table}"
+        );
+        database.execute_batch(&back).unwrap();
+    }
+    database.pragma_update(None, "user_version", 1).unwrap();
+}
+
+fn names(database: &Connection, query: &str) -> Vec<String> {
+    let mut statement = database.prepare(query).unwrap();
+    let names = statement.query_map([], |row| row.get(0)).unwrap();
+    names.collect::<Result<_, _>>().unwrap()
 }

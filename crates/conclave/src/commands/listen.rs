@@ -120,11 +120,13 @@ impl<'a> Printer<'a> {
             }
             Event::Requested { chat } => self.request(chat)?,
             Event::IdentityChanged { chat } => {
-                let with = PersonRow::from(&self.client.chat(chat)?.with);
-                self.out.row(&IdentityRow {
-                    chat: chat.to_string(),
-                    with,
-                })?;
+                // Identities stand in direct chats.
+                if let Some(with) = self.client.chat(chat)?.with {
+                    self.out.row(&IdentityRow {
+                        chat: chat.to_string(),
+                        with: PersonRow::from(&with),
+                    })?;
+                }
             }
             Event::Gap { chat, from, to } => {
                 self.out.row(&GapRow {

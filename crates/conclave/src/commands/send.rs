@@ -168,9 +168,10 @@ impl Tally {
         client: &Client,
         message: &Message,
     ) -> Result<(), Failure> {
-        let with = client.chat(message.chat)?.with;
+        let chat = client.chat(message.chat)?;
+        let to = chat.with.map_or(chat.name, |with| with.identifier);
         self.count(message);
-        Ok(context.out.row(&SentRow::new(message, &with.identifier))?)
+        Ok(context.out.row(&SentRow::new(message, &to))?)
     }
 
     fn count(&mut self, message: &Message) {

@@ -11,7 +11,9 @@ use crate::rows::{MessageRow, PersonRow};
 #[derive(Debug, Serialize)]
 pub(crate) struct ChatRow {
     id: String,
-    with: PersonRow,
+    kind: &'static str,
+    name: String,
+    with: Option<PersonRow>,
     state: &'static str,
     reason: String,
     unread: u64,
@@ -24,7 +26,9 @@ impl From<&Chat> for ChatRow {
     fn from(chat: &Chat) -> Self {
         Self {
             id: chat.id.to_string(),
-            with: PersonRow::from(&chat.with),
+            kind: chat.kind.name(),
+            name: chat.name.clone(),
+            with: chat.with.as_ref().map(PersonRow::from),
             state: chat.state.name(),
             reason: chat.reason.clone(),
             unread: chat.unread,
@@ -54,10 +58,15 @@ impl Row for ChatRow {
         format!(
             "{}  {}{unread}{state}{reason}\n    {}",
             short(self.ts_ms),
-            self.with.text(),
+            title(self.with.as_ref(), &self.name),
             self.id
         )
     }
+}
+
+/// How people know a chat: by the other person, or by the group's name.
+pub(crate) fn title(with: Option<&PersonRow>, name: &str) -> String {
+    with.map_or_else(|| format!("group {}", safe(name)), PersonRow::text)
 }
 
 /// Unread messages of all chats together, and of each that has some.
@@ -71,7 +80,8 @@ pub(crate) struct UnreadRow {
 #[derive(Debug, Serialize)]
 struct UnreadChatRow {
     chat: String,
-    with: PersonRow,
+    name: String,
+    with: Option<PersonRow>,
     count: u64,
 }
 
@@ -81,7 +91,8 @@ impl From<&[Chat]> for UnreadRow {
         let chats: Vec<_> = unread
             .map(|chat| UnreadChatRow {
                 chat: chat.id.to_string(),
-                with: PersonRow::from(&chat.with),
+                name: chat.name.clone(),
+                with: chat.with.as_ref().map(PersonRow::from),
                 count: chat.unread,
             })
             .collect();
@@ -98,7 +109,10 @@ impl Row for UnreadRow {
     fn text(&self) -> String {
         let total = format!("{} unread", self.count);
         let chats = self.chats.iter();
-        let chats = chats.map(|chat| format!("{:>6}  {}", chat.count, chat.with.text()));
+        let chats = chats.map(|chat| {
+            let title = title(chat.with.as_ref(), &chat.name);
+            format!("{:>6}  {title}", chat.count)
+        });
         [total]
             .into_iter()
             .chain(chats)
@@ -166,6 +180,7 @@ impl Row for ContactRow {
 pub(crate) struct RequestRow {
     chat: String,
     from: PersonRow,
+    group: Option<String>,
     confirmed: bool,
     text: String,
     ts: String,
@@ -177,6 +192,7 @@ impl From<&Request> for RequestRow {
         Self {
             chat: request.chat.to_string(),
             from: PersonRow::from(&request.from),
+            group: request.group.clone(),
             confirmed: request.confirmed,
             text: request.text.clone(),
             ts: rfc3339(request.ts_ms),
@@ -190,11 +206,14 @@ impl Row for RequestRow {
 
     fn text(&self) -> String {
         let confirmed = if self.confirmed { "" } else { " [unconfirmed]" };
+        let asks = match &self.group {
+            Some(group) => format!("invites you to the group {}", safe(group)),
+            None => format!("asks to write to you: {}", safe(&self.text)),
+        };
         format!(
-            "{}  {}{confirmed} asks to write to you: {}\n    accept with: conclave request accept {}",
+            "{}  {}{confirmed} {asks}\n    accept with: conclave request accept {}",
             short(self.ts_ms),
             self.from.text(),
-            safe(&self.text),
             self.chat
         )
     }

@@ -1,6 +1,8 @@
 //! The JSON shape of the rows that programs depend on most, and that text rows cannot be faked.
 
-use conclave_client::view::{Chat, ChatState, Message, MessageState, Proof, Safety, Trust};
+use conclave_client::view::{
+    Chat, ChatKind, ChatState, Message, MessageState, Proof, Safety, Trust,
+};
 use conclave_proto::id::{AccountId, ChatId, MessageId};
 
 use super::*;
@@ -36,7 +38,9 @@ fn message(own: bool) -> Message {
 fn chat(unread: u64) -> Chat {
     Chat {
         id: ChatId::new([2; 16]),
-        with: anna(),
+        kind: ChatKind::Direct,
+        name: String::new(),
+        with: Some(anna()),
         state: ChatState::Open,
         reason: String::new(),
         unread,

@@ -1,0 +1,45 @@
+-- Version 2 of the profile database: groups, several devices, keys that change.
+
+-- --- groups ----------------------------------------------------------------------------------
+
+-- direct | group | own. Only a direct chat has another person: account_id is x'' in the others.
+ALTER TABLE chat ADD COLUMN kind TEXT NOT NULL DEFAULT 'direct';
+-- Of a group: what its context says, so that lists need no keys.
+ALTER TABLE chat ADD COLUMN name TEXT NOT NULL DEFAULT '';
+DROP INDEX chat_account;
+CREATE UNIQUE INDEX chat_account ON chat (account_id) WHERE kind = 'direct';
+CREATE INDEX chat_name ON chat (name) WHERE kind = 'group';
+
+-- What an own commit that adds devices brings along, until the log says who won.
+ALTER TABLE conversation ADD COLUMN pending_blobs BLOB; -- PutBundle without handle and entry
+CREATE TABLE pending_welcome (
+    log_id     BLOB NOT NULL,
+    account_id BLOB NOT NULL,
+    device_id  BLOB NOT NULL,
+    welcome    BLOB NOT NULL,              -- BlobPointer
+    tree       BLOB NOT NULL,              -- BlobPointer
+    PRIMARY KEY (log_id, device_id)
+) WITHOUT ROWID;
+
+-- What the person wanted of a conversation, until it holds or failed. Rebuilt on whoever won the epoch.
+CREATE TABLE intent (
+    id         INTEGER PRIMARY KEY,
+    chat_id    BLOB NOT NULL REFERENCES chat (chat_id),
+    kind       TEXT NOT NULL,
+    account_id BLOB NOT NULL DEFAULT x'',
+    device_id  BLOB NOT NULL DEFAULT x'',
+    value      BLOB NOT NULL DEFAULT x'',
+    tries      INTEGER NOT NULL DEFAULT 0,
+    due_ms     INTEGER NOT NULL DEFAULT 0,
+    reason     TEXT NOT NULL DEFAULT '',   -- why it failed; empty while it waits
+    UNIQUE (chat_id, kind, account_id, device_id)
+);
+
+-- How far each person of a group has received and read.
+CREATE TABLE mark (
+    log_id     BLOB NOT NULL,
+    account_id BLOB NOT NULL,
+    delivered  INTEGER NOT NULL,
+    read       INTEGER NOT NULL,
+    PRIMARY KEY (log_id, account_id)
+) WITHOUT ROWID;
