@@ -12,6 +12,7 @@ use crate::log::{
     AppendEntry, Appended, CloseHandle, CreateLog, LogPage, LogPush, OpenLogs, Opened, OpenedLogs,
     PutBundle, ReadLog, SendSignal, SignalPush, SubscribeLog,
 };
+use crate::mailbox::{CloseMailbox, OpenMailbox, PutSlot, ReadSlot, SlotBytes};
 
 /// Nothing to say but yes.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -30,7 +31,7 @@ pub struct Request {
     /// What is asked.
     #[prost(
         oneof = "request::Body",
-        tags = "10, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 40, 41, 42, 50, 60, 61, 62, 63, 64, 65, 66, 67, 70"
+        tags = "10, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 40, 41, 42, 50, 60, 61, 62, 63, 64, 65, 66, 67, 70"
     )]
     pub body: Option<request::Body>,
 }
@@ -38,10 +39,10 @@ pub struct Request {
 /// What a request asks; tags by role.
 pub mod request {
     use super::{
-        AckInbox, AppendEntry, Authenticate, ClaimKeyPackages, CloseHandle, CreateLog, FetchBlob,
-        FetchStates, FetchStatus, Lookup, OpenLogs, OtpStart, Ping, PostItem, PutBundle,
-        PutCapability, PutKeyPackages, PutState, ReadInbox, ReadLog, Register, SendSignal,
-        SubscribeInbox, SubscribeLog, VetoHold,
+        AckInbox, AppendEntry, Authenticate, ClaimKeyPackages, CloseHandle, CloseMailbox,
+        CreateLog, FetchBlob, FetchStates, FetchStatus, Lookup, OpenLogs, OpenMailbox, OtpStart,
+        Ping, PostItem, PutBundle, PutCapability, PutKeyPackages, PutSlot, PutState, ReadInbox,
+        ReadLog, ReadSlot, Register, SendSignal, SubscribeInbox, SubscribeLog, VetoHold,
     };
 
     /// One of the requests; the doc of each payload type says what it does.
@@ -83,6 +84,18 @@ pub mod request {
         /// Account role.
         #[prost(message, tag = "30")]
         SubscribeInbox(SubscribeInbox),
+        /// Account role, needs no account.
+        #[prost(message, tag = "31")]
+        OpenMailbox(OpenMailbox),
+        /// Account role, needs no account.
+        #[prost(message, tag = "32")]
+        PutSlot(PutSlot),
+        /// Account role, needs no account.
+        #[prost(message, tag = "33")]
+        ReadSlot(ReadSlot),
+        /// Account role, needs no account.
+        #[prost(message, tag = "34")]
+        CloseMailbox(CloseMailbox),
         /// Directory role.
         #[prost(message, tag = "40")]
         Lookup(Lookup),
@@ -134,7 +147,7 @@ pub struct Reply {
     /// What is answered.
     #[prost(
         oneof = "reply::Body",
-        tags = "2, 10, 20, 21, 22, 30, 31, 40, 41, 42, 43, 50, 60, 61, 62"
+        tags = "2, 10, 20, 21, 22, 23, 30, 31, 40, 41, 42, 43, 50, 60, 61, 62"
     )]
     pub body: Option<reply::Body>,
 }
@@ -144,6 +157,7 @@ pub mod reply {
     use super::{
         AccountStates, AccountStatus, Appended, BlobBytes, ClaimedKeyPackages, Done, InboxHint,
         InboxPage, LogPage, LogPush, Opened, OpenedLogs, OtpStarted, Refusal, SignalPush,
+        SlotBytes,
     };
 
     /// One of the replies; the doc of each payload type says what it holds.
@@ -153,7 +167,7 @@ pub mod reply {
         #[prost(message, tag = "2")]
         Refused(Refusal),
         /// Yes, to Ping, Register, Authenticate, VetoHold, PutState, PutCapability, PutKeyPackages, AckInbox,
-        /// SubscribeInbox, PostItem, SubscribeLog, CloseHandle, SendSignal.
+        /// SubscribeInbox, OpenMailbox, PutSlot, CloseMailbox, PostItem, SubscribeLog, CloseHandle, SendSignal.
         #[prost(message, tag = "10")]
         Done(Done),
         /// To OtpStart.
@@ -165,6 +179,9 @@ pub mod reply {
         /// To ReadInbox.
         #[prost(message, tag = "22")]
         InboxPage(InboxPage),
+        /// To ReadSlot.
+        #[prost(message, tag = "23")]
+        SlotBytes(SlotBytes),
         /// To Lookup and FetchStates.
         #[prost(message, tag = "30")]
         AccountStates(AccountStates),

@@ -11,7 +11,7 @@ pub struct PutKeyPackages {
     pub last_resort: Vec<u8>,
 }
 
-/// Claims one key package for each device of an account (C-033).
+/// Claims one key package for each device of an account, or for one of them (C-033).
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct ClaimKeyPackages {
     /// Member pass, 32 bytes.
@@ -23,6 +23,9 @@ pub struct ClaimKeyPackages {
     /// The account's capability, 32 bytes, or empty: strangers get last-resort packages only.
     #[prost(bytes = "vec", tag = "3")]
     pub capability: Vec<u8>,
+    /// The one device, 16 bytes, or empty for all of them.
+    #[prost(bytes = "vec", tag = "4")]
+    pub device_id: Vec<u8>,
 }
 
 /// One claimed package.

@@ -38,6 +38,12 @@ pub const INTRO: &str = "conclave/1 intro";
 pub const INBOX_ITEM: &str = "conclave/1 inbox-item";
 /// AEAD additional data of a welcome or tree blob.
 pub const WELCOME_BLOB: &str = "conclave/1 welcome-blob";
+/// Hash of a new device's offer: the id of its mailbox.
+pub const LINK_OFFER: &str = "conclave/1 link-offer";
+/// HPKE info of an old device's answer to an offer.
+pub const LINK_ANSWER: &str = "conclave/1 link-answer";
+/// HPKE info of the account on its way to a new device.
+pub const LINK_BUNDLE: &str = "conclave/1 link-bundle";
 /// The server's member pass of a day.
 pub const MEMBER_PASS: &str = "conclave/1 member-pass";
 /// Hash of a member pass, as the open hello shows it.
@@ -112,6 +118,9 @@ mod tests {
             INTRO,
             INBOX_ITEM,
             WELCOME_BLOB,
+            LINK_OFFER,
+            LINK_ANSWER,
+            LINK_BUNDLE,
             MEMBER_PASS,
             MEMBER_PASS_HASH,
             CAPABILITY_HASH,

@@ -18,6 +18,7 @@
 //! - [`key_package`]: publishing and claiming key packages
 //! - [`inbox`]: a device's private queue
 //! - [`log`]: conversations as the server sees them: entries, heads, bundles
+//! - [`mailbox`]: where a new device meets its account
 //! - [`blob`]: opaque bytes beside a log
 //! - [`frame`]: requests, replies and pushes
 //!
@@ -47,6 +48,7 @@ pub mod key_package;
 pub mod label;
 pub mod limits;
 pub mod log;
+pub mod mailbox;
 
 pub use error::{ErrorCode, Refusal};
 

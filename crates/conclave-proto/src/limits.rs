@@ -123,6 +123,17 @@ pub const RETRY_AFTER_MAX_MS: u64 = 3_600_000;
 /// Pages of one log or inbox that a client reads before everything else has its turn (C-083).
 pub const PAGES_AT_ONCE: u32 = 64;
 
+/// Life of a mailbox in which a new device meets its account, in ms: time to walk from one to the other.
+pub const MAILBOX_VALID_MS: u64 = 10 * 60 * 1000;
+/// First slot of a mailbox, in bytes: three public keys and a name.
+pub const MAILBOX_OFFER_BYTES_MAX: usize = 4 * 1024;
+/// Any other slot of a mailbox, in bytes: a state and ten certificates.
+pub const MAILBOX_SLOT_BYTES_MAX: usize = 64 * 1024;
+/// Mailboxes of one server: what they hold stays below 64 MiB.
+pub const MAILBOXES_MAX: usize = 256;
+/// How long a server lets somebody wait for a slot, in ms.
+pub const MAILBOX_WAIT_MS: u64 = 5_000;
+
 /// Idle ping from either side, in ms.
 pub const PING_MS: u64 = 30_000;
 /// Silence after which a connection is dead, in ms.

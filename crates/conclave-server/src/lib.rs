@@ -44,6 +44,7 @@ mod http;
 pub mod keys;
 mod limit;
 pub mod log;
+mod mailbox;
 pub mod otp;
 mod places;
 pub mod readers;

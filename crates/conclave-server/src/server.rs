@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ExemptLoopback, OtpSender};
 use crate::keys::{KeysError, ServerKeys};
 use crate::limit::{Action, Limits, NetworkKey};
+use crate::mailbox::Mailboxes;
 use crate::otp::{self, Sender, Senders, SetupError};
 use crate::places::{Place, Places};
 use crate::store::{OpenError, SharedStore, SqliteStore, StoreError, StoreOptions};
@@ -104,6 +105,8 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     places: Arc<Places>,
     pub(crate) hub: Hub,
+    /// Where new devices meet their accounts.
+    pub(crate) mailboxes: Mailboxes,
     /// Who sends codes.
     pub(crate) senders: Senders,
     /// Wakes the outbox of codes.
@@ -198,6 +201,7 @@ impl Server {
             limits: Limits::new(config.limits.clone(), Arc::clone(&env)),
             env,
             hub: Hub::default(),
+            mailboxes: Mailboxes::default(),
             senders,
             codes: Notify::new(),
             clock: Clock::new(config.retention.clock_jump_days),
@@ -261,6 +265,7 @@ impl Server {
             () = accept.run(&self.listener, &mut connections) => Ok(()),
         };
         self.app.is_ready.store(false, Ordering::Relaxed);
+        self.app.mailboxes.stop();
         drop(self.listener);
         // every connection may be gone already
         let _ = stop.send(true);
@@ -353,6 +358,7 @@ async fn upkeep(app: Arc<App>) {
     loop {
         tick.tick().await;
         app.limits.tidy();
+        app.mailboxes.tidy(app.env.now_ms());
         let now_ms = app.env.now_ms();
         match app.store.last_day().await {
             Ok(day) => app.clock.believe(day),

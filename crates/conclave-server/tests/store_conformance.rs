@@ -327,7 +327,10 @@ async fn unlisted_devices_lose_everything(store: &dyn Store) {
         .put_key_packages(device_id(2), vec![], None, NOW)
         .await;
     assert_eq!(put.unwrap(), KeyPackagesOutcome::NoSuchDevice);
-    let claimed = store.claim(account_id(1), Some(hash(1))).await.unwrap();
+    let claimed = store
+        .claim(account_id(1), Some(hash(1)), None)
+        .await
+        .unwrap();
     assert_eq!(claimed, Some(vec![]));
 }
 
@@ -339,7 +342,9 @@ async fn capability_can_be_replaced(store: &dyn Store) {
     assert!(store.put_capability(account_id(1), hash(50)).await.unwrap());
     assert!(!store.put_capability(account_id(2), hash(50)).await.unwrap());
     let claim = async |capability| {
-        let claimed = store.claim(account_id(1), Some(hash(capability))).await;
+        let claimed = store
+            .claim(account_id(1), Some(hash(capability)), None)
+            .await;
         claimed.unwrap().unwrap()[0].last_resort
     };
     assert!(claim(1).await);
@@ -551,7 +556,7 @@ async fn c033_each_one_time_package_once(store: &dyn Store) {
         .unwrap();
     let claim = async || {
         store
-            .claim(account_id(1), Some(hash(1)))
+            .claim(account_id(1), Some(hash(1)), None)
             .await
             .unwrap()
             .unwrap()
@@ -570,7 +575,7 @@ async fn c033_each_one_time_package_once(store: &dyn Store) {
     let empty = claim().await;
     assert_eq!(empty[0].key_package, [9]);
     assert!(empty[0].last_resort);
-    assert_eq!(store.claim(account_id(7), None).await.unwrap(), None);
+    assert_eq!(store.claim(account_id(7), None, None).await.unwrap(), None);
     let status = store.device_status(account_id(1), device_id(1), NOW).await;
     let expected = DeviceStatus {
         pool_left: 0,
@@ -586,12 +591,12 @@ async fn c033_strangers_get_last_resorts_only(store: &dyn Store) {
     register(store, registration(1, 1, NOW)).await;
     let put = |last| store.put_key_packages(device_id(1), vec![vec![1]], last, NOW);
     put(None).await.unwrap();
-    let none = store.claim(account_id(1), None).await.unwrap();
+    let none = store.claim(account_id(1), None, None).await.unwrap();
     assert_eq!(none, Some(vec![]));
     put(Some(vec![9])).await.unwrap();
     for capability in [None, Some(hash(3))] {
         let claimed = store
-            .claim(account_id(1), capability)
+            .claim(account_id(1), capability, None)
             .await
             .unwrap()
             .unwrap();
@@ -617,7 +622,10 @@ async fn c031_packages_are_offered_while_they_are_valid(store: &dyn Store) {
     }
     let again = put(NOW + offered + DAY_MS).await.unwrap();
     assert_eq!(again, KeyPackagesOutcome::Stored { pool_left: 0 });
-    let claimed = store.claim(account_id(1), Some(hash(1))).await.unwrap();
+    let claimed = store
+        .claim(account_id(1), Some(hash(1)), None)
+        .await
+        .unwrap();
     assert!(claimed.unwrap()[0].last_resort);
 }
 
@@ -630,7 +638,10 @@ async fn pool_keeps_the_newest(store: &dyn Store) {
         .await;
     let pool_left = u32::try_from(KEY_PACKAGE_POOL).unwrap();
     assert_eq!(put.unwrap(), KeyPackagesOutcome::Stored { pool_left });
-    let claimed = store.claim(account_id(1), Some(hash(1))).await.unwrap();
+    let claimed = store
+        .claim(account_id(1), Some(hash(1)), None)
+        .await
+        .unwrap();
     assert_eq!(claimed.unwrap()[0].key_package, [5; 3]);
 }
 

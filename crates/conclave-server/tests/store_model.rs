@@ -229,7 +229,7 @@ async fn account_answer(store: &dyn Store, step: &Step, now_ms: u64) -> String {
             format!("{:?}", put.await)
         }
         Step::Claim { n, capability } => {
-            let claimed = store.claim(account_id(n), capability.map(hash));
+            let claimed = store.claim(account_id(n), capability.map(hash), None);
             format!("{:?}", claimed.await)
         }
         Step::Post {

@@ -9,13 +9,14 @@ use conclave_proto::account::{
 };
 use conclave_proto::blob::FetchBlob;
 use conclave_proto::frame::{Ping, reply, request};
-use conclave_proto::id::{AccountId, BlobId, DeviceId, Seq};
+use conclave_proto::id::{AccountId, BlobId, DeviceId, Hash32, Seq};
 use conclave_proto::inbox::{AckInbox, InboxPage, PostItem, ReadInbox, SubscribeInbox};
 use conclave_proto::key_package::{ClaimKeyPackages, ClaimedKeyPackages, PutKeyPackages};
 use conclave_proto::log::{
     AppendEntry, Appended, CloseHandle, CreateLog, LogPage, OpenLogs, OpenOne, Opened, OpenedOne,
     PutBundle, ReadLog, SendSignal, SubscribeLog,
 };
+use conclave_proto::mailbox::{CloseMailbox, OpenMailbox, PutSlot, ReadSlot};
 
 use super::{Connection, TransportError};
 
@@ -109,6 +110,54 @@ pub async fn put_capability(
     call!(connection, PutCapability(body) -> Done).map(drop)
 }
 
+/// Opens the mailbox of an offer.
+pub async fn open_mailbox(
+    connection: &dyn Connection,
+    offer: Vec<u8>,
+) -> Result<(), TransportError> {
+    call!(connection, OpenMailbox(OpenMailbox { offer }) -> Done).map(drop)
+}
+
+/// Writes one slot of a mailbox, once.
+pub async fn put_slot(
+    connection: &dyn Connection,
+    mailbox: Hash32,
+    slot: u32,
+    bytes: Vec<u8>,
+) -> Result<(), TransportError> {
+    let body = PutSlot {
+        mailbox_id: mailbox.to_vec(),
+        slot,
+        bytes,
+    };
+    call!(connection, PutSlot(body) -> Done).map(drop)
+}
+
+/// One slot of a mailbox; with `wait` the server answers when it is written, or empty after 5 s.
+pub async fn read_slot(
+    connection: &dyn Connection,
+    mailbox: Hash32,
+    slot: u32,
+    wait: bool,
+) -> Result<Vec<u8>, TransportError> {
+    let mailbox_id = mailbox.to_vec();
+    let body = ReadSlot {
+        mailbox_id,
+        slot,
+        wait,
+    };
+    call!(connection, ReadSlot(body) -> SlotBytes).map(|slot| slot.bytes)
+}
+
+/// Ends a mailbox.
+pub async fn close_mailbox(
+    connection: &dyn Connection,
+    mailbox: Hash32,
+) -> Result<(), TransportError> {
+    let mailbox_id = mailbox.to_vec();
+    call!(connection, CloseMailbox(CloseMailbox { mailbox_id }) -> Done).map(drop)
+}
+
 /// Adds to this device's pool of key packages.
 pub async fn put_key_packages(
     connection: &dyn Connection,
@@ -177,11 +226,33 @@ pub async fn claim_key_packages(
     account: AccountId,
     capability: &[u8],
 ) -> Result<ClaimedKeyPackages, TransportError> {
+    claim(connection, pass, account, capability, &[]).await
+}
+
+/// One key package of one device of the account; none when the device is not listed or has none.
+pub async fn claim_key_package(
+    connection: &dyn Connection,
+    pass: &[u8],
+    account: AccountId,
+    capability: &[u8],
+    device: DeviceId,
+) -> Result<ClaimedKeyPackages, TransportError> {
+    claim(connection, pass, account, capability, device.as_bytes()).await
+}
+
+async fn claim(
+    connection: &dyn Connection,
+    pass: &[u8],
+    account: AccountId,
+    capability: &[u8],
+    device: &[u8],
+) -> Result<ClaimedKeyPackages, TransportError> {
     check_pass(connection, pass)?;
     let body = ClaimKeyPackages {
         pass: pass.to_vec(),
         account_id: account.to_vec(),
         capability: capability.to_vec(),
+        device_id: device.to_vec(),
     };
     call!(connection, ClaimKeyPackages(body) -> ClaimedKeyPackages)
 }

@@ -4,7 +4,7 @@ use conclave_proto::account::{
     AccountState, AccountStates, FLAG_DISCOVERABLE, FetchStates, Lookup,
 };
 use conclave_proto::frame::reply;
-use conclave_proto::id::AccountId;
+use conclave_proto::id::{AccountId, DeviceId};
 use conclave_proto::key_package::{ClaimKeyPackages, ClaimedKeyPackage, ClaimedKeyPackages};
 use conclave_proto::{ErrorCode, Refusal};
 
@@ -56,14 +56,18 @@ fn published(found: Published) -> reply::Body {
     })
 }
 
-/// One key package for each device of an account.
+/// One key package for each device of an account, or for one of them.
 pub(super) async fn claim(app: &App, session: &Session, request: &ClaimKeyPackages) -> Answer {
     session.check_pass(&request.pass)?;
     session.count(Action::Claim)?;
     let account_id = edge::field(AccountId::parse(&request.account_id), "account id")?;
     let capability = edge::capability_hash(&request.capability)?;
+    let device_id = match request.device_id.as_slice() {
+        [] => None,
+        bytes => Some(edge::field(DeviceId::parse(bytes), "device id")?),
+    };
     // C-033: the store hands each one-time package out once, and none to strangers.
-    let claimed = app.store.claim(account_id, capability).await?;
+    let claimed = app.store.claim(account_id, capability, device_id).await?;
     let packages = claimed.ok_or_else(nobody)?.into_iter();
     let packages = packages.map(|package| ClaimedKeyPackage {
         device_id: package.device_id.to_vec(),

@@ -8,6 +8,7 @@ mod directory;
 mod edge;
 mod inbox;
 mod logs;
+mod mailbox;
 mod registration;
 mod route;
 

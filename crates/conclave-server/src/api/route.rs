@@ -7,7 +7,7 @@ use conclave_proto::frame::{Done, reply};
 use conclave_proto::hello::Role;
 use conclave_proto::{ErrorCode, Refusal};
 
-use super::{account, directory, inbox, logs, registration};
+use super::{account, directory, inbox, logs, mailbox, registration};
 use crate::server::App;
 use crate::session::Session;
 use crate::store::StoreError;
@@ -40,6 +40,10 @@ pub(crate) async fn answer(app: Arc<App>, session: Arc<Session>, body: Option<Bo
         Body::ReadInbox(request) => inbox::read(app, session, &request).await,
         Body::AckInbox(request) => inbox::ack(app, session, request).await,
         Body::SubscribeInbox(_) => inbox::subscribe(app, session).await,
+        Body::OpenMailbox(request) => mailbox::open(app, session, request),
+        Body::PutSlot(request) => mailbox::put(app, request),
+        Body::ReadSlot(request) => mailbox::read(app, &request).await,
+        Body::CloseMailbox(request) => mailbox::close(app, &request),
         Body::Lookup(request) => directory::lookup(app, session, &request).await,
         Body::FetchStates(request) => directory::states(app, session, &request).await,
         Body::ClaimKeyPackages(request) => directory::claim(app, session, &request).await,
@@ -73,7 +77,11 @@ fn role_of(body: &Body) -> Option<Role> {
         | Body::PutKeyPackages(_)
         | Body::ReadInbox(_)
         | Body::AckInbox(_)
-        | Body::SubscribeInbox(_) => Some(Role::Account),
+        | Body::SubscribeInbox(_)
+        | Body::OpenMailbox(_)
+        | Body::PutSlot(_)
+        | Body::ReadSlot(_)
+        | Body::CloseMailbox(_) => Some(Role::Account),
         Body::Lookup(_) | Body::FetchStates(_) | Body::ClaimKeyPackages(_) => Some(Role::Directory),
         Body::PostItem(_) => Some(Role::Post),
         Body::CreateLog(_)

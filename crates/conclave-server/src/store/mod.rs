@@ -153,11 +153,13 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ) -> StoreFuture<'_, KeyPackagesOutcome>;
 
     /// Takes one package for each device of an account, in device id order; `None` when there is no
-    /// such account. Without the account's capability hash: last resorts only (C-033).
+    /// such account; with `device_id` for that device alone. Without the account's capability hash:
+    /// last resorts only (C-033).
     fn claim(
         &self,
         account_id: AccountId,
         capability_hash: Option<Hash32>,
+        device_id: Option<DeviceId>,
     ) -> StoreFuture<'_, Option<Vec<ClaimedPackage>>>;
 
     /// Puts one sealed item into a device's inbox (C-037).

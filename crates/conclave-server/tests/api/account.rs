@@ -147,6 +147,7 @@ async fn claim(
         pass: pass.to_vec(),
         account_id: anna.account_id.to_vec(),
         capability: capability.to_vec(),
+        device_id: Vec::new(),
     };
     match client.ask(Body::ClaimKeyPackages(request)).await {
         Ok(reply::Body::ClaimedKeyPackages(claimed)) => claimed,

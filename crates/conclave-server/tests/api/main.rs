@@ -15,6 +15,7 @@ mod inbox;
 mod limits;
 mod log_support;
 mod logs;
+mod mailbox;
 mod registration;
 mod slow;
 mod strangers;

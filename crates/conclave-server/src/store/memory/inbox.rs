@@ -80,12 +80,14 @@ impl Model {
         &mut self,
         account_id: AccountId,
         capability_hash: Option<Hash32>,
+        only: Option<DeviceId>,
     ) -> Option<Vec<ClaimedPackage>> {
         let account = self.accounts.get(&account_id)?;
         let contact = capability_hash == Some(account.capability_hash);
         let mut claimed = Vec::new();
         for (device_id, device) in &mut self.devices {
-            if device.account_id != account_id || !device.listed {
+            let is_wanted = only.is_none_or(|only| only == *device_id);
+            if device.account_id != account_id || !device.listed || !is_wanted {
                 continue;
             }
             // C-033: one-time packages for contacts, each once; strangers get the last resort only.

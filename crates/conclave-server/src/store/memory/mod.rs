@@ -190,8 +190,9 @@ impl Store for MemoryStore {
         &self,
         account_id: AccountId,
         capability_hash: Option<Hash32>,
+        device_id: Option<DeviceId>,
     ) -> StoreFuture<'_, Option<Vec<ClaimedPackage>>> {
-        self.with(move |model| model.claim(account_id, capability_hash))
+        self.with(move |model| model.claim(account_id, capability_hash, device_id))
     }
 
     fn post_item(&self, item: NewItem) -> StoreFuture<'_, PostOutcome> {

@@ -60,6 +60,7 @@ pub(super) fn claim(
     tx: &Connection,
     account_id: AccountId,
     capability_hash: Option<Hash32>,
+    only: Option<DeviceId>,
 ) -> Result<Option<Vec<ClaimedPackage>>> {
     let account = one(
         tx,
@@ -82,7 +83,10 @@ pub(super) fn claim(
         },
     )?;
     let mut claimed = Vec::new();
-    for (device, device_id, last_resort) in devices {
+    let wanted = devices
+        .into_iter()
+        .filter(|(_, id, _)| only.is_none_or(|only| only == *id));
+    for (device, device_id, last_resort) in wanted {
         // C-033: one-time packages for contacts, each once; strangers get the last resort only.
         let one_time = if contact {
             take_package(tx, device)?

@@ -213,8 +213,9 @@ impl Store for SqliteStore {
         &self,
         account_id: AccountId,
         capability_hash: Option<Hash32>,
+        device_id: Option<DeviceId>,
     ) -> StoreFuture<'_, Option<Vec<ClaimedPackage>>> {
-        self.write(move |tx, _| inbox::claim(tx, account_id, capability_hash))
+        self.write(move |tx, _| inbox::claim(tx, account_id, capability_hash, device_id))
     }
 
     fn post_item(&self, item: NewItem) -> StoreFuture<'_, PostOutcome> {
