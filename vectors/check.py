@@ -182,13 +182,15 @@ def read_cert(r):
     cert["signature"] = (r.vec(), r.vec())
     cert["possession"] = r.vec()
     cert["encoded"] = r.since(start)
+    cert["proof"] = cert["server_id"] + cert["account_id"] + cert["device_id"]
+    cert["proof"] += cert["leaf_key"] + vec(cert["inbox_key"])
     if cert["suite"] != 2 or len(cert["inbox_key"]) != 1216 or cert["role"] not in (1, 2):
         raise Bad("certificate")
     return cert
 
 
 def cert_holds(cert, key):
-    possession = labelled("device-cert-possession", cert["content"])
+    possession = labelled("device-cert-possession", cert["proof"])
     return (
         cert["identity_fingerprint"] == fingerprint(key)
         and both_hold(key, cert["signature"], "device-cert", cert["content"])
@@ -208,6 +210,10 @@ def read_state(r):
         "issued_ms": r.u(8),
         "identity": read_identity(r),
     }
+    former = Reader(r.vec())
+    state["former"] = []
+    while former.at < len(former.data):
+        state["former"].append(former.take(32))
     devices = Reader(r.vec())
     state["devices"] = []
     while devices.at < len(devices.data):
@@ -216,6 +222,11 @@ def read_state(r):
     state["flags"] = r.u(4)
     state["content"] = r.since(start)
     state["signature"] = (r.vec(), r.vec())
+    state["named"] = r.since(start)
+    present = r.u(1)
+    if present > 1:
+        raise Bad("neither with nor without a rotation")
+    state["rotation"] = (r.vec(), r.vec()) if present else None
     state["encoded"] = r.since(start)
     if state["suite"] != 2:
         raise Bad("state")
@@ -230,16 +241,33 @@ def state_holds(state):
         and state["seq"] >= 1
         and (state["seq"] == 1) == (state["prev_hash"] == bytes(32))
         and state["flags"] in (0, 1)
+        and len(state["former"]) <= 16
+        and len(set(keys_used(state))) == len(keys_used(state))
+        and not (state["former"] and state["seq"] == 1)
+        and not (state["rotation"] and not state["former"])
         and both_hold(state["identity"], state["signature"], "account-state", state["content"])
     )
 
 
+def keys_used(state):
+    return state["former"] + [fingerprint(state["identity"])]
+
+
 def follows(first, second):
-    same = ("server_id", "account_id", "generation", "identity")
-    return (
+    same = ("server_id", "account_id", "generation")
+    if not (
         all(first[name] == second[name] for name in same)
         and second["seq"] == first["seq"] + 1
-        and second["prev_hash"] == h("account-state-hash", first["encoded"])
+        and second["prev_hash"] == h("account-state-hash", first["named"])
+    ):
+        return False
+    if first["identity"] == second["identity"]:
+        return first["former"] == second["former"] and second["rotation"] is None
+    return (
+        second["former"] == keys_used(first)[-16:]
+        and fingerprint(second["identity"]) not in keys_used(first)
+        and second["rotation"] is not None
+        and both_hold(first["identity"], second["rotation"], "account-state-rotation", second["content"])
     )
 
 
@@ -441,11 +469,17 @@ def account_state(v):
             check(state[name] == ident(shown[name]), name)
         listed = [(ident(d["device_id"]), ident(d["cert_hash"])) for d in shown["devices"]]
         check(state["devices"] == listed, "devices")
-        check(h("account-state-hash", state["encoded"]) == ident(shown["hash"]), "state hash")
-        for forged in tampered(state["encoded"]):
-            refused(lambda: state_holds(whole(read_state, forged)), "changed state")
-    check(follows(*states), "chain of states")
-    refused(lambda: follows(*reversed(states)), "chain of states backwards")
+        check(state["former"] == [ident(key) for key in shown["former"]], "former keys")
+        check(h("account-state-hash", state["named"]) == ident(shown["hash"]), "state hash")
+        for forged in tampered(state["named"]):
+            rest = state["encoded"][len(state["named"]) :]
+            refused(lambda: state_holds(whole(read_state, forged + rest)), "changed state")
+    first, second, third = states
+    check(follows(first, second) and follows(second, third), "chain of states")
+    refused(lambda: follows(second, first) or follows(third, second), "chain of states backwards")
+    check(second["rotation"] is None and third["rotation"] is not None, "who signs for a new key")
+    refused(lambda: follows(second, dict(third, rotation=None)), "a new key that nobody signed for")
+    refused(lambda: follows(second, dict(third, rotation=third["signature"])), "a new key that signs for itself")
 
 
 def credential(v):

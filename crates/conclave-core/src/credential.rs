@@ -160,12 +160,6 @@ pub fn check_leaf(
         .known(claim.account_id)
         .ok_or(LeafError::UnknownAccount)?;
     let state = &known.state.content;
-    // C-017: account and identity key are those of the state accepted here.
-    if state.account_id != claim.account_id
-        || state.identity.fingerprint() != claim.identity_fingerprint
-    {
-        return Err(LeafError::OtherIdentity);
-    }
     if claim.account_seq == 0 {
         return Err(LeafError::Malformed);
     }
@@ -174,6 +168,23 @@ pub fn check_leaf(
             claimed: claim.account_seq,
             accepted: state.seq,
         });
+    }
+    // C-017: account and identity key are those of the state accepted here, or the key is one that it replaced.
+    let used = known.state.keys_used();
+    let place = |key: &IdentityFingerprint| used.iter().position(|used| used == key);
+    let key = place(&claim.identity_fingerprint).ok_or(LeafError::OtherIdentity)?;
+    let is_former = key + 1 < used.len();
+    if state.account_id != claim.account_id || is_former && claim.account_seq >= state.seq {
+        return Err(LeafError::OtherIdentity);
+    }
+    if let Some(previous) = previous.map(|previous| &previous.credential)
+        && previous.identity_fingerprint != claim.identity_fingerprint
+    {
+        // C-018: the fingerprint goes along the account's own list of replaced keys only, and with a newer state.
+        let earlier = place(&previous.identity_fingerprint).ok_or(LeafError::Changed)?;
+        if earlier > key || claim.account_seq <= previous.account_seq {
+            return Err(LeafError::Changed);
+        }
     }
     // C-017: the device is listed there, and its certificate names this very key.
     if !state
@@ -192,11 +203,10 @@ pub fn check_leaf(
     Ok(())
 }
 
-/// C-018: account and device stay, the account seq only grows.
+/// C-018: account and device stay, the account seq only grows. The fingerprint is judged with the accepted state.
 fn check_unchanged(claim: &Credential, previous: &Credential) -> Result<(), LeafError> {
     let same = claim.account_id == previous.account_id
         && claim.device_id == previous.device_id
-        && claim.identity_fingerprint == previous.identity_fingerprint
         && claim.account_seq >= previous.account_seq;
     if same {
         Ok(())

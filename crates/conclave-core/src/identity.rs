@@ -5,7 +5,7 @@ use core::fmt;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair, ML_DSA_65_SIGNING, PqdsaKeyPair};
 use conclave_proto::account::{
     AccountState, AccountStateContent, DeviceCert, DeviceCertContent, DeviceEntry, DeviceRole,
-    HybridSignature, IdentityKey, SUITE_ED25519_MLDSA65,
+    HybridSignature, IdentityKey, Possession, SUITE_ED25519_MLDSA65,
 };
 use conclave_proto::env::Env;
 use conclave_proto::id::{AccountId, DeviceId, Hash32, IdentityFingerprint, ServerId};
@@ -94,8 +94,16 @@ impl IdentitySecret {
         }
     }
 
-    /// Certifies a device of our own: both the identity's and the device's signature.
+    /// Certifies a device whose keys are at hand: both the identity's and the device's signature.
     pub fn certify(&self, device: &DeviceSecret, facts: &DeviceFacts) -> DeviceCert {
+        let proven = device.prove(facts.server_id, facts.account_id, facts.device_id);
+        self.certify_proven(&proven, facts)
+    }
+
+    /// Certifies a device that proved its keys, wherever they are (C-135).
+    ///
+    /// The certificate does not verify when the proof does not hold, or is about another device than `facts`.
+    pub fn certify_proven(&self, device: &ProvenDevice, facts: &DeviceFacts) -> DeviceCert {
         let content = DeviceCertContent {
             suite: SUITE_ED25519_MLDSA65,
             identity_fingerprint: self.public().fingerprint(),
@@ -103,18 +111,32 @@ impl IdentitySecret {
             account_id: facts.account_id,
             generation: facts.generation,
             device_id: facts.device_id,
-            leaf_key: device.leaf_key(),
-            inbox_key: device.inbox_key().into(),
+            leaf_key: device.possession.leaf_key,
+            inbox_key: device.possession.inbox_key.clone(),
             role: facts.role,
             not_before_ms: facts.not_before_ms,
             not_after_ms: facts.not_after_ms,
         };
-        let bytes = codec::encode(&content);
         DeviceCert {
-            identity_signature: self.sign(label::DEVICE_CERT, &bytes),
-            possession_signature: device.sign(label::DEVICE_CERT_POSSESSION, &bytes).into(),
+            identity_signature: self.sign(label::DEVICE_CERT, &codec::encode(&content)),
+            possession_signature: device.signature.clone().into(),
             content,
         }
+    }
+
+    /// Certifies the device of `cert` again under this key, for `generation`; role and dates stay.
+    pub fn recertify(&self, cert: &DeviceCert, generation: u32) -> DeviceCert {
+        let old = &cert.content;
+        let facts = DeviceFacts {
+            server_id: old.server_id,
+            account_id: old.account_id,
+            generation,
+            device_id: old.device_id,
+            role: old.role,
+            not_before_ms: old.not_before_ms,
+            not_after_ms: old.not_after_ms,
+        };
+        self.certify_proven(&ProvenDevice::of(cert), &facts)
     }
 
     /// The first state of a new account: seq 1, generation as in `facts`, listing `certs`.
@@ -128,6 +150,7 @@ impl IdentitySecret {
             prev_hash: Hash32::new([0; 32]),
             issued_ms: facts.issued_ms,
             identity: self.public(),
+            former: vec![],
             devices: entries(certs),
             recovery_key_hash: Hash32::new([0; 32]),
             flags: facts.flags,
@@ -150,9 +173,54 @@ impl IdentitySecret {
         })
     }
 
+    /// The state after `previous` in which this key replaces `old`, the key of `previous`; both sign (C-136).
+    ///
+    /// `certs` are those of the account's devices, certified by this key.
+    pub fn rotated_state(
+        &self,
+        old: &Self,
+        previous: &AccountState,
+        certs: &[DeviceCert],
+        issued_ms: u64,
+    ) -> AccountState {
+        let mut state = self.sign_state(AccountStateContent {
+            seq: previous.content.seq.saturating_add(1),
+            prev_hash: previous.hash(),
+            issued_ms,
+            identity: self.public(),
+            former: previous.former_after(),
+            devices: entries(certs),
+            ..previous.content.clone()
+        });
+        let content = codec::encode(&state.content);
+        state.rotation = Some(old.sign(label::ACCOUNT_STATE_ROTATION, &content));
+        state
+    }
+
+    /// The state after `previous` that begins a new generation under this key: the key before is lost or stolen and
+    /// signs for nothing (C-137). Contacts have to decide.
+    pub fn reset_state(
+        &self,
+        previous: &AccountState,
+        certs: &[DeviceCert],
+        issued_ms: u64,
+    ) -> AccountState {
+        self.sign_state(AccountStateContent {
+            generation: previous.content.generation.saturating_add(1),
+            seq: previous.content.seq.saturating_add(1),
+            prev_hash: previous.hash(),
+            issued_ms,
+            identity: self.public(),
+            former: vec![],
+            devices: entries(certs),
+            ..previous.content.clone()
+        })
+    }
+
     fn sign_state(&self, content: AccountStateContent) -> AccountState {
         AccountState {
             signature: self.sign(label::ACCOUNT_STATE, &codec::encode(&content)),
+            rotation: None,
             content,
         }
     }
@@ -245,6 +313,27 @@ impl DeviceSecret {
         self.inbox_pair().public
     }
 
+    /// Shows that this device of that account holds these keys: what an identity key needs to certify it (C-135).
+    pub fn prove(
+        &self,
+        server_id: ServerId,
+        account_id: AccountId,
+        device_id: DeviceId,
+    ) -> ProvenDevice {
+        let possession = Possession {
+            server_id,
+            account_id,
+            device_id,
+            leaf_key: self.leaf_key(),
+            inbox_key: self.inbox_key().into(),
+        };
+        let signature = self.sign(label::DEVICE_CERT_POSSESSION, &codec::encode(&possession));
+        ProvenDevice {
+            possession,
+            signature,
+        }
+    }
+
     /// The inbox key pair, expanded for one operation.
     #[expect(
         clippy::expect_used,
@@ -268,6 +357,32 @@ impl DeviceSecret {
 impl fmt::Debug for DeviceSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DeviceSecret")
+    }
+}
+
+/// A device's public keys with its signature that it holds the private ones. Not secret.
+///
+/// A device that is not certified yet makes one ([`DeviceSecret::prove`]); a certificate holds one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvenDevice {
+    /// Whose keys, and which.
+    pub possession: Possession,
+    /// By the leaf key over `possession`, 64 bytes.
+    pub signature: Vec<u8>,
+}
+
+impl ProvenDevice {
+    /// The proof inside a certificate.
+    pub fn of(cert: &DeviceCert) -> Self {
+        Self {
+            possession: cert.content.possession(),
+            signature: cert.possession_signature.as_slice().to_vec(),
+        }
+    }
+
+    /// Whether the device signed exactly this.
+    pub fn holds(&self) -> bool {
+        self.possession.holds(&self.signature)
     }
 }
 

@@ -166,6 +166,32 @@ mod tests {
         );
     }
 
+    /// The largest introduction fits: sixteen former keys, ten devices, a rotation just now, a long greeting.
+    #[test]
+    fn c038_the_largest_introduction_fits() {
+        let to = Person::new(2);
+        let mut from = Person::new(1);
+        for seed in 20..36 {
+            from = from.rotated(seed);
+        }
+        let certs: Vec<_> = (0..10)
+            .map(|number| {
+                let mut cert = from.cert.clone();
+                cert.content.device_id = DeviceId::new([number; 16]);
+                cert
+            })
+            .collect();
+        let new = crate::identity::IdentitySecret::generate(&FixedEnv::new(36));
+        from.state = new.rotated_state(&from.identity, &from.state, &certs, u64::MAX);
+        assert!(from.state.rotation.is_some());
+        assert_eq!(from.state.content.former.len(), 16);
+        let bytes = seal(&item(&from, &to), &to.cert).unwrap();
+        let InboxItem::Welcome(pointer) = open(&bytes, &to.own).unwrap();
+        let slack =
+            conclave_proto::limits::NAME_BYTES_MAX + conclave_proto::limits::IDENTIFIER_BYTES_MAX;
+        assert!(codec::encode(&InboxItem::Welcome(pointer)).len() + slack < PLAIN_BYTES - 4);
+    }
+
     /// Any other size, any changed byte and any other device's item are refused.
     #[test]
     fn c038_refuses_other_sizes_and_other_devices() {

@@ -39,7 +39,7 @@ pub enum Change {
     Account,
     /// The account began a new generation: its key was lost and replaced.
     Generation,
-    /// The same account and generation under another key.
+    /// The same account and generation under another key, which the pinned one did not sign for.
     Key,
 }
 
@@ -51,7 +51,8 @@ pub enum Verdict {
     New(Pin),
     /// What is pinned already: go on.
     Same,
-    /// An unbroken chain from the pin: remember this pin and go on.
+    /// An unbroken chain from the pin: remember this pin and go on. When its fingerprint is another one, the
+    /// identity key was rotated under the old one's signature: tell the person, and go on (C-136).
     Advanced(Pin),
     /// Older than the pin: ignore it.
     Stale,
@@ -88,17 +89,36 @@ pub fn judge(pin: Option<&Pin>, server_id: ServerId, states: &[AccountState]) ->
         return Verdict::Invalid(error);
     }
     let shown = Pin::of(newest);
+    let chain = verify_chain(server_id, states);
     // C-016: another account, generation or key is never accepted silently.
-    if let Some(what) = pin.and_then(|pin| change(pin, &shown)) {
-        return Verdict::Changed { what, pin: shown };
+    match pin.and_then(|pin| change(pin, &shown)) {
+        // C-136: unless it says that the pinned key signed for it, and the chain from there shows it.
+        Some(Change::Key) if chain.is_ok() && is_said_to_follow(pin, newest) => {}
+        Some(what) => return Verdict::Changed { what, pin: shown },
+        None => {}
     }
-    if let Err(error) = verify_chain(server_id, states) {
+    if let Err(error) = chain {
         return Verdict::Invalid(error);
     }
     match pin {
         None => Verdict::New(shown),
         Some(pin) => follow(pin, shown, states),
     }
+}
+
+fn is_said_to_follow(pin: Option<&Pin>, newest: &AccountState) -> bool {
+    pin.is_some_and(|pin| {
+        newest.content.former.contains(&pin.identity_fingerprint) && newest.content.seq > pin.seq
+    })
+}
+
+/// Whether `shown` is by a key that `accepted` replaced: nothing that such a key signs counts any more, whoever
+/// shows it (C-136). Ask before [`judge`]; what is true here is stale.
+pub fn is_retired(accepted: &AccountState, shown: &AccountState) -> bool {
+    let (accepted, shown) = (&accepted.content, &shown.content);
+    accepted.account_id == shown.account_id
+        && accepted.generation == shown.generation
+        && accepted.former.contains(&shown.identity.fingerprint())
 }
 
 fn change(pin: &Pin, shown: &Pin) -> Option<Change> {
@@ -113,16 +133,14 @@ fn change(pin: &Pin, shown: &Pin) -> Option<Change> {
     }
 }
 
-/// C-016: same key; does the verified chain `states` go on from the pin?
+/// C-016: does the verified chain `states` go on from the pin?
 fn follow(pin: &Pin, shown: Pin, states: &[AccountState]) -> Verdict {
     if shown.seq < pin.seq {
         return Verdict::Stale;
     }
     if let Some(same_place) = states.iter().find(|state| state.content.seq == pin.seq) {
         if same_place.hash() != pin.hash {
-            return Verdict::Fork {
-                other: Box::new(same_place.clone()),
-            };
+            return apart(pin, shown, same_place);
         }
         return if shown.seq == pin.seq {
             Verdict::Same
@@ -131,17 +149,34 @@ fn follow(pin: &Pin, shown: Pin, states: &[AccountState]) -> Verdict {
         };
     }
     match states.first() {
-        Some(first) if first.content.seq == pin.seq.saturating_add(1) => {
+        // The state after the pin alone does not show that the pinned key signed for a new one.
+        Some(first) if first.content.seq == pin.seq.saturating_add(1) && is_by(pin, first) => {
             if first.content.prev_hash == pin.hash {
                 Verdict::Advanced(shown)
             } else {
-                Verdict::Fork {
-                    other: Box::new(first.clone()),
-                }
+                apart(pin, shown, first)
             }
         }
         _ => Verdict::Incomplete { from_seq: pin.seq },
     }
+}
+
+/// Two states for one place: proof when the pinned key signed both, else merely another key.
+fn apart(pin: &Pin, shown: Pin, other: &AccountState) -> Verdict {
+    if is_by(pin, other) {
+        Verdict::Fork {
+            other: Box::new(other.clone()),
+        }
+    } else {
+        Verdict::Changed {
+            what: Change::Key,
+            pin: shown,
+        }
+    }
+}
+
+fn is_by(pin: &Pin, state: &AccountState) -> bool {
+    state.content.identity.fingerprint() == pin.identity_fingerprint
 }
 
 #[cfg(test)]
@@ -253,5 +288,74 @@ mod tests {
             judge(None, elsewhere, &chain),
             Verdict::Invalid(_)
         ));
+    }
+    /// A rotation that the pinned key signed is followed, also over several and from the newest alone; the pin then
+    /// names the new key.
+    #[test]
+    fn c136_rotation_advances_the_pin() {
+        let one = Person::new(1);
+        let two = one.rotated(11);
+        let three = two.rotated(12);
+        let pin = Pin::of(&one.state);
+        let newest = Pin::of(&three.state);
+        let chain = [&one, &two, &three].map(|person| person.state.clone());
+        assert_ne!(newest.identity_fingerprint, pin.identity_fingerprint);
+        assert_eq!(judge(Some(&pin), SERVER, &chain), Verdict::Advanced(newest));
+        for part in [&chain[1..], &chain[2..]] {
+            let wanted = Verdict::Incomplete { from_seq: 1 };
+            assert_eq!(judge(Some(&pin), SERVER, part), wanted);
+        }
+        let alone = [three.state.without_rotation()];
+        let wanted = Verdict::Incomplete { from_seq: 1 };
+        assert_eq!(judge(Some(&pin), SERVER, &alone), wanted);
+        assert_eq!(judge(Some(&newest), SERVER, &alone), Verdict::Same);
+    }
+
+    /// Whoever merely says that the pinned key was replaced is stopped like any other key, however it is told.
+    #[test]
+    fn c136_rotation_without_the_old_key_is_a_change() {
+        let (one, thief) = (Person::new(1), IdentitySecret::generate(&FixedEnv::new(9)));
+        let pin = Pin::of(&one.state);
+        let certs = [thief.recertify(&one.cert, 1)];
+        let forged = thief.rotated_state(&thief, &one.state, &certs, NOW_MS);
+        let after = thief.next_state(&forged, &certs, NOW_MS);
+        let shown = [one.state.clone(), forged.clone()];
+        for states in [
+            shown.to_vec(),
+            vec![one.state.clone(), forged.clone(), after.clone()],
+            vec![one.state.clone(), forged.without_rotation()],
+        ] {
+            let wanted = Verdict::Changed {
+                what: Change::Key,
+                pin: Pin::of(states.last().unwrap()),
+            };
+            assert_eq!(judge(Some(&pin), SERVER, &states), wanted);
+        }
+        // a chain of the thief's own from the first state on
+        let other_first = thief.first_state(&state_facts(one.own.account_id), &certs);
+        let own = IdentitySecret::generate(&FixedEnv::new(10));
+        let rotated = own.rotated_state(&thief, &other_first, &[], NOW_MS);
+        let verdict = judge(Some(&pin), SERVER, &[other_first, rotated]);
+        assert!(matches!(
+            verdict,
+            Verdict::Changed {
+                what: Change::Key,
+                ..
+            }
+        ));
+    }
+
+    /// What a replaced key signs afterwards counts for nothing: not as a fork, not as a change.
+    #[test]
+    fn c136_replaced_keys_are_retired() {
+        let one = Person::new(1);
+        let two = one.rotated(11);
+        let late = one.identity.next_state(&one.state, &[], NOW_MS + 5);
+        assert!(is_retired(&two.state, &late));
+        assert!(is_retired(&two.state, &one.state));
+        assert!(!is_retired(&two.state, &two.state));
+        assert!(!is_retired(&one.state, &two.state));
+        assert!(!is_retired(&two.state, &Person::new(2).state));
+        assert!(!is_retired(&two.state, &two.reset(12).state));
     }
 }

@@ -206,6 +206,7 @@ fn c005_signatures_do_not_travel_between_objects() {
     let identity = ana.identity.public();
     let labels = [
         label::ACCOUNT_STATE,
+        label::ACCOUNT_STATE_ROTATION,
         label::DEVICE_CERT,
         label::DEVICE_CERT_POSSESSION,
         label::INTRO,
@@ -230,7 +231,8 @@ fn c005_signatures_do_not_travel_between_objects() {
             ..ana.cert.clone()
         };
         assert_eq!(cert.verify(&identity).is_ok(), other == label::DEVICE_CERT);
-        let possession_signature = ana.own.secret.sign(other, &cert_content).into();
+        let possession = codec::encode(&ana.cert.content.possession());
+        let possession_signature = ana.own.secret.sign(other, &possession).into();
         let cert = DeviceCert {
             possession_signature,
             ..ana.cert.clone()

@@ -314,13 +314,21 @@ pub fn account_states() -> Seeds {
     let none = ana.identity.next_state(&ana.state, &[], NOW_MS);
     let chain = ana.chain(1);
     let mut seeds: Seeds = chain.iter().map(|state| state.to_bytes()).collect();
-    seeds.push(none.to_bytes());
+    let rotated = ana.rotated(11);
+    seeds.extend([none, rotated.reset(12).state, rotated.state].map(|state| state.to_bytes()));
     seeds
 }
 
-/// Chains of one to three states, in order and not.
+/// Chains of one to three states, in order and not, with a rotation and a new generation after the first.
 pub fn state_chains() -> Seeds {
-    let states = people::ana().chain(2);
+    let ana = people::ana();
+    let mut states = ana.chain(2);
+    let rotated = ana.rotated(11);
+    states.extend([
+        rotated.state.clone(),
+        rotated.rotated(12).state,
+        ana.reset(13).state,
+    ]);
     let part = |place: usize| {
         let bytes = states[place].to_bytes();
         let length = u16::try_from(bytes.len()).unwrap();
@@ -332,6 +340,10 @@ pub fn state_chains() -> Seeds {
         vec![0, 1, 2],
         vec![1, 0],
         vec![0, 2],
+        vec![0, 3],
+        vec![0, 3, 4],
+        vec![3, 4],
+        vec![0, 5],
         vec![0, 0],
     ]
     .into_iter()

@@ -19,6 +19,7 @@ pub fn state(
     change(&mut content);
     AccountState {
         signature: identity.sign(label::ACCOUNT_STATE, &codec::encode(&content)),
+        rotation: state.rotation.clone(),
         content,
     }
 }
@@ -32,10 +33,12 @@ pub fn cert(
 ) -> DeviceCert {
     let mut content = cert.content.clone();
     change(&mut content);
-    let bytes = codec::encode(&content);
+    let possession = codec::encode(&content.possession());
     DeviceCert {
-        identity_signature: identity.sign(label::DEVICE_CERT, &bytes),
-        possession_signature: device.sign(label::DEVICE_CERT_POSSESSION, &bytes).into(),
+        identity_signature: identity.sign(label::DEVICE_CERT, &codec::encode(&content)),
+        possession_signature: device
+            .sign(label::DEVICE_CERT_POSSESSION, &possession)
+            .into(),
         content,
     }
 }

@@ -108,6 +108,49 @@ impl Person {
     }
 }
 
+/// The same account after its key changed.
+impl Person {
+    /// After a rotation to the key of `seed`: same device, the next state signed by both keys.
+    #[must_use]
+    pub fn rotated(&self, seed: u64) -> Self {
+        self.under(seed, self.state.content.generation, |new, certs| {
+            new.rotated_state(&self.identity, &self.state, certs, NOW_MS)
+        })
+    }
+
+    /// After a reset to the key of `seed`: same device, the next generation.
+    #[must_use]
+    pub fn reset(&self, seed: u64) -> Self {
+        self.under(seed, self.state.content.generation + 1, |new, certs| {
+            new.reset_state(&self.state, certs, NOW_MS)
+        })
+    }
+
+    fn under(
+        &self,
+        seed: u64,
+        generation: u32,
+        state: impl FnOnce(&IdentitySecret, &[DeviceCert]) -> AccountState,
+    ) -> Self {
+        let identity = IdentitySecret::generate(&FixedEnv::new(seed));
+        let cert = identity.recertify(&self.cert, generation);
+        let state = state(&identity, std::slice::from_ref(&cert));
+        let secret = DeviceSecret::from_stored(&self.own.secret.to_stored()).unwrap();
+        let own = OwnDevice {
+            identity_fingerprint: identity.public().fingerprint(),
+            account_seq: state.content.seq,
+            secret,
+            ..self.own
+        };
+        Self {
+            identity,
+            own,
+            state,
+            cert,
+        }
+    }
+}
+
 /// Facts of a certifier device that is valid now.
 pub fn device_facts(account_id: AccountId, device_id: DeviceId) -> DeviceFacts {
     DeviceFacts {

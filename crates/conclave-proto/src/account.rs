@@ -10,7 +10,12 @@ use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
 use crate::codec::{self, CodecError};
 use crate::id::{AccountId, DeviceId, Hash32, IdentityFingerprint, ServerId};
 use crate::label;
-use crate::limits::{ACCOUNT_STATE_BYTES_MAX, DEVICE_CERT_BYTES_MAX, DEVICES_MAX, STATE_CHAIN_MAX};
+use crate::limits::{
+    ACCOUNT_STATE_BYTES_MAX, DEVICE_CERT_BYTES_MAX, DEVICES_MAX, FORMER_KEYS_MAX, STATE_CHAIN_MAX,
+};
+
+mod requests;
+pub use requests::*;
 
 /// The only identity suite: Ed25519 and ML-DSA-65 over the same bytes, both must verify.
 pub const SUITE_ED25519_MLDSA65: u16 = 2;
@@ -148,6 +153,46 @@ pub struct DeviceCertContent {
     pub not_after_ms: u64,
 }
 
+/// What a device signs to show that it holds its keys.
+///
+/// It says nothing of identity key, role or dates, so that a new identity key can certify the same device again
+/// without its help (C-135).
+#[derive(Debug, Clone, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserializeBytes)]
+pub struct Possession {
+    /// The server the account lives on.
+    pub server_id: ServerId,
+    /// The account.
+    pub account_id: AccountId,
+    /// The device.
+    pub device_id: DeviceId,
+    /// MLS leaf signature key, Ed25519: what signs.
+    pub leaf_key: [u8; 32],
+    /// X-Wing HPKE key for inbox items, 1,216 bytes.
+    pub inbox_key: VLBytes,
+}
+
+impl Possession {
+    /// Whether `signature` is the leaf key's over exactly this.
+    pub fn holds(&self, signature: &[u8]) -> bool {
+        let input = label::signing_input(label::DEVICE_CERT_POSSESSION, &codec::encode(self));
+        self.inbox_key.as_slice().len() == XWING_KEY_BYTES
+            && verify_ed25519(&self.leaf_key, &input, signature)
+    }
+}
+
+impl DeviceCertContent {
+    /// What the device itself signs of this.
+    pub fn possession(&self) -> Possession {
+        Possession {
+            server_id: self.server_id,
+            account_id: self.account_id,
+            device_id: self.device_id,
+            leaf_key: self.leaf_key,
+            inbox_key: self.inbox_key.clone(),
+        }
+    }
+}
+
 /// A device certificate: signed by the identity key, with the device key's proof of possession.
 #[derive(Debug, Clone, PartialEq, Eq, TlsSize, TlsSerialize, TlsDeserializeBytes)]
 pub struct DeviceCert {
@@ -155,7 +200,7 @@ pub struct DeviceCert {
     pub content: DeviceCertContent,
     /// By the identity key, under [`label::DEVICE_CERT`].
     pub identity_signature: HybridSignature,
-    /// By the device key, under [`label::DEVICE_CERT_POSSESSION`].
+    /// By the device key over [`Possession`], under [`label::DEVICE_CERT_POSSESSION`].
     pub possession_signature: VLBytes,
 }
 
@@ -190,12 +235,9 @@ impl DeviceCert {
         }
         let content = codec::encode(&self.content);
         identity.verify(label::DEVICE_CERT, &content, &self.identity_signature)?;
-        let possession = label::signing_input(label::DEVICE_CERT_POSSESSION, &content);
-        if verify_ed25519(
-            &self.content.leaf_key,
-            &possession,
-            self.possession_signature.as_slice(),
-        ) {
+        // C-135: the device's own signature outlives the identity key.
+        let possession = self.content.possession();
+        if possession.holds(self.possession_signature.as_slice()) {
             Ok(())
         } else {
             Err(AccountError::Signature)
@@ -231,8 +273,10 @@ pub struct AccountStateContent {
     pub prev_hash: Hash32,
     /// When it was made, ms since 1970-01-01 UTC; shown, never trusted.
     pub issued_ms: u64,
-    /// The identity key that signs this and the next state.
+    /// The identity key that signs this state.
     pub identity: IdentityKey,
+    /// Keys of this generation that were replaced under their own signature, newest last, at most 16.
+    pub former: Vec<IdentityFingerprint>,
     /// Devices, sorted by id, at most 10.
     pub devices: Vec<DeviceEntry>,
     /// Hash of the recovery key; all zero while there is none.
@@ -251,6 +295,19 @@ pub struct AccountState {
     pub content: AccountStateContent,
     /// By `content.identity`, under [`label::ACCOUNT_STATE`].
     pub signature: HybridSignature,
+    /// By the key of the state before, under [`label::ACCOUNT_STATE_ROTATION`]: there when this state replaces it.
+    pub rotation: Option<HybridSignature>,
+}
+
+/// How a state follows the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Succession {
+    /// The same identity key goes on.
+    SameKey,
+    /// A new key, signed for by the one that it replaces.
+    Rotation,
+    /// A new generation: the key before was lost or stolen and signs for nothing.
+    Reset,
 }
 
 impl AccountState {
@@ -268,9 +325,22 @@ impl AccountState {
         codec::encode(self)
     }
 
-    /// What the next state's `prev_hash` holds, and pins remember.
+    /// What the next state's `prev_hash` holds, and pins remember: of content and signature.
+    ///
+    /// The former key's signature is left out. Who walks the chain needs it; who is shown the newest state alone
+    /// does not, and an introduction has no room for it.
     pub fn hash(&self) -> Hash32 {
-        label::hash(label::ACCOUNT_STATE_HASH, &self.to_bytes())
+        let named = [codec::encode(&self.content), codec::encode(&self.signature)].concat();
+        label::hash(label::ACCOUNT_STATE_HASH, &named)
+    }
+
+    /// The same state, same hash, without the former key's signature: for whoever is shown it alone.
+    #[must_use]
+    pub fn without_rotation(&self) -> Self {
+        Self {
+            rotation: None,
+            ..self.clone()
+        }
     }
 
     /// Verifies the signature by the state's own key, its server and its inner order (C-013, C-014).
@@ -301,6 +371,7 @@ impl AccountState {
         if content.flags & !FLAG_DISCOVERABLE != 0 {
             return Err(AccountError::Contradiction("unknown flags"));
         }
+        self.verify_former()?;
         content.identity.verify(
             label::ACCOUNT_STATE,
             &codec::encode(content),
@@ -352,15 +423,98 @@ impl AccountState {
         cert.verify(&self.content.identity)
     }
 
-    /// Whether `next` follows this state directly: same account, generation and key, seq + 1, right `prev_hash` (C-015).
-    pub fn is_followed_by(&self, next: &Self) -> bool {
+    /// C-136: former keys are few, each is there once, none is in use again, and the first state has none.
+    fn verify_former(&self) -> Result<(), AccountError> {
+        let content = &self.content;
+        let current = content.identity.fingerprint();
+        let is_repeated = content.former.iter().enumerate().any(|(place, key)| {
+            *key == current
+                || content
+                    .former
+                    .iter()
+                    .skip(place + 1)
+                    .any(|later| later == key)
+        });
+        if content.former.len() > FORMER_KEYS_MAX || is_repeated {
+            return Err(AccountError::Contradiction(
+                "former keys repeat or are too many",
+            ));
+        }
+        if content.former.is_empty() && self.rotation.is_some()
+            || content.seq == 1 && !content.former.is_empty()
+        {
+            return Err(AccountError::Contradiction(
+                "a rotation without a key that it replaces",
+            ));
+        }
+        Ok(())
+    }
+
+    /// How `next` follows this state directly, or `None`: same account, seq + 1, right `prev_hash` (C-015), and
+    /// the same key, or one that this state's key signs for (C-136), or a new generation (C-137).
+    ///
+    /// `next` itself must be verified besides ([`AccountState::verify`]).
+    pub fn succession(&self, next: &Self) -> Option<Succession> {
         let (a, b) = (&self.content, &next.content);
-        a.server_id == b.server_id
+        let is_next = a.server_id == b.server_id
             && a.account_id == b.account_id
-            && a.generation == b.generation
-            && a.identity == b.identity
             && a.seq.checked_add(1) == Some(b.seq)
-            && b.prev_hash == self.hash()
+            && b.prev_hash == self.hash();
+        if !is_next {
+            return None;
+        }
+        if a.generation == b.generation && a.identity == b.identity {
+            let is_same = a.former == b.former && next.rotation.is_none();
+            return is_same.then_some(Succession::SameKey);
+        }
+        let used = self.keys_used();
+        if used.contains(&b.identity.fingerprint()) {
+            return None;
+        }
+        if a.generation == b.generation {
+            let is_rotation = b.former == self.former_after() && self.signs_for(next);
+            return is_rotation.then_some(Succession::Rotation);
+        }
+        let is_reset = a.generation.checked_add(1) == Some(b.generation)
+            && b.former.is_empty()
+            && next.rotation.is_none();
+        is_reset.then_some(Succession::Reset)
+    }
+
+    /// Whether `next` follows this state directly without the person having to decide: by the same key, or by one
+    /// that this state's key signs for (C-015, C-136).
+    pub fn is_followed_by(&self, next: &Self) -> bool {
+        matches!(
+            self.succession(next),
+            Some(Succession::SameKey | Succession::Rotation)
+        )
+    }
+
+    /// Former keys and the present one, newest last: the order in which leaves may go from one to another (C-018).
+    pub fn keys_used(&self) -> Vec<IdentityFingerprint> {
+        let content = &self.content;
+        let mut used = content.former.clone();
+        used.push(content.identity.fingerprint());
+        used
+    }
+
+    /// What a state that replaces this one's key lists as former: all keys used, the newest 16 of them.
+    pub fn former_after(&self) -> Vec<IdentityFingerprint> {
+        let used = self.keys_used();
+        let too_many = used.len().saturating_sub(FORMER_KEYS_MAX);
+        used.into_iter().skip(too_many).collect()
+    }
+
+    /// C-136: the key that is replaced signs the whole content of the state that replaces it.
+    fn signs_for(&self, next: &Self) -> bool {
+        next.rotation.as_ref().is_some_and(|signature| {
+            let content = codec::encode(&next.content);
+            let verified =
+                self.content
+                    .identity
+                    .verify(label::ACCOUNT_STATE_ROTATION, &content, signature);
+            verified.is_ok()
+        })
     }
 }
 
@@ -396,178 +550,5 @@ where
     Ok(codec::parse_exact(bytes)?)
 }
 
-// --- requests of the account connection -------------------------------------------------------
-
-/// Asks for a one-time code. Answered by [`OtpStarted`] whether or not the identifier is registered.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct OtpStart {
-    /// Normalised identifier.
-    #[prost(string, tag = "1")]
-    pub identifier: String,
-    /// Fingerprint of the identity key that will register, 32 bytes.
-    #[prost(bytes = "vec", tag = "2")]
-    pub identity_fingerprint: Vec<u8>,
-    /// Invite token, or empty.
-    #[prost(string, tag = "3")]
-    pub invite: String,
-}
-
-/// A challenge is open and a code was sent, or sent before.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct OtpStarted {
-    /// The challenge, 16 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub challenge_id: Vec<u8>,
-    /// The code is valid for this long, in ms.
-    #[prost(uint64, tag = "2")]
-    pub valid_ms: u64,
-    /// The next code may be asked for in this time, in ms.
-    #[prost(uint64, tag = "3")]
-    pub resend_after_ms: u64,
-}
-
-/// Finishes a registration. The same bytes again get the same answer.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Register {
-    /// From [`OtpStarted`].
-    #[prost(bytes = "vec", tag = "1")]
-    pub challenge_id: Vec<u8>,
-    /// The code as typed, upper-cased, without spaces and dashes.
-    #[prost(string, tag = "2")]
-    pub code: String,
-    /// Encoded [`AccountState`] with seq 1.
-    #[prost(bytes = "vec", tag = "3")]
-    pub state: Vec<u8>,
-    /// Encoded [`DeviceCert`]s of all listed devices.
-    #[prost(bytes = "vec", repeated, tag = "4")]
-    pub certs: Vec<Vec<u8>>,
-    /// Encoded [`HybridSignature`]: [`crate::hello::Purpose::Register`] by the identity key.
-    #[prost(bytes = "vec", tag = "5")]
-    pub proof: Vec<u8>,
-    /// `label::hash(CAPABILITY_HASH, capability)`, 32 bytes.
-    #[prost(bytes = "vec", tag = "6")]
-    pub capability_hash: Vec<u8>,
-}
-
-/// Says which device this connection acts for.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Authenticate {
-    /// The account, 16 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub account_id: Vec<u8>,
-    /// The device, 16 bytes.
-    #[prost(bytes = "vec", tag = "2")]
-    pub device_id: Vec<u8>,
-    /// Ed25519 signature by the device key: [`crate::hello::Purpose::Account`].
-    #[prost(bytes = "vec", tag = "3")]
-    pub proof: Vec<u8>,
-}
-
-/// Asks for the member pass and what concerns this device.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct FetchStatus {}
-
-/// The member pass and what concerns this device.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct AccountStatus {
-    /// Today's member pass, 32 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub pass: Vec<u8>,
-    /// One-time key packages left in this device's pool.
-    #[prost(uint32, tag = "2")]
-    pub pool_left: u32,
-    /// Whether a last-resort key package is published.
-    #[prost(bool, tag = "3")]
-    pub has_last_resort: bool,
-    /// The account's newest state seq.
-    #[prost(uint64, tag = "4")]
-    pub state_seq: u64,
-    /// Somebody with the right code asked for this identifier: it moves in this time, in ms, unless vetoed. 0 = nobody.
-    #[prost(uint64, tag = "5")]
-    pub hold_ms: u64,
-}
-
-/// Stops a pending move of this account's identifier to somebody else.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct VetoHold {}
-
-/// Appends the next account state to the chain.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct PutState {
-    /// Encoded [`AccountState`].
-    #[prost(bytes = "vec", tag = "1")]
-    pub state: Vec<u8>,
-    /// Encoded [`DeviceCert`]s of all listed devices.
-    #[prost(bytes = "vec", repeated, tag = "2")]
-    pub certs: Vec<Vec<u8>>,
-}
-
-/// Replaces the account's capability hash: blocks everybody who holds the old one.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct PutCapability {
-    /// `label::hash(CAPABILITY_HASH, capability)`, 32 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub capability_hash: Vec<u8>,
-}
-
-// --- requests of the directory connection -----------------------------------------------------
-
-/// Looks one identifier up. Not registered and not discoverable get the same answer.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Lookup {
-    /// Member pass, 32 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub pass: Vec<u8>,
-    /// Normalised identifier.
-    #[prost(string, tag = "2")]
-    pub identifier: String,
-}
-
-/// Fetches an account's states from `from_seq` to the newest, at most 256.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct FetchStates {
-    /// Member pass, 32 bytes.
-    #[prost(bytes = "vec", tag = "1")]
-    pub pass: Vec<u8>,
-    /// The account, 16 bytes.
-    #[prost(bytes = "vec", tag = "2")]
-    pub account_id: Vec<u8>,
-    /// First seq wanted, at least 1.
-    #[prost(uint64, tag = "3")]
-    pub from_seq: u64,
-}
-
-/// An account's states in order, and the newest one's certificates.
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct AccountStates {
-    /// Encoded [`AccountState`]s, oldest first. A lookup gives the newest alone.
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    pub states: Vec<Vec<u8>>,
-    /// Encoded [`DeviceCert`]s of the newest state.
-    #[prost(bytes = "vec", repeated, tag = "2")]
-    pub certs: Vec<Vec<u8>>,
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An identity key of a suite we do not know verifies nothing, whatever its bytes.
-    #[test]
-    fn c002_refuses_unknown_suites() {
-        let key = IdentityKey {
-            suite: SUITE_ED25519_MLDSA65 + 1,
-            ed25519: [0; 32],
-            mldsa65: vec![0; MLDSA65_KEY_BYTES].into(),
-        };
-        assert_eq!(key.check(), Err(CodecError::UnknownVersion.into()));
-        let signature = HybridSignature {
-            ed25519: vec![0; 64].into(),
-            mldsa65: vec![0; 3309].into(),
-        };
-        assert_eq!(
-            key.verify("label", b"content", &signature),
-            Err(CodecError::UnknownVersion.into())
-        );
-    }
-}
+mod tests;

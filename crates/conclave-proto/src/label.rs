@@ -12,6 +12,8 @@ pub const DEVICE_CERT: &str = "conclave/1 device-cert";
 pub const DEVICE_CERT_POSSESSION: &str = "conclave/1 device-cert-possession";
 /// Identity key signs an account state.
 pub const ACCOUNT_STATE: &str = "conclave/1 account-state";
+/// Identity key signs the account state that replaces it.
+pub const ACCOUNT_STATE_ROTATION: &str = "conclave/1 account-state-rotation";
 /// Hash of an identity key.
 pub const IDENTITY_FINGERPRINT: &str = "conclave/1 identity-fingerprint";
 /// Hash of a whole signed account state: what the next one's `prev_hash` holds.
@@ -104,6 +106,7 @@ mod tests {
         let labels = [
             DEVICE_CERT,
             DEVICE_CERT_POSSESSION,
+            ACCOUNT_STATE_ROTATION,
             ACCOUNT_STATE,
             IDENTITY_FINGERPRINT,
             ACCOUNT_STATE_HASH,

@@ -40,6 +40,8 @@ pub const KEY_PACKAGE_BYTES_MAX: usize = 16 * 1024;
 pub const ACCOUNT_STATE_BYTES_MAX: usize = 16 * 1024;
 /// One device certificate with its signatures, in bytes.
 pub const DEVICE_CERT_BYTES_MAX: usize = 16 * 1024;
+/// Former identity keys that a state lists: leaves made under older ones are renewed long before.
+pub const FORMER_KEYS_MAX: usize = 16;
 /// States walked from a pin to the newest; a longer chain is refused.
 pub const STATE_CHAIN_MAX: usize = 256;
 /// Text of a first message that rides in a request's intro, in bytes.

@@ -146,3 +146,67 @@ fn c018_leaves_never_change_identity_or_go_back() {
         Err(LeafError::Changed)
     );
 }
+
+/// After a rotation a leaf may still name the former key, under an older state only, and goes to the new one with a
+/// newer state; never back, never to a key that the account did not have.
+#[test]
+fn c018_a_fingerprint_follows_the_replaced_keys_only() {
+    let one = Person::new(1);
+    let two = one.rotated(11);
+    let three = two.rotated(12);
+    let mut book = Book::of(&[&three]);
+    let claims = [&one, &two, &three].map(Person::claim);
+    for claim in &claims {
+        assert_eq!(check(claim, &book), Ok(()));
+    }
+    for (before, after) in [(0, 1), (1, 2), (0, 2)] {
+        let moved = |from: usize, to: usize| check_leaf(&claims[to], &book, Some(&claims[from]));
+        assert_eq!(moved(before, after), Ok(()));
+        assert_eq!(moved(after, before), Err(LeafError::Changed));
+    }
+    // a former key under the newest state, and a later key under the same state, are made up
+    let mut late = claims[1];
+    late.credential.account_seq = 3;
+    assert_eq!(check(&late, &book), Err(LeafError::OtherIdentity));
+    let mut early = claims[1];
+    early.credential.account_seq = 1;
+    assert_eq!(
+        check_leaf(&early, &book, Some(&claims[0])),
+        Err(LeafError::Changed)
+    );
+    let back = LeafClaim {
+        credential: Credential {
+            account_seq: 2,
+            ..claims[0].credential
+        },
+        ..claims[0]
+    };
+    assert_eq!(
+        check_leaf(&back, &book, Some(&claims[1])),
+        Err(LeafError::Changed)
+    );
+    let mut stranger = claims[0];
+    stranger.credential.identity_fingerprint = Person::new(2).own.identity_fingerprint;
+    assert_eq!(check(&stranger, &book), Err(LeafError::OtherIdentity));
+    // whoever has not accepted the rotation yet is told to fetch it
+    book = Book::of(&[&one]);
+    let wanted = LeafError::NewerState {
+        claimed: 3,
+        accepted: 1,
+    };
+    assert_eq!(check(&claims[2], &book), Err(wanted));
+}
+
+/// After a reset nothing of the key before counts: leaves of the old generation are refused until they are added anew.
+#[test]
+fn c137_leaves_of_a_lost_key_are_refused() {
+    let one = Person::new(1);
+    let lost = one.reset(11);
+    let book = Book::of(&[&lost]);
+    assert_eq!(check(&lost.claim(), &book), Ok(()));
+    assert_eq!(check(&one.claim(), &book), Err(LeafError::OtherIdentity));
+    assert_eq!(
+        check_leaf(&lost.claim(), &book, Some(&one.claim())),
+        Err(LeafError::Changed)
+    );
+}

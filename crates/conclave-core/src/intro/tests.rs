@@ -154,8 +154,8 @@ fn intro_encoding_stays() {
     content.cert.identity_signature = no_signature();
     content.first = None;
     let bytes = codec::encode(&content);
-    insta::assert_snapshot!(bytes.len(), @"3738");
-    insta::assert_snapshot!(label::sha256(&bytes), @"h_0cc0a17dc431193ffbc9054ea41c937aa3218ff125900ef6bb06e40049bd0ede");
+    insta::assert_snapshot!(bytes.len(), @"3740");
+    insta::assert_snapshot!(label::sha256(&bytes), @"h_2aec4ec60fabe7a2388954d2e14ba0e3522f272db81b92db7076195e3e882ffa");
 }
 
 fn no_signature() -> HybridSignature {

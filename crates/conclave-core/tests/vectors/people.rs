@@ -1,5 +1,6 @@
 //! Vectors of who somebody is: identity, certificate, states, credential, safety number, exported key.
 
+use conclave_core::identity::IdentitySecret;
 use conclave_core::key_export;
 use conclave_core::safety_number::SafetyNumber;
 use conclave_hostile::people::{FixedEnv, NOW_MS, Person, SERVER};
@@ -61,6 +62,30 @@ pub(crate) fn sealed(mut state: AccountState, person: &Person, committed: &Value
     state
 }
 
+/// The state that replaces the person's key: `previous` is the one before it, sealed.
+fn rotated(person: &Person, previous: &AccountState, committed: &Value) -> AccountState {
+    let new = IdentitySecret::generate(&FixedEnv::new(11));
+    let mut state = new.rotated_state(&person.identity, previous, &[], NOW_MS + 2);
+    let content = codec::encode(&state.content);
+    let pairs = [
+        (&new, label::ACCOUNT_STATE, "signature"),
+        (&person.identity, label::ACCOUNT_STATE_ROTATION, "rotation"),
+    ];
+    for (key, label, name) in pairs {
+        let kept = HybridSignature {
+            ed25519: bytes_of(&committed[name]["ed25519"]).into(),
+            mldsa65: bytes_of(&committed[name]["mldsa65"]).into(),
+        };
+        if key.public().verify(label, &content, &kept).is_ok() {
+            match name {
+                "rotation" => state.rotation = Some(kept),
+                _ => state.signature = kept,
+            }
+        }
+    }
+    state
+}
+
 fn signature(signature: &HybridSignature) -> Value {
     json!({
         "ed25519": hex::encode(signature.ed25519.as_slice()),
@@ -109,11 +134,14 @@ fn device_cert() {
     settle("device_cert", &made);
 }
 
-/// Two states that follow each other: one device, then none.
+/// Three states that follow each other: one device, then none, then another key that the first signed for.
 #[test]
 fn account_state() {
-    let (_, cert, states) = ana();
-    states[0].verify_certs(std::slice::from_ref(&cert)).unwrap();
+    let (ana, cert, [first, second]) = ana();
+    first.verify_certs(std::slice::from_ref(&cert)).unwrap();
+    let old = &committed("account_state")["states"][2];
+    let third = rotated(&ana, &second, old);
+    let states = [first, second, third];
     conclave_proto::account::verify_chain(SERVER, &states).unwrap();
     let shown = |state: &AccountState| {
         let content = &state.content;
@@ -136,10 +164,12 @@ fn account_state() {
             "prev_hash": content.prev_hash.to_string(),
             "issued_ms": content.issued_ms,
             "identity_key": hex::encode(codec::encode(&content.identity)),
+            "former": content.former.iter().map(ToString::to_string).collect::<Vec<_>>(),
             "devices": devices,
             "recovery_key_hash": content.recovery_key_hash.to_string(),
             "flags": content.flags,
             "signature": signature(&state.signature),
+            "rotation": state.rotation.as_ref().map(signature),
             "encoded": hex::encode(state.to_bytes()),
             "hash": state.hash().to_string(),
         })

@@ -1,7 +1,7 @@
 //! What a device does for its own account: proof, status, states, key packages, veto.
 
 use conclave_proto::account::{
-    AccountState, AccountStatus, Authenticate, PutCapability, PutState, verify_ed25519,
+    AccountState, AccountStatus, Authenticate, PutCapability, PutState, Succession, verify_ed25519,
 };
 use conclave_proto::frame::reply;
 use conclave_proto::hello::{Purpose, account_fields};
@@ -66,7 +66,7 @@ pub(super) async fn veto_hold(app: &App, session: &Session) -> Answer {
 
 /// Appends the next account state.
 pub(super) async fn put_state(app: &App, session: &Session, request: PutState) -> Answer {
-    let (account_id, _) = session.device().await?;
+    let (account_id, device_id) = session.device().await?;
     let (state, devices) = edge::account(app.keys.server_id, &request.state, &request.certs)?;
     let content = &state.content;
     if content.account_id != account_id || devices.is_empty() {
@@ -75,9 +75,16 @@ pub(super) async fn put_state(app: &App, session: &Session, request: PutState) -
     let previous = app.store.states(account_id, content.seq.saturating_sub(1));
     let previous = previous.await?.and_then(|p| p.states.into_iter().next());
     let previous = previous.and_then(|bytes| AccountState::parse(&bytes).ok());
-    // C-015: the same key, seq + 1 and the hash of the one before.
-    if !previous.is_some_and(|previous| previous.is_followed_by(&state)) {
-        return Err(conflict("the state does not follow the newest one"));
+    // C-015, C-136: seq + 1 and the hash of the one before, by the same key or one that it signed for.
+    match previous.and_then(|previous| previous.succession(&state)) {
+        None => return Err(conflict("the state does not follow the newest one")),
+        // C-137: the key may be lost, the device that says so may not.
+        Some(Succession::Reset) if !lists(&state, device_id) => {
+            return Err(bad(
+                "a new generation has to list the device that begins it",
+            ));
+        }
+        Some(_) => {}
     }
     let (seq, prev_hash) = (content.seq, content.prev_hash);
     let state_hash = state.hash();
@@ -95,6 +102,11 @@ pub(super) async fn put_state(app: &App, session: &Session, request: PutState) -
         PutStateOutcome::IdTaken => Err(conflict("a device id is taken, make a new one")),
         PutStateOutcome::NoAccount => Err(unauthorized()),
     }
+}
+
+fn lists(state: &AccountState, device_id: DeviceId) -> bool {
+    let mut devices = state.content.devices.iter();
+    devices.any(|entry| entry.device_id == device_id)
 }
 
 fn conflict(text: &str) -> Refusal {

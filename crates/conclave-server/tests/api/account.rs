@@ -1,7 +1,10 @@
 //! What a device does for its account, and what a pass is needed for.
 
 use conclave_proto::ErrorCode;
-use conclave_proto::account::{FLAG_DISCOVERABLE, FetchStates, FetchStatus, Lookup, PutState};
+use conclave_proto::account::{
+    AccountStateContent, DeviceCertContent, DeviceEntry, FLAG_DISCOVERABLE, FetchStates,
+    FetchStatus, Lookup, PutState,
+};
 use conclave_proto::frame::{reply, request::Body};
 use conclave_proto::hello::{Role, pass_hash};
 use conclave_proto::inbox::PostItem;
@@ -135,6 +138,138 @@ async fn c015_states_form_one_chain() {
     let fork = client.ask(put(2, first.hash(), 0)).await.unwrap_err();
     assert_eq!(fork.code(), ErrorCode::Conflict);
     assert_eq!(client.status().await.state_seq, 2);
+}
+
+/// Anna's second state, under the key of `fresh`, after `change`; with her old key's signature when she `gives` it.
+fn rekeyed(
+    anna: &Person,
+    fresh: &Person,
+    gives: bool,
+    change: impl FnOnce(&mut AccountStateContent),
+) -> Body {
+    let first = anna.state(1, conclave_proto::id::Hash32::new([0; 32]));
+    let mut content = AccountStateContent {
+        seq: 2,
+        prev_hash: first.hash(),
+        identity: fresh.key(),
+        former: first.former_after(),
+        ..first.content.clone()
+    };
+    change(&mut content);
+    let cert = anna.cert_by(fresh, content.generation);
+    for entry in &mut content.devices {
+        entry.cert_hash = cert.hash();
+    }
+    Body::PutState(PutState {
+        state: fresh.sign_state(content, gives.then_some(anna)).to_bytes(),
+        certs: vec![cert.to_bytes()],
+    })
+}
+
+/// A new identity key is taken with the old one's signature, and for all devices, or not at all.
+#[tokio::test]
+async fn c136_a_rotation_is_signed_by_both_keys() {
+    let world = World::new().await;
+    let (anna, fresh, eve) = (
+        world.person().await,
+        Person::new(&world.server, "+4915550001"),
+        Person::new(&world.server, "+4915550002"),
+    );
+    let mut client = world.account(&anna).await;
+    let good = rekeyed(&anna, &fresh, true, |_| {});
+    let Body::PutState(mut other_cert) = good.clone() else {
+        panic!("it is a state")
+    };
+    other_cert.certs = vec![anna.cert.to_bytes()];
+    for (wrong, code) in [
+        (rekeyed(&anna, &fresh, false, |_| {}), ErrorCode::Conflict),
+        (
+            rekeyed(&anna, &fresh, true, |content| content.former.clear()),
+            ErrorCode::BadRequest,
+        ),
+        (
+            rekeyed(&anna, &fresh, true, |content| {
+                content.former = vec![eve.key().fingerprint()];
+            }),
+            ErrorCode::Conflict,
+        ),
+        (Body::PutState(other_cert), ErrorCode::BadRequest),
+    ] {
+        assert_eq!(client.ask(wrong).await.unwrap_err().code(), code);
+    }
+    client.ask(good.clone()).await.unwrap();
+    client.ask(good).await.unwrap();
+    assert_eq!(client.status().await.state_seq, 2);
+    // the device goes on under the new key, and the old one signs for nothing any more
+    let late = client.ask(rekeyed(&anna, &eve, true, |_| {})).await;
+    assert_eq!(late.unwrap_err().code(), ErrorCode::Conflict);
+    world.account(&anna).await;
+}
+
+/// A lost key is replaced by a device of the account that stays in it, one generation on, and nobody else.
+#[tokio::test]
+async fn c137_a_new_generation_comes_from_a_listed_device() {
+    let world = World::new().await;
+    let (anna, ben, fresh) = (
+        world.person().await,
+        world.person().await,
+        Person::new(&world.server, "+4915550001"),
+    );
+    let lost = |generation: u32| {
+        rekeyed(&anna, &fresh, false, |content| {
+            content.generation = generation;
+            content.former.clear();
+        })
+    };
+    let mut other = world.account(&ben).await;
+    let refused = other.ask(lost(2)).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::BadRequest);
+    let mut client = world.account(&anna).await;
+    for generation in [0, 1, 3, u32::MAX] {
+        let refused = client.ask(lost(generation)).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::Conflict);
+    }
+    let same_key = rekeyed(&anna, &anna, false, |content| {
+        content.generation = 2;
+        content.former.clear();
+    });
+    let refused = client.ask(same_key).await.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::Conflict);
+    let refused = client
+        .ask(lost_to_another_device(&anna, &fresh, &world))
+        .await;
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), ErrorCode::BadRequest);
+    client.ask(lost(2)).await.unwrap();
+    assert_eq!(client.status().await.state_seq, 2);
+}
+
+/// A reset that leaves out Anna's device and lists another one.
+fn lost_to_another_device(anna: &Person, fresh: &Person, world: &World) -> Body {
+    let spare = Person::new(&world.server, "+4915550003");
+    let content = DeviceCertContent {
+        identity_fingerprint: fresh.key().fingerprint(),
+        account_id: anna.account_id,
+        generation: 2,
+        ..spare.cert.content.clone()
+    };
+    let cert = fresh.certify(&spare.device, content);
+    let first = anna.state(1, conclave_proto::id::Hash32::new([0; 32]));
+    let content = AccountStateContent {
+        generation: 2,
+        seq: 2,
+        prev_hash: first.hash(),
+        identity: fresh.key(),
+        devices: vec![DeviceEntry {
+            device_id: spare.device_id,
+            cert_hash: cert.hash(),
+        }],
+        ..first.content.clone()
+    };
+    Body::PutState(PutState {
+        state: fresh.sign_state(content, None).to_bytes(),
+        certs: vec![cert.to_bytes()],
+    })
 }
 
 async fn claim(

@@ -429,14 +429,7 @@ impl Person {
             not_before_ms: 0,
             not_after_ms: u64::MAX,
         };
-        let bytes = codec::encode(&content);
-        let possession = label::signing_input(label::DEVICE_CERT_POSSESSION, &bytes);
-        let input = label::signing_input(label::DEVICE_CERT, &bytes);
-        let cert = DeviceCert {
-            identity_signature: sign_both(&ed25519, &mldsa65, &input),
-            possession_signature: device.sign(&possession).as_ref().to_vec().into(),
-            content,
-        };
+        let cert = certificate(&ed25519, &mldsa65, &device, content);
         Self {
             identifier: identifier.to_owned(),
             account_id: cert.content.account_id,
@@ -490,17 +483,72 @@ impl Person {
             prev_hash,
             issued_ms: 1,
             identity: self.key(),
+            former: vec![],
             devices,
             recovery_key_hash: Hash32::new([0; 32]),
             flags,
         };
         let input = label::signing_input(label::ACCOUNT_STATE, &codec::encode(&content));
         let signature = self.sign_input(&input);
-        AccountState { content, signature }
+        AccountState {
+            content,
+            signature,
+            rotation: None,
+        }
+    }
+
+    /// This person's device, certified by `identity` for `generation`.
+    pub(crate) fn cert_by(&self, identity: &Self, generation: u32) -> DeviceCert {
+        let content = DeviceCertContent {
+            identity_fingerprint: identity.key().fingerprint(),
+            generation,
+            ..self.cert.content.clone()
+        };
+        identity.certify(&self.device, content)
+    }
+
+    /// `content` certified by this person's key and by the device that has `device`.
+    pub(crate) fn certify(
+        &self,
+        device: &Ed25519KeyPair,
+        content: DeviceCertContent,
+    ) -> DeviceCert {
+        certificate(&self.ed25519, &self.mldsa65, device, content)
+    }
+
+    /// `content` signed by this person's key, and by `former`'s when that is given.
+    pub(crate) fn sign_state(
+        &self,
+        content: AccountStateContent,
+        former: Option<&Self>,
+    ) -> AccountState {
+        let bytes = codec::encode(&content);
+        let sign = |key: &Self, label| key.sign_input(&label::signing_input(label, &bytes));
+        AccountState {
+            signature: sign(self, label::ACCOUNT_STATE),
+            rotation: former.map(|former| sign(former, label::ACCOUNT_STATE_ROTATION)),
+            content,
+        }
     }
 
     pub(crate) fn sign_input(&self, input: &[u8]) -> HybridSignature {
         sign_both(&self.ed25519, &self.mldsa65, input)
+    }
+}
+
+fn certificate(
+    ed25519: &Ed25519KeyPair,
+    mldsa65: &PqdsaKeyPair,
+    device: &Ed25519KeyPair,
+    content: DeviceCertContent,
+) -> DeviceCert {
+    let possession = codec::encode(&content.possession());
+    let possession = label::signing_input(label::DEVICE_CERT_POSSESSION, &possession);
+    let input = label::signing_input(label::DEVICE_CERT, &codec::encode(&content));
+    DeviceCert {
+        identity_signature: sign_both(ed25519, mldsa65, &input),
+        possession_signature: device.sign(&possession).as_ref().to_vec().into(),
+        content,
     }
 }
 
