@@ -17,11 +17,12 @@ pub fn settings(bytes: &[u8]) {
 /// The head of an HTTP request: answered in HTTP, and a WebSocket begins only where one is asked for.
 pub fn http(bytes: &[u8]) {
     match readers::http(bytes) {
-        Ok(accepted) => {
+        Some(Ok(accepted)) => {
             assert!(accepted.starts_with("HTTP/1.1 101 "));
             assert!(bytes.starts_with(b"GET /v1/ws HTTP/1.1\r\n"));
         }
-        Err(refused) => assert!(refused.starts_with("HTTP/1.1 ") && refused.ends_with('\n')),
+        Some(Err(refused)) => assert!(refused.starts_with("HTTP/1.1 ") && refused.ends_with('\n')),
+        None => assert!(bytes.windows(9).any(|part| part == b"/v1/blobs")),
     }
 }
 
@@ -62,7 +63,18 @@ pub fn http_heads() -> Seeds {
         "GET /readyz HTTP/1.0\r\n\r\n",
         "POST /v1/ws HTTP/1.1\r\nHost: h\r\n\r\n",
         "GET  /livez HTTP/1.1\r\n: \r\n\r\n",
+        "GET /v1/blobs HTTP/1.1\r\nHost: h\r\n\r\n",
     ]);
+    let blob = format!("/v1/blobs/{} HTTP/1.1\r\nHost: h\r\nConclave-Pass: {}", "0a".repeat(32), "1b".repeat(32));
+    for head in [
+        format!("PUT {blob}\r\nUpload-Length: 65536\r\nContent-Length: 0\r\n\r\n"),
+        format!("PATCH {blob}\r\nUpload-Offset: 0\r\nContent-Length: 65536\r\n\r\n"),
+        format!("HEAD {blob}\r\n\r\n"),
+        format!("GET {blob}\r\nRange: bytes=1-2\r\n\r\n"),
+        format!("GET {blob}\r\nRange: bytes=1-\r\nConnection: close\r\n\r\n"),
+    ] {
+        seeds.push(head.into_bytes());
+    }
     seeds.push(format!("GET /v1/ws HTTP/1.1\r\n{upgrade}").into_bytes());
     seeds.push(format!("GET /v1/ws HTTP/1.1\r\nUpgrade: h2c\r\n{upgrade}").into_bytes());
     seeds

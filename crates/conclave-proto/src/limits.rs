@@ -176,3 +176,18 @@ pub const SWEEP_BYTES: usize = 4 * 1024 * 1024;
 pub const CLASSIC_QUEUE_MAX: u64 = 10_000;
 /// How long a classic message's id is remembered, days: who asks again after so long may send it twice.
 pub const CLASSIC_SEEN_DAYS: u32 = 30;
+
+/// One blob over HTTP, in bytes, unless the operator chose another limit.
+pub const BLOB_BYTES_MAX: u64 = 100 * 1024 * 1024;
+/// Retention of a blob over HTTP, in days, unless the operator chose another.
+pub const BLOB_KEEP_DAYS: u32 = 30;
+/// How long an upload may stay unfinished, in whole days after the one it began on.
+pub const BLOB_UNFINISHED_DAYS: u32 = 1;
+/// Uploads that are open at once on a server: each holds a file.
+pub const BLOB_UPLOADS_MAX: usize = 512;
+/// What a server reads, writes and compares of a blob at once, in bytes.
+pub const BLOB_PIECE_BYTES: usize = 64 * 1024;
+/// What a client uploads in one request, in bytes: so much is sent again after a cut, at most.
+pub const BLOB_PART_BYTES: u64 = 1024 * 1024;
+/// Bytes of a refused request's body that a server still takes, so that its answer can be read.
+pub const BLOB_REFUSED_BYTES_MAX: u64 = BLOB_PART_BYTES;

@@ -10,9 +10,13 @@ mod secret;
 use std::net::{Ipv4Addr, SocketAddr};
 
 use conclave_proto::address::DEFAULT_PORT;
-use conclave_proto::limits::{CLOCK_JUMP_DAYS_MAX, COMMIT_SPACING_MAX_MS, COMMIT_SPACING_MS};
+use conclave_proto::limits::{
+    BLOB_BYTES_MAX, BLOB_KEEP_DAYS, BLOB_UPLOADS_MAX, CLOCK_JUMP_DAYS_MAX, COMMIT_SPACING_MAX_MS,
+    COMMIT_SPACING_MS,
+};
 use serde::{Deserialize, Serialize};
 
+use crate::blobs::BlobLimits;
 use crate::log::CommitSpacing;
 
 pub use load::{ConfigError, ENV_PREFIX, Loaded, Origin, Setting, load, parse};
@@ -34,6 +38,8 @@ pub struct Config {
     pub retention: RetentionSection,
     /// `[logs]`
     pub logs: LogsSection,
+    /// `[blobs]`
+    pub blobs: BlobsSection,
     /// `[classic]`
     pub classic: ClassicSection,
 }
@@ -220,6 +226,7 @@ pub struct LimitsSection {
     pub per_network_mailboxes: u32,
     pub per_network_failed_opens: u32,
     pub per_network_handshakes: u32,
+    pub per_network_uploads: u32,
     pub per_connection_lookups: u32,
     pub per_connection_claims: u32,
     pub per_connection_creates: u32,
@@ -269,6 +276,43 @@ pub struct LogsSection {
     pub commit_spacing_max_ms: u64,
 }
 
+/// `[blobs]`: encrypted files of clients, kept beside the database.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BlobsSection {
+    /// Bytes that one blob may have.
+    pub max_bytes: u64,
+    /// Bytes of all blobs together; those that are being uploaded count in full.
+    pub quota_bytes: u64,
+    /// Bytes of the disk that blobs leave free for everything else.
+    pub keep_free_bytes: u64,
+    /// Days that a blob is kept after the one it was begun on.
+    pub keep_days: u32,
+}
+
+impl Default for BlobsSection {
+    fn default() -> Self {
+        Self {
+            max_bytes: BLOB_BYTES_MAX,
+            quota_bytes: 10 * 1024 * 1024 * 1024,
+            keep_free_bytes: 512 * 1024 * 1024,
+            keep_days: BLOB_KEEP_DAYS,
+        }
+    }
+}
+
+impl BlobsSection {
+    /// What the folder of blobs keeps to.
+    pub(crate) fn limits(&self) -> BlobLimits {
+        BlobLimits {
+            quota_bytes: self.quota_bytes,
+            keep_free_bytes: self.keep_free_bytes,
+            keep_days: self.keep_days,
+            uploads_max: BLOB_UPLOADS_MAX,
+        }
+    }
+}
+
 impl Default for ServerSection {
     fn default() -> Self {
         Self {
@@ -292,6 +336,7 @@ impl Default for LimitsSection {
             per_network_mailboxes: 30,
             per_network_failed_opens: 600,
             per_network_handshakes: 7200,
+            per_network_uploads: 600,
             per_connection_lookups: 300,
             per_connection_claims: 300,
             per_connection_creates: 300,

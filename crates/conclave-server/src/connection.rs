@@ -28,7 +28,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::http;
+use crate::blobs::{self, Served};
+use crate::http::{self, Becomes};
 use crate::server::App;
 use crate::session::Session;
 
@@ -54,9 +55,28 @@ pub(crate) async fn serve(
         // whoever has not said hello yet has nothing in flight
         _ = stop.wait_for(|is_stopping| *is_stopping) => return,
     };
-    if let Ok(Some((stream, session))) = greeted {
-        frames::run(&app, session, stream, stop).await;
+    match greeted {
+        Ok(Some(Greeted::Frames(stream, session))) => {
+            frames::run(&app, session, stream, stop).await;
+        }
+        Ok(Some(Greeted::Blobs(served))) => {
+            let serving = Box::pin(blobs::run(&app, *served));
+            tokio::select! {
+                () = serving => {}
+                // what was acknowledged is synced; the rest comes again
+                _ = stop.wait_for(|is_stopping| *is_stopping) => {}
+            }
+        }
+        Ok(None) | Err(_) => {}
     }
+}
+
+/// What a connection turned out to be for.
+enum Greeted {
+    /// Frames, after the hellos.
+    Frames(Stream, Arc<Session>),
+    /// Blobs over HTTP.
+    Blobs(Box<Served<TlsStream<TcpStream>>>),
 }
 
 /// TLS, then what ALPN says: frames begin with the hellos, HTTP is answered here unless it becomes
@@ -66,18 +86,27 @@ async fn greet(
     acceptor: TlsAcceptor,
     socket: TcpStream,
     peer: SocketAddr,
-) -> Option<(Stream, Arc<Session>)> {
+) -> Option<Greeted> {
     socket.set_nodelay(true).ok()?;
     let mut tls = acceptor.accept(socket).await.ok()?;
     let binding = binding(&tls)?;
     let mut stream: Stream = if tls.get_ref().1.alpn_protocol() == Some(conclave_proto::ALPN) {
         Box::new(tls)
     } else {
-        let early = http::answer(app.is_ready(), &mut tls).await?;
-        Box::new(websocket::wrap(tls, early).await)
+        match http::answer(app.is_ready(), &mut tls).await? {
+            Becomes::WebSocket(early) => Box::new(websocket::wrap(tls, early).await),
+            Becomes::Blobs(head, rest) => {
+                return Some(Greeted::Blobs(Box::new(Served {
+                    stream: tls,
+                    head,
+                    rest,
+                    network: app.network_to_limit(peer),
+                })));
+            }
+        }
     };
     let session = hello(app, &mut stream, binding, peer).await?;
-    Some((stream, Arc::new(session)))
+    Some(Greeted::Frames(stream, Arc::new(session)))
 }
 
 /// Reads the client's hello and answers it.

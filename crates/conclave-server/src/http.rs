@@ -1,28 +1,40 @@
-//! HTTP on the same port: `/livez` and `/readyz` for scripts, `/v1/ws` to become a WebSocket.
+//! HTTP on the same port: `/livez` and `/readyz` for scripts, `/v1/ws` to become a WebSocket, and
+//! `/v1/blobs`, which `blobs` serves.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use conclave_proto::WEBSOCKET_PATH;
+use conclave_proto::blob::BLOBS_PATH;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 4096;
 
-/// Answers one request. An upgrade leaves the stream to the caller, with the bytes that came behind
-/// the request; anything else ends the connection. The caller sets the time limit.
-pub(crate) async fn answer<S>(is_ready: bool, stream: &mut S) -> Option<Vec<u8>>
+/// What a connection that begins with HTTP becomes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Becomes {
+    /// A WebSocket; the bytes that came behind its request.
+    WebSocket(Vec<u8>),
+    /// One that asks for blobs, beginning with this head; the bytes that came behind it.
+    Blobs(Vec<u8>, Vec<u8>),
+}
+
+/// Answers the first request. An upgrade and blobs leave the stream to the caller; anything else ends
+/// the connection. The caller sets the time limit.
+pub(crate) async fn answer<S>(is_ready: bool, stream: &mut S) -> Option<Becomes>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let answer = match read_head(stream).await {
+    let answer = match read_head(stream, Vec::new()).await {
         Some((head, rest)) => match decide(&head, is_ready) {
-            Ok(accepted) => {
+            Decision::Upgrade(accepted) => {
                 stream.write_all(accepted.as_bytes()).await.ok()?;
                 stream.flush().await.ok()?;
-                return Some(rest);
+                return Some(Becomes::WebSocket(rest));
             }
-            Err(refused) => refused,
+            Decision::Blobs => return Some(Becomes::Blobs(head, rest)),
+            Decision::Answer(answer) => answer,
         },
         None => response("400 Bad Request", "bad request"),
     };
@@ -32,44 +44,61 @@ where
     None
 }
 
-/// What a request's head is answered: `Ok` begins a WebSocket, `Err` ends the connection.
-pub(crate) fn decide(head: &[u8], is_ready: bool) -> Result<String, String> {
-    match Request::parse(head) {
+/// What a request's head leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// The answer that begins a WebSocket.
+    Upgrade(String),
+    /// A request for blobs.
+    Blobs,
+    /// The answer that ends the connection.
+    Answer(String),
+}
+
+/// Decides on the head of a connection's first request.
+pub(crate) fn decide(head: &[u8], is_ready: bool) -> Decision {
+    let decided = match Request::parse(head) {
         Some(request) if request.path == WEBSOCKET_PATH => request.upgrade(),
+        Some(request) if request.is_for_blobs() => return Decision::Blobs,
         Some(request) => Err(respond(&request, is_ready)),
         None => Err(response("400 Bad Request", "bad request")),
-    }
+    };
+    decided.map_or_else(Decision::Answer, Decision::Upgrade)
 }
 
-/// Reads the head up to its empty line, and what came behind it; `None` when the head is too long
-/// or never ends.
-async fn read_head<S: AsyncRead + Unpin>(stream: &mut S) -> Option<(Vec<u8>, Vec<u8>)> {
-    let mut head = Vec::with_capacity(512);
+/// Reads a head up to its empty line, and what came behind it; `input` is what came before. `None`
+/// when the head is too long or never ends.
+pub(crate) async fn read_head<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    input: Vec<u8>,
+) -> Option<(Vec<u8>, Vec<u8>)> {
+    let mut head = input;
     let mut part = [0; 512];
     loop {
-        let read = stream.read(&mut part).await.ok()?;
-        head.extend_from_slice(part.get(..read)?);
         if let Some(end) = head.windows(4).position(|end| end == b"\r\n\r\n") {
             let rest = head.split_off(end + 4);
-            return Some((head, rest));
+            return (head.len() <= HEAD_BYTES_MAX).then_some((head, rest));
         }
-        if read == 0 || head.len() > HEAD_BYTES_MAX {
+        if head.len() > HEAD_BYTES_MAX {
             return None;
         }
+        let read = stream.read(&mut part).await.ok().filter(|read| *read > 0)?;
+        head.extend_from_slice(part.get(..read)?);
     }
 }
 
-/// A request without a body.
-struct Request<'a> {
-    method: &'a str,
-    path: &'a str,
-    version: &'a str,
+/// The head of a request.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) version: &'a str,
     headers: Vec<(&'a str, &'a str)>,
 }
 
 impl<'a> Request<'a> {
     /// RFC 9112 §3 and §5, without folded lines.
-    fn parse(head: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(head: &'a [u8]) -> Option<Self> {
         let mut lines = std::str::from_utf8(head).ok()?.split("\r\n");
         let mut first = lines.next()?.split(' ');
         let (method, path, version) = (first.next()?, first.next()?, first.next()?);
@@ -90,7 +119,7 @@ impl<'a> Request<'a> {
     }
 
     /// The one value of a header.
-    fn header(&self, name: &str) -> Option<&'a str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&'a str> {
         let mut values = self
             .headers
             .iter()
@@ -99,8 +128,19 @@ impl<'a> Request<'a> {
         values.next().is_none().then_some(value)
     }
 
+    /// Whether a header is there, however often.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        let mut names = self.headers.iter().map(|header| header.0);
+        names.any(|other| other.eq_ignore_ascii_case(name))
+    }
+
+    fn is_for_blobs(&self) -> bool {
+        let below = self.path.strip_prefix(BLOBS_PATH);
+        below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
     /// Whether a comma-separated header names `token`.
-    fn names(&self, header: &str, token: &str) -> bool {
+    pub(crate) fn names(&self, header: &str, token: &str) -> bool {
         self.header(header).is_some_and(|value| {
             value
                 .split(',')

@@ -9,6 +9,7 @@
 //! - [`keys`] and [`tls`]: root, leaf, pepper, TLS 1.3
 //! - `server`, `connection`, `session`, `http`: from the socket to one request
 //! - `api`: one file per family of requests; `limit`: how often; `places`: how many at once; `wake`: pushes
+//! - `blobs`: encrypted files over HTTP
 //! - `classic`: the classic gateway over this server's store
 //! - [`clock`]: notices a clock that jumps
 //! - [`otp`]: one-time codes and who sends them
@@ -32,6 +33,7 @@
 
 pub mod admin;
 mod api;
+mod blobs;
 mod classic;
 pub mod clock;
 pub mod config;

@@ -36,6 +36,8 @@ pub(crate) enum Action {
     Mailbox,
     FailedOpen,
     Signal,
+    /// A blob that is begun; counted for the network alone.
+    Upload,
     /// A connection's TLS; counted for the network alone.
     Handshake,
 }
@@ -70,6 +72,7 @@ struct PerAction<T> {
     mailbox: Option<T>,
     failed_open: Option<T>,
     signal: Option<T>,
+    upload: Option<T>,
     handshake: Option<T>,
 }
 
@@ -85,6 +88,7 @@ impl<T> PerAction<T> {
             Action::Mailbox => self.mailbox.as_ref(),
             Action::FailedOpen => self.failed_open.as_ref(),
             Action::Signal => self.signal.as_ref(),
+            Action::Upload => self.upload.as_ref(),
             Action::Handshake => self.handshake.as_ref(),
         }
     }
@@ -100,6 +104,7 @@ impl<T> PerAction<T> {
             &self.mailbox,
             &self.failed_open,
             &self.signal,
+            &self.upload,
             &self.handshake,
         ]
         .into_iter()
@@ -119,6 +124,7 @@ impl Limits {
             mailbox: keyed(config.per_network_mailboxes),
             failed_open: keyed(config.per_network_failed_opens),
             signal: None,
+            upload: keyed(config.per_network_uploads),
             handshake: keyed(config.per_network_handshakes),
         };
         let day_key = Mutex::new(fresh_day_key(&env));
@@ -144,6 +150,7 @@ impl Limits {
             mailbox: direct(config.per_connection_mailboxes),
             failed_open: direct(config.per_connection_failed_opens),
             signal: direct(config.per_connection_signals),
+            upload: None,
             handshake: None,
         })
     }

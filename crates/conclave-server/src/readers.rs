@@ -6,12 +6,21 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::AsyncReadExt as _;
 
+use crate::blobs::Asked;
 use crate::connection::websocket;
-use crate::http;
+use crate::http::{self, Decision};
 
-/// The answer to the head of an HTTP request: `Ok` begins a WebSocket, `Err` ends the connection.
-pub fn http(head: &[u8]) -> Result<String, String> {
-    http::decide(head, true)
+/// The answer to the head of an HTTP request: `Ok` begins a WebSocket, `Err` ends the connection, as
+/// blobs that are refused do; `None` when it asks for blobs in a way that can be answered.
+pub fn http(head: &[u8]) -> Option<Result<String, String>> {
+    match http::decide(head, true) {
+        Decision::Upgrade(accepted) => Some(Ok(accepted)),
+        Decision::Answer(answer) => Some(Err(answer)),
+        Decision::Blobs => match Asked::read(head) {
+            Ok(_) => None,
+            Err(refused) => Some(Err(refused.last_answer())),
+        },
+    }
 }
 
 /// The bytes of frames that a client's WebSocket bytes carry, up to where they end or break its rules.

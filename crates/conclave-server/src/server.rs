@@ -11,12 +11,13 @@ use std::time::Duration;
 use conclave_classic::gateway::Gateway;
 use conclave_proto::address::ServerAddress;
 use conclave_proto::env::SharedEnv;
-use conclave_proto::id::ServerId;
+use conclave_proto::id::{Day, ServerId};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::blobs::{BlobStore, FolderBlobs};
 use crate::clock::Clock;
 use crate::config::{Config, ExemptLoopback, OtpSender};
 use crate::keys::{KeysError, ServerKeys};
@@ -30,6 +31,8 @@ use crate::{admin, classic, connection, files, folder, tls};
 
 /// How long connections may take to finish what is in flight when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// The folder of blobs in the data folder.
+const BLOBS: &str = "blobs";
 /// Pause after a failed accept: the machine is out of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -100,6 +103,7 @@ pub enum ServeError {
 pub(crate) struct App {
     pub(crate) keys: ServerKeys,
     pub(crate) store: SharedStore,
+    pub(crate) blobs: Box<dyn BlobStore>,
     pub(crate) env: SharedEnv,
     pub(crate) config: Config,
     pub(crate) limits: Limits,
@@ -126,6 +130,18 @@ impl App {
     /// Now, for everything that counts in days (C-078).
     pub(crate) fn steady_ms(&self) -> u64 {
         self.clock.steady_ms(self.env.now_ms())
+    }
+
+    /// Whether `pass` is today's, or the one that a connection showed (`shown`) a day ago.
+    pub(crate) fn takes_pass(&self, pass: &[u8], shown: Day) -> bool {
+        let today = Day::of_ms(self.env.now_ms());
+        let yesterday = Day(today.0.saturating_sub(1));
+        let shown = (shown == yesterday).then_some(yesterday);
+        // C-041: one value per day for everybody.
+        std::iter::once(today).chain(shown).any(|day| {
+            let right = self.keys.pepper.member_pass(day);
+            aws_lc_rs::constant_time::verify_slices_are_equal(&right, pass).is_ok()
+        })
     }
 
     /// The network to charge for what a peer does; `None` when the peer is exempt.
@@ -192,11 +208,14 @@ impl Server {
         let store = Arc::new(SqliteStore::open(&data_dir, store_options)?);
         let keys = ServerKeys::open(&data_dir, &*env)?;
         let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(&keys)?));
+        let blobs = FolderBlobs::open(data_dir.join(BLOBS), config.blobs.limits());
+        let blobs = blobs.map_err(in_folder)?;
         let admin = admin::listen(&data_dir);
         folder::remember_listening(&data_dir, local_address).map_err(in_folder)?;
         let app = Arc::new(App {
             keys,
             store,
+            blobs: Box::new(blobs),
             places: Places::new(config.server.max_connections_per_host),
             limits: Limits::new(config.limits.clone(), Arc::clone(&env)),
             env,
@@ -378,6 +397,9 @@ async fn upkeep(app: Arc<App>) {
             continue;
         }
         was_ahead = false;
+        if let Err(error) = app.blobs.sweep(Day::of_ms(now_ms)).await {
+            tracing::error!("expired blobs cannot be deleted: {error}");
+        }
         loop {
             match app.store.sweep(now_ms).await {
                 Ok(true) => tokio::task::yield_now().await,

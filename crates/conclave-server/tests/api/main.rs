@@ -8,6 +8,7 @@
 )]
 
 mod account;
+mod blobs;
 mod clock;
 mod connection;
 mod crowd;

@@ -28,7 +28,7 @@ const ROLES: [Role; 5] = [
 
 /// Sends one of `bytes` each second, while an honest client uses the server, until the server ends the
 /// connection. Gives the time that this took, in ms.
-async fn drip<S: AsyncRead + AsyncWrite + Unpin>(
+pub(crate) async fn drip<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     bytes: &[u8],
     honest: &mut Client,
@@ -57,7 +57,7 @@ async fn standing<T>(waiting: impl Future<Output = T>) -> T {
 }
 
 /// Whether something ended at a deadline, give or take what the test itself let pass before it looked.
-fn is_at(took_ms: u64, deadline_ms: u64) -> bool {
+pub(crate) fn is_at(took_ms: u64, deadline_ms: u64) -> bool {
     (deadline_ms - 1000..deadline_ms + 1500).contains(&took_ms)
 }
 

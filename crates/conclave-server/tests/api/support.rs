@@ -75,6 +75,19 @@ impl World {
         }
     }
 
+    /// The same server after a stop and a start.
+    pub(crate) async fn restart(self) -> Self {
+        self.server.stop().await.unwrap();
+        let mut config = Config::default();
+        config.retention.clock_jump_days = 0;
+        let env = self.env.clone();
+        let server = ServerHandle::start_with(self.folder.path(), config, env, 0);
+        Self {
+            server: server.await.unwrap(),
+            ..self
+        }
+    }
+
     pub(crate) fn now_ms(&self) -> u64 {
         self.env.now_ms()
     }

@@ -1,0 +1,94 @@
+//! Blobs over HTTP: encrypted files of any size that clients put in and take out in parts.
+//!
+//! A blob has a random id, its bytes and the day it began: no row or name links it to an account, a
+//! device or a log. [`BlobStore`] says what is kept in a few verbs, so that something else than this
+//! machine's disk can stand behind it; [`FolderBlobs`] keeps files in the data folder.
+
+mod ask;
+mod folder;
+mod serve;
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+
+use conclave_proto::id::{BlobId, Day};
+
+pub(crate) use ask::Asked;
+pub(crate) use folder::{BlobLimits, FolderBlobs};
+pub(crate) use serve::{Served, run};
+
+/// What every verb gives.
+pub(crate) type BlobFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BlobError>> + Send + 'a>>;
+
+/// The blob store could not do its work; what was answered before still holds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BlobError {
+    /// No room left: of the quota, or of the disk.
+    #[error("no room for blobs")]
+    Full,
+    /// The machine failed.
+    #[error("the blob store failed: {0}")]
+    Broken(std::io::ErrorKind),
+}
+
+/// How far a blob is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reached {
+    /// Bytes that are there and synced.
+    pub(crate) offset: u64,
+    /// Bytes that it has when it is whole.
+    pub(crate) total: u64,
+}
+
+impl Reached {
+    /// Whether all of it is there.
+    pub(crate) fn is_whole(self) -> bool {
+        self.offset == self.total
+    }
+}
+
+/// What became of beginning an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// It is begun, now or before.
+    Begun(Reached),
+    /// A blob of this id has another length.
+    Differs,
+    /// Too many uploads are open.
+    TooMany,
+}
+
+/// What became of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// It is there, now or before; not synced yet.
+    Written,
+    /// Other bytes are there already.
+    Differs,
+    /// It begins after what is there.
+    Gap(u64),
+    /// It ends after the blob.
+    TooLong,
+    /// No upload has this id.
+    Unknown,
+}
+
+/// Everything that is kept of blobs. What a verb answers is synced, but for [`Self::write`].
+pub(crate) trait BlobStore: Send + Sync + Debug + 'static {
+    /// Begins an upload of `total` bytes on `today`; the same again changes nothing.
+    fn begin(&self, blob_id: BlobId, total: u64, today: Day) -> BlobFuture<'_, Begun>;
+
+    /// Appends what of `bytes` is new at `offset`; what was there must be the same (C-147). The next
+    /// [`Self::reached`] makes it last.
+    fn write(&self, blob_id: BlobId, offset: u64, bytes: Vec<u8>) -> BlobFuture<'_, Written>;
+
+    /// Syncs what was written and says how far it is; `None` when no blob has this id.
+    fn reached(&self, blob_id: BlobId) -> BlobFuture<'_, Option<Reached>>;
+
+    /// At most `most` bytes of a whole blob from `offset` on; `None` when there is none.
+    fn read(&self, blob_id: BlobId, offset: u64, most: usize) -> BlobFuture<'_, Option<Vec<u8>>>;
+
+    /// Deletes what has expired by `today`.
+    fn sweep(&self, today: Day) -> BlobFuture<'_, ()>;
+}
