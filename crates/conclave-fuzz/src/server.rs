@@ -65,7 +65,11 @@ pub fn http_heads() -> Seeds {
         "GET  /livez HTTP/1.1\r\n: \r\n\r\n",
         "GET /v1/blobs HTTP/1.1\r\nHost: h\r\n\r\n",
     ]);
-    let blob = format!("/v1/blobs/{} HTTP/1.1\r\nHost: h\r\nConclave-Pass: {}", "0a".repeat(32), "1b".repeat(32));
+    let blob = format!(
+        "/v1/blobs/{} HTTP/1.1\r\nHost: h\r\nConclave-Pass: {}",
+        "0a".repeat(32),
+        "1b".repeat(32)
+    );
     for head in [
         format!("PUT {blob}\r\nUpload-Length: 65536\r\nContent-Length: 0\r\n\r\n"),
         format!("PATCH {blob}\r\nUpload-Offset: 0\r\nContent-Length: 65536\r\n\r\n"),

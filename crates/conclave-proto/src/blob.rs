@@ -1,7 +1,7 @@
 //! Opaque bytes beside a log (welcomes and trees), and blobs of any size over HTTP.
 //!
 //! Over HTTP a blob is named by its random id in the path, begun with its whole length, written in
-//! parts at the offset that was reached, and read in ranges once it is whole (C-145 to C-150).
+//! parts at the offset that was reached, and read in ranges once it is whole (C-145 to C-149).
 
 use crate::id::BlobId;
 
