@@ -185,7 +185,7 @@ fn friends() -> anyhow::Result<(Side, Side)> {
         &book,
         created.log_id,
         &plain(&welcome.blob)?,
-        &plain(&created.tree)?,
+        &plain(created.tree.as_ref().context("a tree")?)?,
         &[],
     )?;
     let anna = Side {

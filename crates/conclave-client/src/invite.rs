@@ -178,6 +178,7 @@ fn make(
     let predecessor = predecessor(step, chat, contact.pin.account_id)?;
     let options = CreateOptions {
         successor_of: predecessor,
+        ..CreateOptions::default()
     };
     let created = create(step.outside(), &peers, &options);
     let created = match created {
@@ -266,7 +267,7 @@ fn keep(
     let request = CreateLog {
         log_id: log_id.to_vec(),
         access_key: created.access.public().to_vec(),
-        blobs: blobs.chain([new_blob(&created.tree)]).collect(),
+        blobs: blobs.chain(created.tree.as_ref().map(new_blob)).collect(),
         retention_days: RETENTION_DAYS,
         ..CreateLog::default()
     };
@@ -292,13 +293,16 @@ fn queue_pointers(
     let known = contact.known().ok_or_else(damaged)?;
     let first = first_text(step, chat)?;
     let log_id = created.log_id;
+    let Some(tree) = created.tree else {
+        return Ok(());
+    };
     for welcome in created.welcomes {
         let cert = known.cert(welcome.device_id).ok_or_else(damaged)?;
         let to = (welcome.account_id, welcome.device_id);
         let item = InboxItem::Welcome(WelcomePointer {
             log_id,
             welcome: welcome.blob.pointer,
-            tree: created.tree.pointer.duplicate(),
+            tree: tree.pointer.duplicate(),
             epoch: Epoch(1),
             start_seq: Seq(0),
             start_hash: chain_start(step.own.server_id(), log_id),

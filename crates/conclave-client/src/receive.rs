@@ -279,9 +279,9 @@ fn blame(step: &Step<'_>, error: &ApplyError) -> Result<String, ClientError> {
     let committer: Option<Member> = match error {
         ApplyError::Garbage { committer, .. } | ApplyError::WrongKeys { committer } => *committer,
         ApplyError::UnknownOwn { bound } => *bound,
-        ApplyError::Policy { committer, .. } | ApplyError::Leaf { committer, .. } => {
-            Some(*committer)
-        }
+        ApplyError::Policy { committer, .. }
+        | ApplyError::Leaf { committer, .. }
+        | ApplyError::Revocation { committer, .. } => Some(*committer),
         _ => None,
     };
     let Some(committer) = committer else {

@@ -94,6 +94,16 @@ pub enum LeafError {
     Changed,
 }
 
+impl LeafError {
+    /// Whether newer states or certificates of the account could change the verdict: fetch them, then ask again.
+    pub fn wants_states(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownAccount | Self::NewerState { .. } | Self::NoCertificate
+        )
+    }
+}
+
 /// An account's newest accepted state with certificates of its devices, all signatures verified.
 ///
 /// Made only from a state that the pin accepts ([`crate::pin::judge`]).

@@ -1,12 +1,14 @@
 //! What lies in an inbox: items sealed to one device, all of one size (C-038).
 
+use core::fmt;
+
 use conclave_proto::account::DeviceCert;
 use conclave_proto::codec;
 use conclave_proto::id::{DeviceId, Epoch, Hash32, LogId, Seq};
 use conclave_proto::label;
-use conclave_proto::limits::INBOX_ITEM_BYTES;
+use conclave_proto::limits::{INBOX_ITEM_BYTES, NOTICE_TEXT_BYTES_MAX};
 use openmls_traits::types::HpkeCiphertext;
-use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
+use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
 use zeroize::Zeroizing;
 
 use crate::hpke::{self, HpkeError, KEM_OUTPUT_BYTES, TAG_BYTES};
@@ -18,14 +20,76 @@ use crate::sealed_blob::BlobPointer;
 /// Plaintext bytes of every item, padding included.
 const PLAIN_BYTES: usize = INBOX_ITEM_BYTES - KEM_OUTPUT_BYTES - TAG_BYTES;
 
-/// What an item says. Kinds 2 (rejoin) and 3 (notice) are kept for later: an unknown kind is
-/// [`ItemError::UnknownKind`].
+/// What an item says; an unknown kind is [`ItemError::UnknownKind`]. Every kind carries an intro, so that the
+/// receiver knows who says it before doing anything (C-039).
 #[derive(Debug, TlsSize, TlsSerialize)]
 #[repr(u8)]
 pub enum InboxItem {
     /// An invitation to a conversation.
     #[tls_codec(discriminant = 1)]
     Welcome(WelcomePointer),
+    /// A member cannot go on in a conversation, and asks to be taken out and put in anew.
+    #[tls_codec(discriminant = 2)]
+    Rejoin(Rejoin),
+    /// Why something that the receiver asked for was not done.
+    #[tls_codec(discriminant = 3)]
+    Notice(Notice),
+    /// Somebody shows a group's link and asks to be added.
+    #[tls_codec(discriminant = 4)]
+    JoinRequest(JoinRequest),
+}
+
+/// A stranded member's cry for help: the sender's device is in `log_id`, and cannot read on there.
+#[derive(Debug, TlsSize, TlsSerialize, TlsDeserializeBytes)]
+pub struct Rejoin {
+    /// The conversation.
+    pub log_id: LogId,
+    /// Who asks, for this receiver and log.
+    pub intro: Intro,
+}
+
+/// An answer to what the receiver asked for.
+#[derive(Debug, TlsSize, TlsSerialize, TlsDeserializeBytes)]
+pub struct Notice {
+    /// The conversation that it is about.
+    pub log_id: LogId,
+    /// Which answer; the program's own list. An unknown one is shown by its text alone.
+    pub code: u8,
+    /// For people: at most [`NOTICE_TEXT_BYTES_MAX`] of UTF-8.
+    pub text_bytes: VLBytes,
+    /// Who answers, for this receiver and log.
+    pub intro: Intro,
+}
+
+impl Notice {
+    /// What it says to people.
+    pub fn text(&self) -> &str {
+        str::from_utf8(self.text_bytes.as_slice()).unwrap_or_default()
+    }
+
+    fn is_well_formed(&self) -> bool {
+        // C-096
+        let text = self.text_bytes.as_slice();
+        text.len() <= NOTICE_TEXT_BYTES_MAX && str::from_utf8(text).is_ok()
+    }
+}
+
+/// A wish to be added to a group, with what its link says.
+#[derive(TlsSize, TlsSerialize, TlsDeserializeBytes)]
+pub struct JoinRequest {
+    /// The group.
+    pub log_id: LogId,
+    /// The secret of its link; only the current one counts.
+    pub secret: [u8; 32],
+    /// Who asks, for this receiver and log.
+    pub intro: Intro,
+}
+
+impl fmt::Debug for JoinRequest {
+    /// Without the secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JoinRequest")
+    }
 }
 
 /// Where a Welcome lies, and who invites.
@@ -96,11 +160,16 @@ pub fn open(bytes: &[u8], own: &OwnDevice) -> Result<InboxItem, ItemError> {
 pub fn parse(padded: &[u8]) -> Result<InboxItem, ItemError> {
     let plain = padding::unpad(padded).ok_or(ItemError::Malformed)?;
     let (kind, body) = plain.split_first().ok_or(ItemError::Malformed)?;
-    match kind {
-        1 => codec::parse_exact(body)
-            .map(InboxItem::Welcome)
-            .map_err(|_| ItemError::Malformed),
-        _ => Err(ItemError::UnknownKind),
+    let item = match kind {
+        1 => codec::parse_exact(body).map(InboxItem::Welcome),
+        2 => codec::parse_exact(body).map(InboxItem::Rejoin),
+        3 => codec::parse_exact(body).map(InboxItem::Notice),
+        4 => codec::parse_exact(body).map(InboxItem::JoinRequest),
+        _ => return Err(ItemError::UnknownKind),
+    };
+    match item {
+        Ok(InboxItem::Notice(notice)) if !notice.is_well_formed() => Err(ItemError::Malformed),
+        item => item.map_err(|_| ItemError::Malformed),
     }
 }
 
@@ -158,7 +227,9 @@ mod tests {
         let sent = item(&from, &to);
         let bytes = seal(&sent, &to.cert).unwrap();
         assert_eq!(bytes.len(), INBOX_ITEM_BYTES);
-        let InboxItem::Welcome(pointer) = open(&bytes, &to.own).unwrap();
+        let InboxItem::Welcome(pointer) = open(&bytes, &to.own).unwrap() else {
+            panic!("another kind");
+        };
         assert!(pointer.intro.verify(&to.own, LOG, today()).is_ok());
         assert_eq!(
             codec::encode(&InboxItem::Welcome(pointer)),
@@ -221,12 +292,79 @@ mod tests {
                 ItemError::Malformed,
             ),
             (
-                padding::pad(&[2, 2, 3], PLAIN_BYTES).unwrap(),
+                padding::pad(&[5, 2, 3], PLAIN_BYTES).unwrap(),
+                ItemError::UnknownKind,
+            ),
+            (
+                padding::pad(&[0, 2, 3], PLAIN_BYTES).unwrap(),
                 ItemError::UnknownKind,
             ),
         ] {
             let bytes = seal_raw(&plain, &to);
             assert_eq!(open(&bytes, &to.own).err(), Some(wanted));
+        }
+    }
+
+    /// The other kinds come back whole, and their bytes before the intro are pinned.
+    #[test]
+    fn the_other_kinds_come_back() {
+        let (from, to) = (Person::new(1), Person::new(2));
+        let log = hex::encode(LOG.as_bytes());
+        let signed = || intro(&from, &to);
+        let items = [
+            (
+                InboxItem::Rejoin(Rejoin {
+                    log_id: LOG,
+                    intro: signed(),
+                }),
+                format!("02{log}"),
+            ),
+            (
+                InboxItem::Notice(Notice {
+                    log_id: LOG,
+                    code: 7,
+                    text_bytes: b"no".to_vec().into(),
+                    intro: signed(),
+                }),
+                format!("03{log}07026e6f"),
+            ),
+            (
+                InboxItem::JoinRequest(JoinRequest {
+                    log_id: LOG,
+                    secret: [9; 32],
+                    intro: signed(),
+                }),
+                format!("04{log}{}", "09".repeat(32)),
+            ),
+        ];
+        for (sent, head) in items {
+            let opened = open(&seal(&sent, &to.cert).unwrap(), &to.own).unwrap();
+            let bytes = codec::encode(&opened);
+            assert_eq!(bytes, codec::encode(&sent));
+            assert_eq!(
+                hex::encode(bytes),
+                format!("{head}{}", hex::encode(codec::encode(&signed())))
+            );
+        }
+    }
+
+    /// A notice whose text is too long, or no text, is malformed.
+    #[test]
+    fn c096_a_notice_holds_a_short_text() {
+        let (from, to) = (Person::new(1), Person::new(2));
+        for (text, holds) in [
+            (vec![b'x'; NOTICE_TEXT_BYTES_MAX], true),
+            (vec![b'x'; NOTICE_TEXT_BYTES_MAX + 1], false),
+            (vec![0xff], false),
+        ] {
+            let notice = InboxItem::Notice(Notice {
+                log_id: LOG,
+                code: 1,
+                text_bytes: text.into(),
+                intro: intro(&from, &to),
+            });
+            let opened = open(&seal(&notice, &to.cert).unwrap(), &to.own);
+            assert_eq!(opened.is_ok(), holds);
         }
     }
 

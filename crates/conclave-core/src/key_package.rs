@@ -177,7 +177,8 @@ pub fn check(
         return Err(KeyPackageError::Expired);
     }
     // C-017: the leaf is a device of its account; C-030: leaf and init key pass a trial seal
-    let claim = leaf::check_node(package.leaf_node(), accounts, None)?;
+    let claim =
+        leaf::check_node(package.leaf_node(), accounts, None).map_err(|refused| refused.error)?;
     leaf::trial_seal(package.hpke_init_key().as_slice())?;
     check_certificate_dates(&claim, accounts, now_ms)?;
     let hash_ref = package

@@ -1,5 +1,6 @@
 //! One leaf as MLS shows it, put before the one check: credential, certified key, usable HPKE key.
 
+use conclave_proto::id::AccountId;
 use openmls::credentials::BasicCredential;
 use openmls::credentials::Credential as MlsCredential;
 use openmls::treesync::LeafNode;
@@ -20,6 +21,76 @@ pub enum LeafNodeError {
     Key(#[from] HpkeError),
 }
 
+/// A refused leaf, and whose newer states could change that.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) error: LeafNodeError,
+    /// None when no state could.
+    pub(crate) missing: Vec<AccountId>,
+}
+
+impl Refusal {
+    /// For good.
+    pub(crate) fn of(error: LeafNodeError) -> Self {
+        Self {
+            error,
+            missing: vec![],
+        }
+    }
+
+    /// Until a newer state of `account_id` is accepted, when that could help.
+    fn about(error: LeafNodeError, account_id: AccountId) -> Self {
+        let missing = match error {
+            LeafNodeError::Leaf(error) if error.wants_states() => vec![account_id],
+            _ => vec![],
+        };
+        Self { error, missing }
+    }
+}
+
+impl From<HpkeError> for Refusal {
+    fn from(error: HpkeError) -> Self {
+        Self::of(error.into())
+    }
+}
+
+/// The checks of many leaves: a final refusal counts before all others, else every account that is missing is
+/// named at once.
+#[derive(Default)]
+pub(crate) struct Checks {
+    last: Option<Refusal>,
+    curable: Option<Refusal>,
+}
+
+impl Checks {
+    /// Takes in the check of one leaf.
+    pub(crate) fn take(&mut self, checked: Result<(), Refusal>) {
+        let Err(refusal) = checked else { return };
+        if refusal.missing.is_empty() {
+            self.last.get_or_insert(refusal);
+        } else if let Some(first) = &mut self.curable {
+            for account_id in refusal.missing {
+                if !first.missing.contains(&account_id) {
+                    first.missing.push(account_id);
+                }
+            }
+        } else {
+            self.curable = Some(refusal);
+        }
+    }
+
+    /// The first final refusal.
+    pub(crate) fn refused(&mut self) -> Result<(), Refusal> {
+        self.last.take().map_or(Ok(()), Err)
+    }
+
+    /// What all of them came to.
+    pub(crate) fn finish(mut self) -> Result<(), Refusal> {
+        self.refused()?;
+        self.curable.map_or(Ok(()), Err)
+    }
+}
+
 /// What a leaf's credential and key claim; not checked against anything yet.
 pub(crate) fn claim(
     credential: &MlsCredential,
@@ -36,11 +107,12 @@ pub(crate) fn check(
     encryption_key: &[u8],
     accounts: &dyn Accounts,
     previous: Option<&LeafClaim>,
-) -> Result<LeafClaim, LeafNodeError> {
-    let claim = claim(credential, signature_key)?;
-    // C-017, C-018: the one check of credential and key
-    check_leaf(&claim, accounts, previous)?;
+) -> Result<LeafClaim, Refusal> {
+    let claim = claim(credential, signature_key).map_err(|error| Refusal::of(error.into()))?;
     trial_seal(encryption_key)?;
+    // C-017, C-018: the one check of credential and key
+    check_leaf(&claim, accounts, previous)
+        .map_err(|error| Refusal::about(error.into(), claim.credential.account_id))?;
     Ok(claim)
 }
 
@@ -49,11 +121,11 @@ pub(crate) fn check_node(
     node: &LeafNode,
     accounts: &dyn Accounts,
     previous: Option<&LeafClaim>,
-) -> Result<LeafClaim, LeafNodeError> {
+) -> Result<LeafClaim, Refusal> {
     check(
         node.credential(),
         node.signature_key().as_slice(),
-        &encryption_key(node)?,
+        &encryption_key(node).map_err(|error| Refusal::of(error.into()))?,
         accounts,
         previous,
     )

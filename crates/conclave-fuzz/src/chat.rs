@@ -111,7 +111,7 @@ impl Invited {
             log_id: created.log_id,
             key_package: built.bytes,
             welcome: opened(&created.welcomes[0].blob),
-            tree: opened(&created.tree),
+            tree: opened(created.tree.as_ref().expect("ben was invited")),
             ben,
         };
         (invited, ana, created.conversation)

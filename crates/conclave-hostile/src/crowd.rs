@@ -1,6 +1,8 @@
-//! A conversation of any number of leaves, founded with MLS itself: core makes none beyond two people.
+//! A group of any number of leaves, founded with MLS itself in one commit, which core makes of at most 65.
 
-use conclave_core::conversation::{Conversation, ConversationContext, Outside};
+use conclave_core::conversation::{
+    AccountRole, Conversation, ConversationContext, ConversationKind, Outside, Role,
+};
 use conclave_core::provider;
 use conclave_proto::env::Env as _;
 use conclave_proto::id::LogId;
@@ -53,7 +55,11 @@ pub fn of(leaves: u64) -> [Side; 2] {
 fn found(outside: Outside<'_>, log_id: LogId, packages: &[Vec<u8>]) -> (Welcome, RatchetTreeIn) {
     let provider = provider::unchecked(outside.rows, outside.env);
     let signer = LeafSigner(outside);
-    let context = ConversationContext::new(SERVER, log_id, None);
+    let mut context = ConversationContext::new(ConversationKind::Group, SERVER, log_id, None);
+    context.roles.push(AccountRole {
+        account_id: outside.own.account_id,
+        role: Role::Owner,
+    });
     let mut group = MlsGroup::builder()
         .with_group_id(GroupId::from_slice(log_id.as_bytes()))
         .ciphersuite(SUITE)

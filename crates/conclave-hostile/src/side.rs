@@ -159,6 +159,11 @@ pub fn open_blob(blob: &SealedBlob) -> Vec<u8> {
         .to_vec()
 }
 
+/// The tree that everybody invited needs. Panics when nobody was.
+pub fn open_tree(created: &Created) -> Vec<u8> {
+    open_blob(created.tree.as_ref().unwrap())
+}
+
 /// Ana and Ben, who know each other's states and have no conversation.
 pub fn strangers() -> (Side, Side) {
     let (ana, ben) = (Person::new(1), Person::new(2));
@@ -178,7 +183,7 @@ pub fn join_created(ben: &Side, created: &Created) -> Result<Joined, JoinError> 
         &ben.book,
         created.log_id,
         &open_blob(&created.welcomes[0].blob),
-        &open_blob(&created.tree),
+        &open_tree(created),
         &[],
     )
 }

@@ -32,6 +32,10 @@ pub const HANDLES_MAX: usize = 1024;
 pub const OPEN_LOGS_MAX: usize = 100;
 /// Devices of one account.
 pub const DEVICES_MAX: usize = 10;
+/// Leaves of one conversation: devices, not people. A cold commit and a warm tree of that many stay below a frame.
+pub const LEAVES_MAX: usize = 1024;
+/// Devices added by one commit: their welcomes and the tree are the blobs of one bundle.
+pub const ADDS_MAX: usize = WELCOME_BLOBS_MAX - 1;
 /// One-time key packages in a device's pool.
 pub const KEY_PACKAGE_POOL: usize = 20;
 /// One key package, in bytes: ours are 2.7 kB.
@@ -46,7 +50,9 @@ pub const FORMER_KEYS_MAX: usize = 16;
 pub const STATE_CHAIN_MAX: usize = 256;
 /// Text of a first message that rides in a request's intro, in bytes.
 pub const INTRO_TEXT_BYTES_MAX: usize = 1024;
-/// A display name, in bytes.
+/// What a notice says to people, in bytes: one sentence, also in Thai.
+pub const NOTICE_TEXT_BYTES_MAX: usize = 256;
+/// A display name or the name of a group, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
 /// A signal (typing, presence), sealed, in bytes.
 pub const SIGNAL_BYTES_MAX: usize = 64;

@@ -321,6 +321,9 @@ async fn removed_device_stops_that_chat_alone() {
             committer: peer,
             next_access: None,
             retention_days: 30,
+            added: vec![],
+            removed: vec![],
+            context_before: step.group(row.log_id)?.context().clone(),
         };
         receive::merged(step, &mut row, &applied)
     });

@@ -7,7 +7,7 @@
 //! 5. merge
 
 use conclave_proto::codec;
-use conclave_proto::id::Epoch;
+use conclave_proto::id::{AccountId, Epoch};
 use conclave_proto::limits::COMMIT_ENTRY_BYTES_MAX;
 use conclave_proto::log::CommitEntry;
 use openmls::framing::{ContentType, ProcessedMessageContent, Sender};
@@ -23,7 +23,7 @@ use super::{
 use crate::access::{AccessKey, Exporter, Use};
 use crate::credential::Accounts;
 use crate::key_package::check_capabilities;
-use crate::leaf::{self, LeafNodeError};
+use crate::leaf::{self, Checks, LeafNodeError, Refusal};
 use crate::mls_store::RowsError;
 use crate::provider::MlsFailure;
 
@@ -36,6 +36,12 @@ pub struct Applied {
     pub next_access: Option<AccessKey>,
     /// Retention of messages from here on, in days.
     pub retention_days: u8,
+    /// Devices that came in, at their new places. Empty when this device was removed.
+    pub added: Vec<Member>,
+    /// Devices that went, at their old places. A device in both was taken out and put in anew.
+    pub removed: Vec<Member>,
+    /// What the conversation said about itself before.
+    pub context_before: ConversationContext,
 }
 
 impl Applied {
@@ -96,11 +102,24 @@ pub enum ApplyError {
         /// Who.
         committer: Member,
     },
-    /// A leaf in it is not accepted here. When the error says so, fetch the account's states and try again.
+    /// A leaf in it is not accepted here. When accounts are named, fetch and accept their newest states, then
+    /// try again; when none is, the committer is hostile.
     #[error("{error}")]
     Leaf {
-        /// Why.
+        /// Why; of the first such leaf.
         error: LeafNodeError,
+        /// Accounts whose newer states could change that.
+        missing: Vec<AccountId>,
+        /// Who committed.
+        committer: Member,
+    },
+    /// It removes a device that only its revocation allows to remove, and by the state accepted here it is not
+    /// revoked (C-095). Fetch the account's newest states and try again; if that changes nothing, the
+    /// committer is hostile.
+    #[error("a member removes a device that is not revoked")]
+    Revocation {
+        /// Whose device.
+        account_id: AccountId,
         /// Who committed.
         committer: Member,
     },
@@ -110,6 +129,18 @@ pub enum ApplyError {
     /// The store failed, or we are broken. Roll back and drop the conversation.
     #[error(transparent)]
     Failed(#[from] MlsFailure),
+}
+
+impl ApplyError {
+    /// The accounts whose newest states may turn the refusal into an acceptance: fetch and accept them, then
+    /// apply the same entry again. Bounded: what is refused twice under the same states is refused.
+    pub fn missing(&self) -> &[AccountId] {
+        match self {
+            Self::Leaf { missing, .. } => missing,
+            Self::Revocation { account_id, .. } => core::slice::from_ref(account_id),
+            _ => &[],
+        }
+    }
 }
 
 impl From<RowsError> for ApplyError {
@@ -203,23 +234,34 @@ impl Conversation {
         let committer = self
             .member(sender.u32())
             .ok_or_else(|| garbage("not by a member"))?;
-        self.check_policy(&staged, committer)?;
+        self.check_policy(&staged, accounts, committer)?;
         self.check_leaves(&staged, accounts, sender, committer)?;
         self.check_keys(&staged, entry, bound, committer)?;
         Ok((committer, staged))
     }
 
-    fn check_policy(&self, staged: &StagedCommit, committer: Member) -> Result<(), ApplyError> {
-        let summary = Summary::of(staged);
-        if summary.context == Err(ContextError::NeedsNewerVersion) {
+    fn check_policy(
+        &self,
+        staged: &StagedCommit,
+        accounts: &dyn Accounts,
+        committer: Member,
+    ) -> Result<(), ApplyError> {
+        let members = self.members();
+        let summary = Summary::of(staged, committer, &members, accounts);
+        let is_newer = summary.context == Err(ContextError::NeedsNewerVersion);
+        if is_newer && policy::may_describe(&self.context, &summary) {
             return Err(ApplyError::NeedsNewerVersion);
         }
-        // C-034, C-035
-        policy::check(&self.context, &self.people(), &summary).map_err(|violation| {
-            ApplyError::Policy {
+        // C-034, C-035, C-091 to C-095
+        policy::check(&self.context, &members, &summary).map_err(|violation| match violation {
+            PolicyViolation::Remove { account_id } => ApplyError::Revocation {
+                account_id,
+                committer,
+            },
+            violation => ApplyError::Policy {
                 violation,
                 committer,
-            }
+            },
         })
     }
 
@@ -230,26 +272,31 @@ impl Conversation {
         sender: LeafNodeIndex,
         committer: Member,
     ) -> Result<(), ApplyError> {
-        let refuse = |error: LeafNodeError| ApplyError::Leaf { error, committer };
         let shape = |node: &LeafNode| {
             check_capabilities(node).map_err(|()| ApplyError::Policy {
                 violation: PolicyViolation::Proposal,
                 committer,
             })
         };
+        let mut checks = Checks::default();
         if let Some(node) = staged.update_path_leaf_node() {
             shape(node)?;
             // C-017, C-018, C-030: the committer's new leaf, against the one it replaces
-            leaf::check_node(node, accounts, self.claim_at(sender).as_ref()).map_err(refuse)?;
+            let previous = self.claim_at(sender);
+            checks.take(leaf::check_node(node, accounts, previous.as_ref()).map(|_| ()));
         }
         for add in staged.add_proposals() {
             let package = add.add_proposal().key_package();
             shape(package.leaf_node())?;
-            leaf::check_node(package.leaf_node(), accounts, None).map_err(refuse)?;
-            leaf::trial_seal(package.hpke_init_key().as_slice())
-                .map_err(|error| refuse(error.into()))?;
+            checks.take(leaf::check_node(package.leaf_node(), accounts, None).map(|_| ()));
+            let init_key = leaf::trial_seal(package.hpke_init_key().as_slice());
+            checks.take(init_key.map_err(|error| Refusal::of(error.into())));
         }
-        Ok(())
+        checks.finish().map_err(|refused| ApplyError::Leaf {
+            error: refused.error,
+            missing: refused.missing,
+            committer,
+        })
     }
 
     /// C-036: the registered key is the one the new epoch gives, and the committer bound themselves to it.
@@ -287,6 +334,12 @@ impl Conversation {
         let provider = outside.provider();
         successor::store_previous(outside.rows, &self.current_reboot_psk()?)?;
         let committer = staged.as_ref().map(|(committer, _)| *committer);
+        let theirs = staged.as_ref().map(|(_, staged)| staged);
+        let moves = theirs
+            .or(self.group.pending_commit())
+            .map(|staged| self.moves(staged))
+            .unwrap_or_default();
+        let context_before = self.context.clone();
         if let Some((_, staged)) = staged {
             let merged = self.group.merge_staged_commit(&provider, staged);
             provider.must("merge a commit", merged)?;
@@ -300,16 +353,36 @@ impl Conversation {
         // another entry ended the epoch, or ours did: either way nothing of ours is undecided now
         members::delete_pending(outside.rows, self.log_id())?;
         self.refresh_context()?;
-        let next_access = if self.is_active() {
-            Some(self.access_key()?)
+        let (next_access, after) = if self.is_active() {
+            (Some(self.access_key()?), self.members())
         } else {
-            None
+            (None, vec![])
         };
         Ok(Applied {
             committer,
             next_access,
             retention_days,
+            added: moves.arrived(&after),
+            removed: moves.removed,
+            context_before,
         })
+    }
+
+    /// Who comes and goes with `staged`.
+    fn moves(&self, staged: &StagedCommit) -> Moves {
+        let removed = staged
+            .remove_proposals()
+            .filter_map(|queued| self.member(queued.remove_proposal().removed().u32()))
+            .collect();
+        let added = staged
+            .add_proposals()
+            .filter_map(|add| {
+                let leaf = add.add_proposal().key_package().leaf_node();
+                leaf::claim(leaf.credential(), leaf.signature_key().as_slice()).ok()
+            })
+            .map(|claim| (claim.credential.account_id, claim.credential.device_id))
+            .collect();
+        Moves { removed, added }
     }
 
     /// After a merge: the context that policy accepted, or our own commit's.
@@ -321,5 +394,23 @@ impl Conversation {
             }
         })?;
         Ok(())
+    }
+}
+
+/// Who comes and goes with a commit.
+#[derive(Default)]
+struct Moves {
+    removed: Vec<Member>,
+    added: Vec<policy::Device>,
+}
+
+impl Moves {
+    /// The added devices where they are now.
+    fn arrived(&self, members: &[Member]) -> Vec<Member> {
+        members
+            .iter()
+            .filter(|member| self.added.contains(&(member.account_id, member.device_id)))
+            .copied()
+            .collect()
     }
 }

@@ -2,51 +2,37 @@
 //!
 //! Epoch 0 and the creating commit never leave this function: the log begins at epoch 1.
 
-use conclave_proto::id::{AccountId, DeviceId, LogId};
+use conclave_proto::id::{AccountId, LogId};
+use conclave_proto::limits::{ADDS_MAX, DEVICES_MAX};
 use openmls::group::MlsGroup;
+use openmls::messages::Welcome;
 use openmls::messages::proposals::PreSharedKeyProposal;
-use openmls::messages::{EncryptedGroupSecrets, Welcome};
 use openmls::prelude::Proposal;
 use openmls_traits::OpenMlsProvider;
-use openmls_traits::types::Ciphersuite;
-use tls_codec::{Deserialize, Serialize, TlsDeserialize, TlsSerialize, TlsSize, VLBytes};
 
-use super::context::ConversationContext;
+use super::context::{AccountRole, ConversationContext, ConversationKind, Role};
+use super::welcome::{self, SealedBlob, SealedWelcome, SealingError};
 use super::{
-    Conversation, LEAVES_MAX, Outside, PADDING, PEOPLE, Predecessor, WIRE_FORMAT, group_id,
+    ContextError, Conversation, Outside, PADDING, PEOPLE, Predecessor, WIRE_FORMAT, group_id,
     ratchets, successor,
 };
 use crate::access::AccessKey;
 use crate::key_package::{CheckedKeyPackage, capabilities, credential_with_key, endless};
 use crate::mls_store::RowsError;
 use crate::provider::{LeafSigner, MlsFailure, Provider, SUITE};
-use crate::sealed_blob::{self, BlobPointer};
 
 /// What to create.
 #[derive(Debug, Default)]
 pub struct CreateOptions {
+    /// What it is for.
+    pub kind: ConversationKind,
+    /// A group's name, at most 128 bytes of UTF-8; empty in every other kind.
+    pub name: String,
     /// The conversation that the new one continues.
     pub successor_of: Option<Predecessor>,
-}
-
-/// A blob to store beside the log; only the pointer in an inbox item carries its key.
-#[derive(Debug)]
-pub struct SealedBlob {
-    /// Where it lies and what opens it.
-    pub pointer: BlobPointer,
-    /// Sealed bytes.
-    pub bytes: Vec<u8>,
-}
-
-/// A welcome for one device.
-#[derive(Debug)]
-pub struct SealedWelcome {
-    /// Whose device.
-    pub account_id: AccountId,
-    /// The device whose inbox gets the pointer.
-    pub device_id: DeviceId,
-    /// The welcome, cut to this device's own entry.
-    pub blob: SealedBlob,
+    /// A group's admins and owners, each in the group from its first epoch; when there is no owner among
+    /// them, our own account is one.
+    pub roles: Vec<AccountRole>,
 }
 
 /// A conversation that exists here and nowhere else yet.
@@ -60,8 +46,8 @@ pub struct Created {
     pub access: AccessKey,
     /// One for each invited device.
     pub welcomes: Vec<SealedWelcome>,
-    /// The tree that all of them need.
-    pub tree: SealedBlob,
+    /// The tree that all of them need; `None` when nobody is invited.
+    pub tree: Option<SealedBlob>,
 }
 
 /// Why a conversation cannot be created.
@@ -71,10 +57,16 @@ pub enum CreateError {
     /// The devices given are not those of one other person (and our own).
     #[error("a conversation needs devices of exactly one other person")]
     NotTwoPeople,
-    /// The same device twice, our own device, or too many.
+    /// A conversation among own devices, with somebody else's.
+    #[error("a device of somebody else cannot be in the conversation of one's own devices")]
+    NotOwn,
+    /// The same device twice, our own device, more than 10 of one person, or more than 64.
     #[error("the devices to invite repeat or are too many")]
     Devices,
-    /// A welcome or the tree is over 2 MiB: too many devices.
+    /// The name is too long, or a role is of somebody who is not invited.
+    #[error("the group's name is over 128 bytes, or a role is given to somebody outside")]
+    Context,
+    /// A welcome or the tree is over the limit of a blob: too many devices.
     #[error("the welcome or its tree is over the limit")]
     TooLarge,
     /// The store failed, or we are broken. Roll back.
@@ -88,72 +80,127 @@ impl From<RowsError> for CreateError {
     }
 }
 
-/// A [`Welcome`], with its fields at hand.
-#[derive(TlsSize, TlsSerialize, TlsDeserialize)]
-struct OpenWelcome {
-    suite: Ciphersuite,
-    secrets: Vec<EncryptedGroupSecrets>,
-    group_info: VLBytes,
+impl From<SealingError> for CreateError {
+    fn from(error: SealingError) -> Self {
+        match error {
+            SealingError::TooLarge => Self::TooLarge,
+            SealingError::Failed(error) => Self::Failed(error),
+        }
+    }
 }
 
 /// Creates a conversation with `peers`, whose key packages passed [`crate::key_package::check`] just now.
+///
+/// Two people need devices of the other one; a group and an own conversation may begin with this device alone.
 pub fn create(
     outside: Outside<'_>,
     peers: &[CheckedKeyPackage],
     options: &CreateOptions,
 ) -> Result<Created, CreateError> {
-    check_devices(outside, peers)?;
+    check_devices(outside, peers, options.kind)?;
     let provider = outside.provider();
     let log_id = LogId::random(outside.env);
-    let mut group = new_group(&provider, outside, log_id, options)?;
-    let welcome = add_all(&provider, outside, &mut group, peers, options)?;
+    let context = context(outside, peers, log_id, options)?;
+    let mut group = new_group(&provider, outside, &context)?;
+    let made = add_all(&provider, outside, &mut group, peers, options)?;
     let merged = group.merge_pending_commit(&provider);
     provider.must("merge the creating commit", merged)?;
-    let tree = provider.must(
-        "encode the tree",
-        group.export_ratchet_tree().tls_serialize_detached(),
-    )?;
+    let (welcomes, tree) = match made {
+        None => (vec![], None),
+        Some(made) => (
+            welcome::seal_each(outside, &made, peers.iter())?,
+            Some(welcome::seal_tree(outside, &group.export_ratchet_tree())?),
+        ),
+    };
     let conversation = Conversation::of(group)?;
     Ok(Created {
         access: conversation.access_key()?,
-        welcomes: cut(&provider, outside, &welcome, peers)?,
-        tree: seal_blob(outside, &tree)?,
+        welcomes,
+        tree,
         conversation,
         log_id,
     })
 }
 
-fn check_devices(outside: Outside<'_>, peers: &[CheckedKeyPackage]) -> Result<(), CreateError> {
+fn check_devices(
+    outside: Outside<'_>,
+    peers: &[CheckedKeyPackage],
+    kind: ConversationKind,
+) -> Result<(), CreateError> {
     let own = outside.own;
-    let mut people: Vec<_> = peers.iter().map(CheckedKeyPackage::account_id).collect();
-    people.push(own.account_id);
-    people.sort();
-    people.dedup();
-    if people.len() != PEOPLE {
-        return Err(CreateError::NotTwoPeople);
+    let mut devices = vec![(own.account_id, own.device_id)];
+    devices.extend(
+        peers
+            .iter()
+            .map(|peer| (peer.account_id(), peer.device_id())),
+    );
+    let people = people(&devices);
+    match kind {
+        ConversationKind::Direct if people.len() != PEOPLE => {
+            return Err(CreateError::NotTwoPeople);
+        }
+        ConversationKind::Own if people.len() != 1 => return Err(CreateError::NotOwn),
+        _ => {}
     }
-    let mut devices: Vec<_> = peers.iter().map(CheckedKeyPackage::device_id).collect();
-    devices.push(own.device_id);
     devices.sort();
     devices.dedup();
-    if devices.len() != peers.len() + 1 || devices.len() > LEAVES_MAX {
+    let crowded = people.iter().any(|person| {
+        let of = |device: &&(AccountId, _)| device.0 == *person;
+        devices.iter().filter(of).count() > DEVICES_MAX
+    });
+    if devices.len() != peers.len() + 1 || peers.len() > ADDS_MAX || crowded {
         return Err(CreateError::Devices);
     }
     Ok(())
+}
+
+fn people<D>(devices: &[(AccountId, D)]) -> Vec<AccountId> {
+    let mut people: Vec<_> = devices.iter().map(|(account, _)| *account).collect();
+    people.sort();
+    people.dedup();
+    people
+}
+
+/// What the conversation says about itself; a group has an owner, and roles only of those inside.
+fn context(
+    outside: Outside<'_>,
+    peers: &[CheckedKeyPackage],
+    log_id: LogId,
+    options: &CreateOptions,
+) -> Result<ConversationContext, CreateError> {
+    let own = outside.own;
+    let predecessor = options.successor_of.as_ref().map(|old| old.log_id);
+    let mut context = ConversationContext::new(options.kind, own.server_id, log_id, predecessor);
+    context.name_bytes = options.name.as_bytes().into();
+    for entry in &options.roles {
+        let is_own = entry.account_id == own.account_id;
+        if !is_own
+            && peers
+                .iter()
+                .all(|peer| peer.account_id() != entry.account_id)
+        {
+            return Err(CreateError::Context);
+        }
+        context.set_role(entry.account_id, entry.role);
+    }
+    let is_owned = context.roles.iter().any(|entry| entry.role == Role::Owner);
+    if options.kind == ConversationKind::Group && !is_owned {
+        context.set_role(own.account_id, Role::Owner);
+    }
+    context
+        .as_read()
+        .map_err(|_: ContextError| CreateError::Context)
 }
 
 /// Epoch 0: this device alone.
 fn new_group(
     provider: &Provider<'_>,
     outside: Outside<'_>,
-    log_id: LogId,
-    options: &CreateOptions,
+    context: &ConversationContext,
 ) -> Result<MlsGroup, MlsFailure> {
-    let predecessor = options.successor_of.as_ref().map(|old| old.log_id);
-    let context = ConversationContext::new(outside.own.server_id, log_id, predecessor);
     let extensions = provider.must("make a context", context.extensions())?;
     let built = MlsGroup::builder()
-        .with_group_id(group_id(log_id))
+        .with_group_id(group_id(context.log_id))
         .ciphersuite(SUITE)
         .with_wire_format_policy(WIRE_FORMAT)
         .padding_size(PADDING)
@@ -172,14 +219,14 @@ fn new_group(
     provider.must("create a group", built)
 }
 
-/// The creating commit; the one place where a PSK is allowed (C-035).
+/// The creating commit; the one place where a PSK is allowed (C-035). `None` when nobody is invited.
 fn add_all(
     provider: &Provider<'_>,
     outside: Outside<'_>,
     group: &mut MlsGroup,
     peers: &[CheckedKeyPackage],
     options: &CreateOptions,
-) -> Result<OpenWelcome, MlsFailure> {
+) -> Result<Option<Welcome>, MlsFailure> {
     let psk = options
         .successor_of
         .as_ref()
@@ -205,47 +252,5 @@ fn add_all(
     if let Some(psk) = psk {
         successor::take_back(provider, psk)?;
     }
-    let welcome: Welcome = provider.must(
-        "make a welcome",
-        bundle.into_welcome().ok_or("there is none"),
-    )?;
-    let bytes = provider.must("encode a welcome", welcome.tls_serialize_detached())?;
-    provider.must(
-        "read a welcome",
-        OpenWelcome::tls_deserialize_exact(bytes.as_slice()),
-    )
-}
-
-/// One welcome for each device, with that device's entry alone: smaller, and it shows nobody the others.
-fn cut(
-    provider: &Provider<'_>,
-    outside: Outside<'_>,
-    welcome: &OpenWelcome,
-    peers: &[CheckedKeyPackage],
-) -> Result<Vec<SealedWelcome>, CreateError> {
-    let of = |peer: &CheckedKeyPackage| {
-        let entry = welcome
-            .secrets
-            .iter()
-            .find(|entry| entry.new_member().as_slice() == peer.hash_ref())
-            .ok_or("a device has no entry");
-        let single = OpenWelcome {
-            suite: welcome.suite,
-            secrets: vec![provider.must("cut a welcome", entry)?.clone()],
-            group_info: welcome.group_info.clone(),
-        };
-        let bytes = provider.must("encode a welcome", single.tls_serialize_detached())?;
-        Ok(SealedWelcome {
-            account_id: peer.account_id(),
-            device_id: peer.device_id(),
-            blob: seal_blob(outside, &bytes)?,
-        })
-    };
-    peers.iter().map(of).collect()
-}
-
-fn seal_blob(outside: Outside<'_>, plain: &[u8]) -> Result<SealedBlob, CreateError> {
-    let (pointer, bytes) =
-        sealed_blob::seal(plain, outside.env).map_err(|_| CreateError::TooLarge)?;
-    Ok(SealedBlob { pointer, bytes })
+    Ok(bundle.into_welcome())
 }

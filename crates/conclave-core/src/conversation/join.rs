@@ -1,7 +1,7 @@
 //! From a welcome and a tree to a conversation: every leaf and the context are checked before it exists.
 
-use conclave_proto::id::LogId;
-use conclave_proto::limits::WELCOME_BLOB_BYTES_MAX;
+use conclave_proto::id::{AccountId, LogId};
+use conclave_proto::limits::{LEAVES_MAX, WELCOME_BLOB_BYTES_MAX};
 use openmls::credentials::Credential;
 use openmls::group::{GroupContext, JoinBuilder, ProcessedWelcome, StagedWelcome, WelcomeError};
 use openmls::messages::Welcome;
@@ -11,17 +11,19 @@ use openmls_traits::OpenMlsProvider;
 use tls_codec::{Deserialize, Size};
 
 use super::{
-    ContextError, Conversation, ConversationContext, LEAVES_MAX, Member, Outside, PEOPLE,
-    RebootPsk, group_id, join_config, people, read_member, successor,
+    ContextError, Conversation, ConversationContext, ConversationKind, Member, Outside, PEOPLE,
+    PolicyViolation, RebootPsk, group_id, join_config, people, policy, read_member, successor,
 };
 use crate::access::AccessKey;
 use crate::credential::Accounts;
-use crate::leaf::{self, LeafNodeError};
+use crate::leaf::{self, Checks, LeafNodeError, Refusal};
 use crate::mls_store::RowsError;
 use crate::provider::{MlsFailure, Provider, SUITE};
 
-/// Nodes of a full tree over [`LEAVES_MAX`] leaves, and the length in front of them.
-const PLACES_MAX: usize = 2 * LEAVES_MAX.next_power_of_two() + 4;
+/// Nodes of a full tree over so many leaves, and the length in front of them.
+const fn places_max(leaves: usize) -> usize {
+    2 * leaves.next_power_of_two() + 4
+}
 
 /// What was joined.
 #[derive(Debug)]
@@ -63,15 +65,47 @@ pub enum JoinError {
     /// The conversation's context is not what it must be (C-034).
     #[error(transparent)]
     Context(#[from] ContextError),
-    /// A member is not accepted here. When the error says so, fetch the account's states and try again.
-    #[error(transparent)]
-    Leaf(#[from] LeafNodeError),
-    /// More or fewer than two people are in it.
+    /// A member is not accepted here. When accounts are named, fetch and accept their newest states, then try
+    /// again; when none is, the inviter is hostile.
+    #[error("{error}")]
+    Leaf {
+        /// Why; of the first such leaf.
+        error: LeafNodeError,
+        /// Accounts whose newer states could change that.
+        missing: Vec<AccountId>,
+    },
+    /// More or fewer than two people are in a direct conversation.
     #[error("the conversation is not between two people")]
     NotTwoPeople,
+    /// A conversation of one's own devices has somebody else's in it, or is somebody else's.
+    #[error("the conversation of one's own devices has a device of somebody else in it")]
+    NotOwn,
+    /// It has what no conversation may have: a device twice, too many of them, roles of people outside, no owner.
+    #[error("{0}")]
+    Policy(#[from] PolicyViolation),
     /// The store failed, or we are broken. Roll back.
     #[error(transparent)]
     Failed(#[from] MlsFailure),
+}
+
+impl JoinError {
+    /// The accounts whose newest states may turn the refusal into an acceptance: fetch and accept them, then
+    /// join again. Bounded: what is refused twice under the same states is refused.
+    pub fn missing(&self) -> &[AccountId] {
+        match self {
+            Self::Leaf { missing, .. } => missing,
+            _ => &[],
+        }
+    }
+}
+
+impl From<Refusal> for JoinError {
+    fn from(refused: Refusal) -> Self {
+        Self::Leaf {
+            error: refused.error,
+            missing: refused.missing,
+        }
+    }
 }
 
 impl From<RowsError> for JoinError {
@@ -92,6 +126,7 @@ pub fn join(
     tree: &[u8],
     psks: &[RebootPsk],
 ) -> Result<Joined, JoinError> {
+    let tree_bytes = tree.len();
     let (welcome, tree) = parse(welcome, tree)?;
     let provider = outside.provider();
     for psk in psks {
@@ -103,6 +138,8 @@ pub fn join(
         processed.unverified_group_info().group_context(),
         expected,
     )?;
+    // C-079: before MLS builds on it
+    check_size(&tree, tree_bytes, context.kind.leaves_max())?;
     let bound_to_predecessor = check_psks(&processed, &context)?;
     let (key_package_ref, last_resort) = package_used(&provider, &processed)?;
     let built = JoinBuilder::new(&provider, processed)
@@ -110,7 +147,7 @@ pub fn join(
         .with_ratchet_tree(tree)
         .build();
     let staged = provider.settle(built)?.map_err(|error| refusal(&error))?;
-    let inviter = check_members(outside, accounts, &staged)?;
+    let inviter = check_members(outside, accounts, &staged, &context)?;
     let group = staged.into_group(&provider);
     let conversation = Conversation::of(provider.must("enter a group", group)?)?;
     for psk in psks {
@@ -142,11 +179,18 @@ fn parse(welcome: &[u8], tree: &[u8]) -> Result<(Welcome, RatchetTreeIn), JoinEr
     let bytes = tree.len();
     let tree = RatchetTreeIn::tls_deserialize_exact(tree)
         .map_err(|_| JoinError::Malformed("not a tree"))?;
-    // C-079: what two people cannot have is refused before a leaf of it is looked at
-    if tree.leaves().count() > LEAVES_MAX || places(&tree, bytes) > PLACES_MAX {
-        return Err(JoinError::TooLarge);
-    }
+    // C-079: what no conversation can have is refused before any key is touched
+    check_size(&tree, bytes, LEAVES_MAX)?;
     Ok((welcome, tree))
+}
+
+/// Whether a conversation of at most `leaves_max` leaves can have this tree of `bytes`.
+fn check_size(tree: &RatchetTreeIn, bytes: usize, leaves_max: usize) -> Result<(), JoinError> {
+    if tree.leaves().count() > leaves_max || places(tree, bytes) > places_max(leaves_max) {
+        Err(JoinError::TooLarge)
+    } else {
+        Ok(())
+    }
 }
 
 /// At least as many as the tree's nodes, blank ones included: each costs a byte besides itself.
@@ -220,44 +264,68 @@ fn package_used(
     Ok((hash_ref.as_slice().to_vec(), package.last_resort()))
 }
 
-/// Every leaf, ours included, is a device of its account; two people; the inviter is one of them.
+/// Every leaf, ours included, is a device of its account; the people are those that such a conversation has;
+/// the inviter is one of them.
 fn check_members(
     outside: Outside<'_>,
     accounts: &dyn Accounts,
     staged: &StagedWelcome,
+    context: &ConversationContext,
 ) -> Result<Member, JoinError> {
     let malformed = JoinError::Malformed("a leaf is not as ours");
     let mut members = Vec::new();
+    let mut checks = Checks::default();
     for member in staged.members() {
         // C-017: on this path too, every leaf; C-030: its key can be sealed to
         let credential: &Credential = &member.credential;
-        leaf::check(
+        let checked = leaf::check(
             credential,
             &member.signature_key,
             &member.encryption_key,
             accounts,
             None,
-        )?;
+        );
+        checks.take(checked.map(|_| ()));
         members.extend(read_member(&member));
     }
+    checks.refused()?;
     let own = members
         .iter()
         .find(|member| member.leaf == staged.own_leaf_index().u32());
     if own.is_none_or(|own| own.device_id != outside.own.device_id) {
         return Err(malformed);
     }
-    if people(&members).len() != PEOPLE {
-        return Err(JoinError::NotTwoPeople);
-    }
-    let mut devices: Vec<_> = members.iter().map(|member| member.device_id).collect();
-    devices.sort();
-    devices.dedup();
-    if devices.len() != members.len() {
-        return Err(JoinError::Malformed("a device twice"));
-    }
+    check_people(outside, &members, context)?;
+    // last, since these alone can be cured
+    checks.finish()?;
     let inviter = staged.welcome_sender_index().u32();
     members
         .into_iter()
         .find(|member| member.leaf == inviter)
         .ok_or(malformed)
+}
+
+/// C-090: two people, one's own devices, or a group with an owner; C-094: nobody more often than may be.
+fn check_people(
+    outside: Outside<'_>,
+    members: &[Member],
+    context: &ConversationContext,
+) -> Result<(), JoinError> {
+    let people = people(members);
+    match context.kind {
+        ConversationKind::Direct if people.len() != PEOPLE => return Err(JoinError::NotTwoPeople),
+        ConversationKind::Own if people != [outside.own.account_id] => {
+            return Err(JoinError::NotOwn);
+        }
+        _ => {}
+    }
+    let devices: Vec<_> = members
+        .iter()
+        .map(|member| (member.account_id, member.device_id))
+        .collect();
+    if context.kind == ConversationKind::Group {
+        policy::check_role_list(context, &devices)?;
+    }
+    policy::check_devices(devices)?;
+    Ok(())
 }

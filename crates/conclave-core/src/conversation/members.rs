@@ -1,16 +1,19 @@
-//! Commits of our own: made as a bundle, kept with the pending commit until the log says who won.
+//! Commits of our own, second half: made as a bundle, kept with the pending commit until the log says who won.
 
 use conclave_proto::codec;
 use conclave_proto::id::{Epoch, LogId};
 use conclave_proto::label;
 use conclave_proto::limits::{COMMIT_ENTRY_BYTES_MAX, RETENTION_DAYS_CHOICES};
-use conclave_proto::log::{BUNDLE_VERSION, BundleHead, CommitEntry, Head};
-use openmls::prelude::LeafNodeParameters;
+use conclave_proto::log::{BUNDLE_VERSION, BlobRef, BundleHead, CommitEntry, Head};
+use openmls::key_packages::KeyPackage;
+use openmls::messages::Welcome;
+use openmls::prelude::{LeafNodeIndex, LeafNodeParameters};
 use openmls_traits::OpenMlsProvider;
 use tls_codec::{Serialize, TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
 use zeroize::Zeroizing;
 
-use super::{Conversation, Outside, binding};
+use super::welcome::SealingError;
+use super::{Conversation, ConversationContext, Outside, PolicyViolation, binding};
 use crate::access::{AccessKey, Exporter, Use};
 use crate::key_package::credential_with_key;
 use crate::mls_store::{MlsRows, RowsError};
@@ -46,9 +49,12 @@ pub enum CommitError {
     /// Retention is not 1, 7 or 30 days.
     #[error("retention must be 1, 7 or 30 days")]
     Retention,
-    /// The commit is over 2 MiB: the conversation has too many devices.
-    #[error("the commit is over the limit of 2 mib")]
+    /// The commit is over 2 MiB, or a welcome or the tree over the limit of a blob: too many devices.
+    #[error("the commit, a welcome or the tree is over its limit: add fewer devices at once")]
     TooLarge,
+    /// It would do what this device may not do; everybody would refuse it.
+    #[error(transparent)]
+    Policy(#[from] PolicyViolation),
     /// The store failed, or we are broken. Roll back and drop the conversation.
     #[error(transparent)]
     Failed(#[from] MlsFailure),
@@ -58,6 +64,24 @@ impl From<RowsError> for CommitError {
     fn from(error: RowsError) -> Self {
         Self::Failed(error.into())
     }
+}
+
+impl From<SealingError> for CommitError {
+    fn from(error: SealingError) -> Self {
+        match error {
+            SealingError::TooLarge => Self::TooLarge,
+            SealingError::Failed(error) => Self::Failed(error),
+        }
+    }
+}
+
+/// What MLS is asked to commit, besides new keys of our own.
+#[derive(Default)]
+pub(super) struct Shape {
+    pub(super) adds: Vec<KeyPackage>,
+    pub(super) removals: Vec<LeafNodeIndex>,
+    /// The new context, when it changes.
+    pub(super) context: Option<ConversationContext>,
 }
 
 #[derive(TlsSize, TlsSerialize, TlsDeserializeBytes)]
@@ -79,38 +103,8 @@ impl Conversation {
         retention_days: u8,
     ) -> Result<Pending, CommitError> {
         self.check_ready(outside.rows, head, retention_days)?;
-        let provider = outside.provider();
-        let commit = self.build_self_update(&provider, outside)?;
-        let next_access = self.next_access(&provider)?;
-        let bundle = BundleHead {
-            version: BUNDLE_VERSION,
-            server_id: self.context.server_id,
-            log_id: self.context.log_id,
-            base_epoch: self.epoch(),
-            base_seq: head.seq,
-            base_hash: head.hash,
-            commit_hash: label::sha256(&commit),
-            next_access_key: next_access.public(),
-            blobs: vec![],
-            retention_days,
-        };
-        let entry = codec::encode(&CommitEntry {
-            old_signature: self.access_key()?.sign_old(&bundle).into(),
-            new_signature: next_access.sign_new(&bundle).into(),
-            binding: binding::seal(self, outside.own, outside.env, &bundle)?.into(),
-            commit: commit.into(),
-            head: bundle,
-        });
-        if entry.len() > COMMIT_ENTRY_BYTES_MAX {
-            return Err(CommitError::TooLarge);
-        }
-        let pending = Pending {
-            base_epoch: self.epoch(),
-            entry,
-            next_access,
-        };
-        store_pending(outside.rows, self.log_id(), &pending)?;
-        Ok(pending)
+        let (commit, _) = self.build_commit(outside, Shape::default())?;
+        self.bundle(outside, head, retention_days, commit, vec![])
     }
 
     /// Our undecided commit, if there is one: after a crash it is posted again unchanged (C-061).
@@ -126,7 +120,7 @@ impl Conversation {
         provider.must("drop a pending commit", cleared)
     }
 
-    fn check_ready(
+    pub(super) fn check_ready(
         &self,
         rows: &dyn MlsRows,
         head: &Head,
@@ -148,21 +142,30 @@ impl Conversation {
         Ok(())
     }
 
-    fn build_self_update(
+    /// Stages a commit of `shape`, with new keys of our own under the newest account state.
+    pub(super) fn build_commit(
         &mut self,
-        provider: &Provider<'_>,
         outside: Outside<'_>,
-    ) -> Result<Vec<u8>, MlsFailure> {
+        shape: Shape,
+    ) -> Result<(Vec<u8>, Option<Welcome>), MlsFailure> {
+        let provider = outside.provider();
         let parameters = LeafNodeParameters::builder()
             .with_credential_with_key(credential_with_key(outside.own))
             .build();
-        let builder = self
+        let mut builder = self
             .group
             .commit_builder()
             .consume_proposal_store(false)
             .force_self_update(true)
             .leaf_node_parameters(parameters)
-            .load_psks(provider.storage());
+            .propose_removals(shape.removals)
+            .propose_adds(shape.adds);
+        if let Some(context) = shape.context {
+            let extensions = provider.must("make a context", context.extensions())?;
+            let proposed = builder.propose_group_context_extensions(extensions);
+            builder = provider.must("propose a context", proposed)?;
+        }
+        let builder = builder.load_psks(provider.storage());
         let signer = LeafSigner(&outside.own.secret);
         let built = provider.must("begin a commit", builder)?.build(
             provider.rand(),
@@ -172,9 +175,51 @@ impl Conversation {
         );
         let staged = provider
             .must("build a commit", built)?
-            .stage_commit(provider);
-        let commit = provider.must("stage a commit", staged)?.into_commit();
-        provider.must("encode a commit", commit.tls_serialize_detached())
+            .stage_commit(&provider);
+        let (commit, welcome, _) = provider.must("stage a commit", staged)?.into_contents();
+        let bytes = provider.must("encode a commit", commit.tls_serialize_detached())?;
+        Ok((bytes, welcome))
+    }
+
+    /// The bundle around our staged commit, kept in the rows.
+    pub(super) fn bundle(
+        &self,
+        outside: Outside<'_>,
+        head: &Head,
+        retention_days: u8,
+        commit: Vec<u8>,
+        blobs: Vec<BlobRef>,
+    ) -> Result<Pending, CommitError> {
+        let next_access = self.next_access(&outside.provider())?;
+        let bundle = BundleHead {
+            version: BUNDLE_VERSION,
+            server_id: self.context.server_id,
+            log_id: self.context.log_id,
+            base_epoch: self.epoch(),
+            base_seq: head.seq,
+            base_hash: head.hash,
+            commit_hash: label::sha256(&commit),
+            next_access_key: next_access.public(),
+            blobs,
+            retention_days,
+        };
+        let entry = codec::encode(&CommitEntry {
+            old_signature: self.access_key()?.sign_old(&bundle).into(),
+            new_signature: next_access.sign_new(&bundle).into(),
+            binding: binding::seal(self, outside.own, outside.env, &bundle)?.into(),
+            commit: commit.into(),
+            head: bundle,
+        });
+        if entry.len() > COMMIT_ENTRY_BYTES_MAX {
+            return Err(CommitError::TooLarge);
+        }
+        let pending = Pending {
+            base_epoch: self.epoch(),
+            entry,
+            next_access,
+        };
+        store_pending(outside.rows, self.log_id(), &pending)?;
+        Ok(pending)
     }
 
     /// A_{e+1} by our pending commit: the same that everybody derives after merging it.

@@ -8,6 +8,7 @@
 //! - [`join`]: from a welcome, every leaf checked
 //! - [`seal`]: padded content becomes an entry
 //! - [`open`]: an entry becomes content and its sender
+//! - [`change`]: what a commit of our own shall do
 //! - [`members`]: commits of our own
 //! - [`apply`]: the one caller of merge
 //! - [`policy`]: may this commit do what it does?
@@ -18,7 +19,6 @@ use core::fmt;
 
 use conclave_proto::env::Env;
 use conclave_proto::id::{AccountId, DeviceId, Epoch, IdentityFingerprint, LogId};
-use conclave_proto::limits::DEVICES_MAX;
 use openmls::group::{
     GroupId, MlsGroup, MlsGroupJoinConfig, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, WireFormatPolicy,
 };
@@ -34,6 +34,7 @@ use crate::secret::Secret;
 
 pub mod apply;
 mod binding;
+pub mod change;
 pub mod context;
 pub mod create;
 mod envelope;
@@ -43,22 +44,22 @@ pub mod open;
 pub mod policy;
 pub mod seal;
 pub mod successor;
+mod welcome;
 
 pub use apply::{Applied, ApplyError};
-pub use context::{ContextError, ConversationContext};
-pub use create::{CreateError, CreateOptions, Created, SealedBlob, SealedWelcome};
+pub use change::{Change, Changing};
+pub use context::{AccountRole, ContextError, ConversationContext, ConversationKind, Role};
+pub use create::{CreateError, CreateOptions, Created};
 pub use join::{JoinError, Joined};
 pub use members::{CommitError, Pending};
 pub use open::{OpenError, Opened, Unreadable};
 pub use policy::PolicyViolation;
 pub use seal::SealError;
 pub use successor::{Predecessor, RebootPsk, SuccessorError};
+pub use welcome::{SealedBlob, SealedWelcome};
 
-/// Accounts in a conversation until groups exist.
+/// Accounts in a direct conversation.
 pub const PEOPLE: usize = 2;
-
-/// Largest number of leaves in a conversation; checked before any work is done on a tree (C-079).
-pub const LEAVES_MAX: usize = PEOPLE * DEVICES_MAX;
 
 /// Everything MLS pads to, in bytes; content is padded further, to buckets (C-055).
 const PADDING: usize = 256;

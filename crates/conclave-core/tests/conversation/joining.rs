@@ -3,14 +3,16 @@
 use conclave_core::conversation::create::create;
 use conclave_core::conversation::join::join;
 use conclave_core::conversation::{
-    ConversationContext, CreateError, CreateOptions, JoinError, Joined, Opened,
+    ConversationContext, ConversationKind, CreateError, CreateOptions, JoinError, Joined, Opened,
 };
 use conclave_core::credential::{KnownAccount, LeafError};
 use conclave_core::identity::DeviceSecret;
 use conclave_core::leaf::LeafNodeError;
 use conclave_core::mls_store;
 use conclave_hostile::people::{Book, FixedEnv, NOW_MS, Person, SERVER, device_facts, state_facts};
-use conclave_hostile::side::{Side, content, create_with, join_created, open_blob, strangers};
+use conclave_hostile::side::{
+    Side, content, create_with, join_created, open_blob, open_tree, strangers,
+};
 use conclave_hostile::welcome::{self, Founded, Plan};
 use conclave_proto::id::{DeviceId, LogId};
 
@@ -94,10 +96,7 @@ fn packages_are_used_up_as_they_should() {
 fn malformed_welcomes_are_refused() {
     let (ana, ben) = strangers();
     let created = create_with(&ana, &ben);
-    let (welcome, tree) = (
-        open_blob(&created.welcomes[0].blob),
-        open_blob(&created.tree),
-    );
+    let (welcome, tree) = (open_blob(&created.welcomes[0].blob), open_tree(&created));
     let before = ben.rows.snapshot();
     let attempt = |log_id, welcome: &[u8], tree: &[u8]| {
         ben.rows.restore(&before);
@@ -134,7 +133,8 @@ fn c017_every_leaf_of_a_tree_is_checked() {
     let refused = join_created(&ben, &created).unwrap_err();
     assert!(matches!(
         refused,
-        JoinError::Leaf(LeafNodeError::Leaf(LeafError::UnknownAccount))
+        JoinError::Leaf { error: LeafNodeError::Leaf(LeafError::UnknownAccount), ref missing }
+            if *missing == [ana.person.own.account_id]
     ));
     // Ana's account as Ben knows it lists another device key: a swapped leaf
     ben.rows.restore(&before);
@@ -150,7 +150,7 @@ fn c017_every_leaf_of_a_tree_is_checked() {
     let refused = join_created(&ben, &created).unwrap_err();
     assert!(matches!(
         refused,
-        JoinError::Leaf(LeafNodeError::Leaf(LeafError::OtherKey))
+        JoinError::Leaf { error: LeafNodeError::Leaf(LeafError::OtherKey), ref missing } if missing.is_empty()
     ));
 }
 
@@ -175,7 +175,8 @@ fn a_third_person_is_not_joined() {
     ben.book.accept(eve.person.known());
     let packages = [ben.key_package(false), eve.key_package(false)];
     // what `create` refuses, an attacker does with MLS itself
-    let context = ConversationContext::new(SERVER, LogId::new([4; 32]), None);
+    let context =
+        ConversationContext::new(ConversationKind::Direct, SERVER, LogId::new([4; 32]), None);
     let plan = Plan::honest(ana.outside(), &context);
     let mut founded = welcome::found(ana.outside(), plan, &packages, |builder| builder);
     founded.cut(0);
@@ -193,7 +194,7 @@ fn a_welcome_is_for_one_device() {
         &ana.book,
         created.log_id,
         &open_blob(&created.welcomes[0].blob),
-        &open_blob(&created.tree),
+        &open_tree(&created),
         &[],
     );
     assert!(matches!(wrong_device, Err(JoinError::UnknownKeyPackage)));
@@ -226,7 +227,7 @@ fn several_devices_share_one_tree() {
         ana.check(&tablet.key_package(false)),
     ];
     let created = create(ana.outside(), &peers, &CreateOptions::default()).unwrap();
-    let tree = open_blob(&created.tree);
+    let tree = open_tree(&created);
     let join_as = |side: &Side, place: usize| {
         let welcome = open_blob(&created.welcomes[place].blob);
         join(

@@ -8,7 +8,7 @@ use conclave_core::conversation::{
 };
 use conclave_core::mls_store;
 use conclave_core::secret::Secret;
-use conclave_hostile::side::{Side, friends, open_blob};
+use conclave_hostile::side::{Side, friends, open_blob, open_tree};
 use conclave_proto::id::{Epoch, LogId};
 
 fn peer_of(side: &Side) -> PinnedPeer {
@@ -26,6 +26,7 @@ fn succeed(ana: &Side, ben: &Side, psk: Option<RebootPsk>) -> Created {
     };
     let options = CreateOptions {
         successor_of: Some(predecessor),
+        ..CreateOptions::default()
     };
     create(ana.outside(), &[package], &options).unwrap()
 }
@@ -36,7 +37,7 @@ fn join_with(ben: &Side, created: &Created, psks: &[RebootPsk]) -> Result<Joined
         &ben.book,
         created.log_id,
         &open_blob(&created.welcomes[0].blob),
-        &open_blob(&created.tree),
+        &open_tree(created),
         psks,
     )
 }

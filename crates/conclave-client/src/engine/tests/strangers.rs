@@ -2,7 +2,7 @@
 
 use conclave_core::access::AccessKey;
 use conclave_core::capability::Capability;
-use conclave_core::conversation::ConversationContext;
+use conclave_core::conversation::{ConversationContext, ConversationKind};
 use conclave_core::intro::{Greeting, Intro, IntroFor};
 use conclave_core::sealed_blob;
 use conclave_core::secret::Secret;
@@ -103,7 +103,8 @@ fn giant(
 ) -> (CreateLog, Vec<u8>) {
     let own = &step.own.account;
     let log_id = LogId::new([4; 32]);
-    let about = ConversationContext::new(own.device.server_id, log_id, None);
+    let about =
+        ConversationContext::new(ConversationKind::Direct, own.device.server_id, log_id, None);
     let plan = Plan::honest(step.outside(), &about);
     let founded = welcome::found(step.outside(), plan, &[package], |it| it);
     let leaf = welcome::leaves(&founded.tree).remove(0);
