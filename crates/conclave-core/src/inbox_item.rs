@@ -257,7 +257,9 @@ mod tests {
         assert!(from.state.rotation.is_some());
         assert_eq!(from.state.content.former.len(), 16);
         let bytes = seal(&item(&from, &to), &to.cert).unwrap();
-        let InboxItem::Welcome(pointer) = open(&bytes, &to.own).unwrap();
+        let InboxItem::Welcome(pointer) = open(&bytes, &to.own).unwrap() else {
+            panic!("another kind");
+        };
         let slack =
             conclave_proto::limits::NAME_BYTES_MAX + conclave_proto::limits::IDENTIFIER_BYTES_MAX;
         assert!(codec::encode(&InboxItem::Welcome(pointer)).len() + slack < PLAIN_BYTES - 4);
