@@ -10,10 +10,11 @@ import json
 import sys
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 BUCKETS = [256, 512] + [1024 << n for n in range(9)]
@@ -32,7 +33,7 @@ def refused(work, what):
     """`work` must not succeed."""
     try:
         result = work()
-    except (Bad, InvalidSignature, ValueError, KeyError):
+    except (Bad, InvalidSignature, InvalidTag, ValueError, KeyError):
         result = False
     check(not result, f"{what} was accepted")
 
@@ -621,6 +622,57 @@ def address(v):
         refused(lambda: read_address(text), text)
 
 
+def padme(length):
+    """Nikitin et al., 2019: a float with as few bits of mantissa as its exponent has."""
+    if length < 2:
+        return length
+    exponent = length.bit_length() - 1
+    free = exponent - exponent.bit_length()
+    return (length + (1 << free) - 1) >> free << free
+
+
+def opened(pointer, sealed):
+    """The content of a sealed file."""
+    if len(pointer) != 73 or pointer[0] != 1:
+        raise Bad("pointer")
+    key, length = pointer[33:65], int.from_bytes(pointer[65:], "big")
+    pieces = [sealed[at:at + 65536] for at in range(0, len(sealed), 65536)]
+    least = length + 16 * max(1, -(-length // 65520))
+    if len(sealed) != padme(least):
+        raise Bad("length of the file")
+    padded = b""
+    for number, piece in enumerate(pieces):
+        nonce = bytes(3) + u(8, number) + u(1, number == len(pieces) - 1)
+        padded += AESGCM(key).decrypt(nonce, piece, labelled("attachment", b"\x01"))
+    if any(padded[length:]):
+        raise Bad("padding")
+    return padded[:length]
+
+
+def attachment(v):
+    for shown in v["small"]:
+        pointer, sealed = hexed(shown["pointer"]), hexed(shown["sealed"])
+        check(opened(pointer, sealed) == hexed(shown["content"]), "content of a file")
+        for forged in tampered(sealed):
+            refused(lambda: opened(pointer, forged), "changed file")
+    for shown in v["large"]:
+        pointer, length = hexed(shown["pointer"]), shown["length"]
+        content = b"".join(u(4, n) for n in range(-(-length // 4)))[:length]
+        total = padme(length + 16 * -(-length // 65520))
+        padded = content.ljust(total - 16 * -(-total // 65536), b"\0")
+        plain = [padded[at:at + 65520] for at in range(0, len(padded), 65520)]
+        seal = AESGCM(pointer[33:65]).encrypt
+        sealed = b"".join(
+            seal(bytes(3) + u(8, n) + u(1, n == len(plain) - 1), piece, labelled("attachment", b"\x01"))
+            for n, piece in enumerate(plain)
+        )
+        check(len(sealed) == shown["sealed_length"] == total, "length of a large file")
+        check(sha256(sealed) == hexed(shown["sealed_sha256"]), "large file")
+        check(opened(pointer, sealed) == content, "content of a large file")
+        last = len(sealed) - (len(sealed) % 65536 or 65536)
+        refused(lambda: opened(pointer, sealed[last:] + sealed[:last]) if last else False, "moved pieces")
+
+
 def ids(v):
     kinds = {"log": ("l", 32), "account": ("a", 16), "device": ("d", 16)}
     kinds |= {"message": ("m", 16), "blob": ("b", 32), "server": ("s", 32)}
@@ -635,7 +687,7 @@ def ids(v):
 
 
 FILES = [
-    account_state, address, bundle_head, chain, connection_proof, content, credential, device_cert,
+    account_state, address, attachment, bundle_head, chain, connection_proof, content, credential, device_cert,
     ids, intro, key_export, safety_number,
 ]
 

@@ -27,8 +27,9 @@ pub(crate) fn open_once<'a>(key: &[u8; 32], aad: &[u8], bytes: &'a mut [u8]) -> 
         .map(|plain| &*plain)
 }
 
+/// The cipher under `key`, without a nonce.
 #[expect(clippy::expect_used, reason = "an AES-256 key is 32 bytes")]
-fn cipher(key: &[u8; 32]) -> LessSafeKey {
+pub(crate) fn cipher(key: &[u8; 32]) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("32 bytes"))
 }
 

@@ -17,6 +17,7 @@
 //! - [`intro`]: who writes to a stranger
 //! - [`inbox_item`]: sealed items of one size
 //! - [`sealed_blob`]: welcomes and trees under a key of their own
+//! - [`attachment`]: files of any size, sealed in pieces
 //! - [`key_package`]: what a device publishes to be added, and what the adder checks
 //! - [`leaf`]: one MLS leaf put before that check
 //! - [`access`]: from an epoch to the keys that fall out of it
@@ -37,6 +38,7 @@
 pub mod access;
 mod aead;
 pub mod at_rest;
+pub mod attachment;
 pub mod capability;
 pub mod content;
 pub mod conversation;

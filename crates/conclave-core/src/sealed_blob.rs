@@ -11,11 +11,25 @@ use zeroize::{ZeroizeOnDrop, Zeroizing};
 
 use crate::{aead, padding};
 
-/// The AES-256-GCM key of one blob; seals exactly once.
+/// The AES-256-GCM key of one blob; seals exactly once, or each piece of one file once.
 ///
 /// Held by the inviter until the invitation is posted and by the invited in the sealed pointer; wiped on drop.
 #[derive(TlsSize, TlsSerialize, TlsDeserializeBytes, ZeroizeOnDrop)]
 pub struct BlobKey([u8; 32]);
+
+impl BlobKey {
+    /// A fresh key.
+    pub(crate) fn random(env: &dyn Env) -> Self {
+        let mut key = Self([0; 32]);
+        env.fill(&mut key.0);
+        key
+    }
+
+    /// The bytes themselves.
+    pub(crate) fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
 
 impl fmt::Debug for BlobKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -63,8 +77,7 @@ pub fn seal(plain: &[u8], env: &dyn Env) -> Result<(BlobPointer, Vec<u8>), BlobE
         return Err(BlobError::TooLarge);
     }
     let padded = Zeroizing::new(padding::pad(plain, total).ok_or(BlobError::TooLarge)?);
-    let mut key = BlobKey([0; 32]);
-    env.fill(&mut key.0);
+    let key = BlobKey::random(env);
     let pointer = BlobPointer {
         blob_id: BlobId::random(env),
         key,

@@ -46,6 +46,8 @@ pub const LINK_OFFER: &str = "conclave/1 link-offer";
 pub const LINK_ANSWER: &str = "conclave/1 link-answer";
 /// HPKE info of the account on its way to a new device.
 pub const LINK_BUNDLE: &str = "conclave/1 link-bundle";
+/// AEAD additional data of a piece of a file.
+pub const ATTACHMENT: &str = "conclave/1 attachment";
 /// The server's member pass of a day.
 pub const MEMBER_PASS: &str = "conclave/1 member-pass";
 /// Hash of a member pass, as the open hello shows it.
@@ -121,6 +123,7 @@ mod tests {
             INTRO,
             INBOX_ITEM,
             WELCOME_BLOB,
+            ATTACHMENT,
             LINK_OFFER,
             LINK_ANSWER,
             LINK_BUNDLE,

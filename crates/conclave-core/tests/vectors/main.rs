@@ -4,6 +4,7 @@
 //! kept, so that a file changes only when its format does.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+mod files;
 mod messages;
 mod people;
 mod places;
