@@ -251,6 +251,9 @@ impl Client {
         }
         let mut warnings: Vec<String> = engine.warnings.iter().cloned().collect();
         engine.look(|tx, own| {
+            if tx.is_removed()? {
+                warnings.push(ClientError::Removed.to_string());
+            }
             let (mut unread, mut requests) = (0, 0);
             for chat in tx.chats()? {
                 unread += tx.unread(chat.chat_id)?;
@@ -441,6 +444,11 @@ impl Client {
     /// The engine, for one step.
     pub(crate) fn engine(&self) -> MutexGuard<'_, Engine> {
         self.inner.shared.engine()
+    }
+
+    /// What front ends and the driver share.
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.shared
     }
 
     /// Something was queued or changed: the driver should look.

@@ -2,6 +2,8 @@
 
 use conclave_core::identity::OwnDevice;
 use conclave_core::key_package;
+use conclave_proto::ErrorCode;
+use conclave_proto::account::AccountStatus;
 use conclave_proto::hello::{ConnectionContext, Purpose, Role, account_fields};
 use conclave_proto::key_package::PutKeyPackages;
 use conclave_proto::label;
@@ -16,6 +18,10 @@ use crate::transport::{Connection, TransportError, calls};
 /// Refill when fewer one-time packages than this are left.
 const POOL_LOW: usize = KEY_PACKAGE_POOL / 2;
 
+/// Told when the server does not know this device any more.
+const REMOVED: &str = "this device was removed from the account, or the server went back to an older backup: nothing \
+     new comes or goes; what is here stays readable";
+
 /// Step 1 of a round: the account connection stands, is authenticated, and what it needs is there.
 pub(crate) async fn tend(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     let (connection, is_new) = net.connection(Role::Account).await?;
@@ -26,18 +32,37 @@ pub(crate) async fn tend(shared: &Shared, net: &mut Net) -> Result<(), Transport
             // A connection that did not authenticate is of no use; the next round opens another.
             net.forget(Role::Account);
         }
-        net.pass = Some(introduced?);
+        let status = match introduced {
+            Err(error) if is_removed(&error) => {
+                shared::tell(shared, REMOVED);
+                return Err(error);
+            }
+            introduced => introduced?,
+        };
+        net.pass = Some(status.pass);
+        net.own_seq = status.state_seq;
+        net.status_due = false;
         calls::subscribe_inbox(connection).await?;
         net.inbox_moved = true;
+    }
+    if std::mem::take(&mut net.status_due) {
+        // Whatever reached the inbox, other devices may have changed the account too.
+        net.own_seq = calls::fetch_status(connection).await?.state_seq;
     }
     put_capability(shared, connection).await
 }
 
-/// Authenticates a new account connection and publishes what key packages are missing. The member pass.
+/// Whether the server does not list this device (C-130).
+fn is_removed(error: &TransportError) -> bool {
+    matches!(error, TransportError::Refused(refusal) if refusal.code() == ErrorCode::Unauthorized)
+}
+
+/// Authenticates a new account connection and publishes what key packages are missing. What the server says of
+/// this device, the member pass with it.
 pub(crate) async fn introduce(
     shared: &Shared,
     connection: &dyn Connection,
-) -> Result<Vec<u8>, TransportError> {
+) -> Result<AccountStatus, TransportError> {
     let signed = {
         let engine = shared.engine();
         let own = engine.own().map_err(|_| TransportError::Closed)?;
@@ -53,7 +78,7 @@ pub(crate) async fn introduce(
     tell(shared, connection.hello().skew_ms, status.hold_ms);
     let pool_left = usize::try_from(status.pool_left).unwrap_or(usize::MAX);
     publish_key_packages(shared, connection, pool_left, status.has_last_resort).await?;
-    Ok(status.pass)
+    Ok(status)
 }
 
 /// Proves on one connection that it acts for this device (C-007).

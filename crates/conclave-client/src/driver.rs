@@ -2,7 +2,7 @@
 //!
 //! A round:
 //!
-//! 1. tend the account connection: pass, key packages, capability
+//! 1. tend the account connection: pass, key packages, capability; follow what other own devices changed
 //! 2. read the inbox
 //! 3. join what was accepted
 //! 4. open chats that have something to say and no conversation yet
@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use crate::net::Net;
 use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
-use crate::{contact, device, invite, outbox, request, sync};
+use crate::{contact, device, invite, outbox, own, request, sync};
 
 /// Rounds that make progress without a pause before the driver lets others run.
 const ROUNDS_IN_A_ROW: u32 = 1000;
@@ -102,6 +102,7 @@ async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     net.progress = false;
     net.due_ms = None;
     device::tend(shared, net).await?;
+    own::catch_up_in_round(shared, net).await?;
     contact::answer_questions(shared, net).await?;
     request::read_inbox(shared, net).await?;
     request::join_accepted(shared, net).await?;

@@ -119,7 +119,7 @@ impl Engine {
 impl Own {
     fn new(account: OwnAccount) -> Result<Self, ClientError> {
         let server_id = account.device.server_id;
-        let known = KnownAccount::new(server_id, account.state.clone(), vec![account.cert.clone()])
+        let known = KnownAccount::new(server_id, account.state.clone(), account.certs.clone())
             .map_err(|error| ClientError::Store(format!("the own account is damaged: {error}")))?;
         Ok(Self { account, known })
     }

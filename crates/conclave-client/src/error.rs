@@ -2,6 +2,7 @@
 
 use conclave_core::mls_store::RowsError;
 use conclave_core::provider::MlsFailure;
+use conclave_proto::ErrorCode;
 
 use crate::transport::TransportError;
 
@@ -72,6 +73,14 @@ pub enum ClientError {
         "the numbers differ: somebody may stand between you; do not accept, ask again over another channel"
     )]
     NotMatching,
+    /// A device could not be linked; nothing was changed. The text says why and what to do.
+    #[error("{0}")]
+    LinkFailed(String),
+    /// This device is not one of its account's any more. What it has stays readable.
+    #[error(
+        "this device was removed from the account; what it has stays readable, nothing new comes or goes"
+    )]
+    Removed,
     /// The contact is blocked or the request declined or waiting.
     #[error("{0}")]
     NotAllowed(String),
@@ -106,6 +115,10 @@ pub enum ClientError {
 impl From<TransportError> for ClientError {
     fn from(error: TransportError) -> Self {
         match error {
+            // C-130: the server does not list this device
+            TransportError::Refused(refusal) if refusal.code() == ErrorCode::Unauthorized => {
+                Self::Removed
+            }
             TransportError::Refused(refusal) => Self::Refused(*refusal),
             TransportError::Incompatible => Self::Incompatible,
             TransportError::TimedOut => Self::TimedOut,

@@ -12,6 +12,7 @@
 //! - `driver`: the network loop: connects, calls, hands bytes to the engine
 //! - `shared`, `net`: what front ends and the driver share; the driver's connections and handles
 //! - `register`, `device`: the account connection: registration, pass, key packages, capability
+//! - `link`, `own`: the account's devices: letting one in, following each other, removing one
 //! - `contact`: lookups and pins
 //! - `people`: chats, contacts and trust, as front ends ask for them
 //! - `invite`, `request`: first contact, from both ends
@@ -47,9 +48,11 @@ mod device;
 mod driver;
 mod engine;
 mod invite;
+mod link;
 mod membership;
 mod net;
 mod outbox;
+mod own;
 mod people;
 mod receive;
 mod recover;

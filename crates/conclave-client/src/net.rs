@@ -33,6 +33,10 @@ pub(crate) struct Net {
     pub(crate) moved: HashSet<LogId>,
     /// Logs whose next commit must wait, until when (ms since 1970-01-01 UTC).
     pub(crate) commit_after_ms: HashMap<LogId, u64>,
+    /// Seq of the own newest state as the server said it.
+    pub(crate) own_seq: u64,
+    /// Whether the server should be asked about this device again.
+    pub(crate) status_due: bool,
     /// Whether the inbox may have something.
     pub(crate) inbox_moved: bool,
     /// Whether everything must be read once.
@@ -58,6 +62,8 @@ impl Net {
             unused_handles: Vec::new(),
             moved: HashSet::new(),
             commit_after_ms: HashMap::new(),
+            own_seq: 0,
+            status_due: false,
             inbox_moved: true,
             all_moved: true,
             due_ms: None,
@@ -168,7 +174,10 @@ impl Net {
 
     pub(crate) fn take_push(&mut self, push: Option<Push>, role: Role) {
         match push {
-            Some(Push::Inbox) => self.inbox_moved = true,
+            Some(Push::Inbox) => {
+                self.inbox_moved = true;
+                self.status_due = true;
+            }
             Some(Push::Log(push)) => {
                 let log = self
                     .handles

@@ -25,9 +25,9 @@ use crate::transport::{Transport, calls};
 use crate::view::{CodeSent, Whoami};
 
 /// Certificates are valid from a day before now, so that a slow clock elsewhere does not refuse them.
-const CERT_BEFORE_MS: u64 = 86_400_000;
+pub(crate) const CERT_BEFORE_MS: u64 = 86_400_000;
 /// Life of a device certificate, in ms: 400 days.
-const CERT_VALID_MS: u64 = 400 * 86_400_000;
+pub(crate) const CERT_VALID_MS: u64 = 400 * 86_400_000;
 
 /// Asks `server` for a code and keeps the pending registration.
 pub(crate) async fn start(
@@ -235,6 +235,7 @@ fn new_account(
         identifier: identifier.to_string(),
         name: name.to_owned(),
         state,
+        certs: vec![cert.clone()],
         cert,
         capability,
     }

@@ -62,6 +62,43 @@ pub struct Whoami {
     pub fingerprint: String,
 }
 
+/// What a new device shows while it waits to be let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkShown {
+    /// `conclave-link:…`, to scan or copy on a device of the account.
+    pub uri: String,
+    /// Six digits, to type there.
+    pub code: String,
+    /// Good for this long, in ms.
+    pub valid_ms: u64,
+}
+
+/// A new device, as its link shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceOffer {
+    /// The device.
+    pub device: DeviceId,
+    /// The name it goes by; may be empty.
+    pub name: String,
+}
+
+/// One device of this account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// The device.
+    pub id: DeviceId,
+    /// What the person calls it; may be empty.
+    pub name: String,
+    /// Whether it may let devices in and remove them.
+    pub may_certify: bool,
+    /// When it came, ms since 1970-01-01 UTC.
+    pub added_ms: u64,
+    /// When its certificate ends, ms since 1970-01-01 UTC.
+    pub expires_ms: u64,
+    /// Whether it is this one.
+    pub is_this: bool,
+}
+
 /// A code was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CodeSent {

@@ -20,6 +20,7 @@
 //! - [`attachment`]: files of any size, sealed in pieces
 //! - [`key_package`]: what a device publishes to be added, and what the adder checks
 //! - [`leaf`]: one MLS leaf put before that check
+//! - [`link`]: how a new device joins an account
 //! - [`access`]: from an epoch to the keys that fall out of it
 //! - [`conversation`]: one MLS group whose entries travel through one log
 //! - [`mls_store`]: where MLS state is kept: rows that the caller lends
@@ -50,6 +51,7 @@ pub mod intro;
 pub mod key_export;
 pub mod key_package;
 pub mod leaf;
+pub mod link;
 pub mod mls_store;
 mod padding;
 pub mod pin;

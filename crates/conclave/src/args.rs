@@ -82,6 +82,10 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Make an account: ask the server for a code, then confirm it
     Register(commands::register::Args),
+    /// Join an account that lives on another device
+    Link(commands::link::Args),
+    /// List, rename and remove the account's devices, let new ones in
+    Device(commands::device::Args),
     /// Show this account
     Whoami(commands::whoami::Args),
     /// Show connection, queue, unread messages and problems

@@ -120,6 +120,8 @@ impl From<OpenError> for Failure {
     }
 }
 
+const REMOVED_HINT: &str = "the server may also have gone back to an older backup: `conclave doctor` looks closer; \
+     joining or registering anew needs another --profile";
 const STORE_HINT: &str =
     "check free space and permissions of the folder that `conclave paths` shows";
 
@@ -140,6 +142,8 @@ impl From<ClientError> for Failure {
             ClientError::IdentityChanged(_) => (KEY, "KEY_CHANGED", ""),
             ClientError::NotMatching => (KEY, "NUMBERS_DIFFER", ""),
             ClientError::NotAllowed(_) => (NO_ACCESS, "NOT_ALLOWED", ""),
+            ClientError::LinkFailed(_) => (KEY, "LINK_FAILED", "nothing was changed"),
+            ClientError::Removed => (NO_ACCESS, "DEVICE_REMOVED", REMOVED_HINT),
             ClientError::WrongServer(_) => (KEY, "WRONG_SERVER", ""),
             ClientError::Incompatible => (VERSION, "INCOMPATIBLE", ""),
             ClientError::Unreachable(_) => (

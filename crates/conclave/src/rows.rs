@@ -2,6 +2,7 @@
 
 mod account;
 mod classic;
+mod device;
 mod message;
 mod people;
 
@@ -16,6 +17,7 @@ pub(crate) use account::{
 pub(crate) use classic::{
     ClassicAccountRow, ClassicKeyRow, ClassicMessageRow, ClassicReceiptRow, ClassicSentRow,
 };
+pub(crate) use device::{DeviceRow, LinkRow};
 pub(crate) use message::{
     GapRow, IdentityRow, InfoRow, MessageRow, QueuedRow, SentRow, StateRow, WarningRow,
 };

@@ -11,15 +11,15 @@ use super::{StoreError, Tx};
 use crate::view::Proof;
 
 const IDENTITY: &str = "identity";
-const DEVICE: &str = "device";
-const SERVER: &str = "server";
-const IDENTIFIER: &str = "identifier";
-const NAME: &str = "name";
-const STATE: &str = "state";
-const CERT: &str = "cert";
-const CAPABILITY: &str = "capability";
-const CHALLENGE: &str = "challenge";
-const REGISTERED: &str = "registered";
+pub(super) const DEVICE: &str = "device";
+pub(super) const SERVER: &str = "server";
+pub(super) const IDENTIFIER: &str = "identifier";
+pub(super) const NAME: &str = "name";
+pub(super) const STATE: &str = "state";
+pub(super) const CERT: &str = "cert";
+pub(super) const CAPABILITY: &str = "capability";
+pub(super) const CHALLENGE: &str = "challenge";
+pub(super) const REGISTERED: &str = "registered";
 const LAST_RESORT_MS: &str = "last_resort_ms";
 const LAST_RESORT: &str = "last_resort";
 const CAPABILITY_DUE: &str = "capability_due";
@@ -39,6 +39,8 @@ pub(crate) struct OwnAccount {
     pub(crate) state: AccountState,
     /// This device's certificate.
     pub(crate) cert: DeviceCert,
+    /// Certificates of all devices that the state lists, this one's included.
+    pub(crate) certs: Vec<DeviceCert>,
     /// What contacts may post and claim with; rotated to block.
     pub(crate) capability: [u8; 32],
 }
@@ -123,6 +125,7 @@ impl Tx<'_> {
         self.set_meta(NAME, account.name.as_bytes())?;
         self.set_meta(STATE, &account.state.to_bytes())?;
         self.set_meta(CERT, &account.cert.to_bytes())?;
+        self.put_own_states(&account.state, &account.certs, account.device.device_id)?;
         self.set_meta(CAPABILITY, &account.capability)
     }
 
@@ -244,6 +247,7 @@ impl Tx<'_> {
             identifier: text(IDENTIFIER)?,
             name: text(NAME)?,
             state,
+            certs: self.own_certs()?.unwrap_or_else(|| vec![cert.clone()]),
             cert,
             capability: self
                 .needed(CAPABILITY)?

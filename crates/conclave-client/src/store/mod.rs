@@ -7,6 +7,7 @@ mod account;
 mod chats;
 mod contacts;
 mod conversations;
+mod devices;
 #[cfg(test)]
 pub(crate) mod fault;
 mod inbox;
@@ -19,6 +20,7 @@ pub(crate) use account::{OwnAccount, PendingRegistration};
 pub(crate) use chats::{ChatRow, ChatStage};
 pub(crate) use contacts::{ContactRow, parse_known};
 pub(crate) use conversations::{ConversationRow, Stage};
+pub(crate) use devices::{Approval, PendingLink};
 pub(crate) use inbox::InvitationRow;
 pub(crate) use messages::{MessageRow, NewMessage, Position};
 pub(crate) use open::{KeyFile, key_kind};

@@ -43,3 +43,10 @@ CREATE TABLE mark (
     read       INTEGER NOT NULL,
     PRIMARY KEY (log_id, account_id)
 ) WITHOUT ROWID;
+
+-- --- devices ---------------------------------------------------------------------------------
+
+-- What the person calls their devices.
+CREATE TABLE device_name (device_id BLOB PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
+-- Of an outbox row of the own conversation: the one thing whose newest value it says.
+ALTER TABLE outbox ADD COLUMN what BLOB;

@@ -1,6 +1,8 @@
 //! The engine between a real server and real profiles: talking, dying at every point, lies, restores.
 
 #[cfg(test)]
+mod devices;
+#[cfg(test)]
 mod fallback;
 #[cfg(test)]
 mod gaps;

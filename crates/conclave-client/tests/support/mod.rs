@@ -152,6 +152,25 @@ impl World {
             .unwrap();
     }
 
+    /// One more device of somebody's account, let in by `old`, online.
+    pub(crate) async fn device_of(&self, old: &Person, name: &str) -> Person {
+        let new = Person {
+            address: old.address.clone(),
+            ..Person::new(self, "new-device")
+        };
+        let (way, address) = (self.transport(), self.server().server_address());
+        let shown = new.link_start_over(way.as_ref(), &address, name).await;
+        let shown = shown.unwrap();
+        let (approved, joined) = tokio::join!(
+            old.approve_device_over(way.as_ref(), &shown.uri, &shown.code),
+            new.link_finish_over(way.as_ref()),
+        );
+        approved.unwrap();
+        joined.unwrap();
+        new.go_online_over(self.transport());
+        new
+    }
+
     /// Two people who have talked: anna asked with "hello", ben accepted, all receipts are through.
     pub(crate) async fn friends(&self) -> (Person, Person) {
         let (anna, ben) = (self.person("anna").await, self.person("ben").await);

@@ -1,5 +1,7 @@
 //! What a device does for its own account: proof, status, states, key packages, veto.
 
+use std::collections::BTreeSet;
+
 use conclave_proto::account::{
     AccountState, AccountStatus, Authenticate, PutCapability, PutState, Succession, verify_ed25519,
 };
@@ -76,7 +78,10 @@ pub(super) async fn put_state(app: &App, session: &Session, request: PutState) -
     let previous = previous.await?.and_then(|p| p.states.into_iter().next());
     let previous = previous.and_then(|bytes| AccountState::parse(&bytes).ok());
     // C-015, C-136: seq + 1 and the hash of the one before, by the same key or one that it signed for.
-    match previous.and_then(|previous| previous.succession(&state)) {
+    let succession = previous
+        .as_ref()
+        .and_then(|previous| previous.succession(&state));
+    match succession {
         None => return Err(conflict("the state does not follow the newest one")),
         // C-137: the key may be lost, the device that says so may not.
         Some(Succession::Reset) if !lists(&state, device_id) => {
@@ -88,6 +93,11 @@ pub(super) async fn put_state(app: &App, session: &Session, request: PutState) -
     }
     let (seq, prev_hash) = (content.seq, content.prev_hash);
     let state_hash = state.hash();
+    let before = previous.into_iter().flat_map(|state| state.content.devices);
+    let concerned: BTreeSet<DeviceId> = before
+        .chain(content.devices.iter().copied())
+        .map(|entry| entry.device_id)
+        .collect();
     let outcome = app.store.put_state(NewState {
         account_id,
         seq,
@@ -97,7 +107,14 @@ pub(super) async fn put_state(app: &App, session: &Session, request: PutState) -
         devices,
     });
     match outcome.await? {
-        PutStateOutcome::Stored | PutStateOutcome::SameAgain => Ok(DONE),
+        PutStateOutcome::SameAgain => Ok(DONE),
+        PutStateOutcome::Stored => {
+            // C-130: those that are out find out now, the others that there is a newer state
+            for device in concerned {
+                app.hub.inbox(device);
+            }
+            Ok(DONE)
+        }
         PutStateOutcome::Conflict => Err(conflict("the state does not follow the newest one")),
         PutStateOutcome::IdTaken => Err(conflict("a device id is taken, make a new one")),
         PutStateOutcome::NoAccount => Err(unauthorized()),

@@ -5,11 +5,13 @@ pub(crate) mod chats;
 pub(crate) mod classic;
 pub(crate) mod completions;
 pub(crate) mod contact;
+pub(crate) mod device;
 pub(crate) mod doctor;
 pub(crate) mod history;
 pub(crate) mod info;
 pub(crate) mod key;
 pub(crate) mod lines;
+pub(crate) mod link;
 pub(crate) mod listen;
 pub(crate) mod man;
 pub(crate) mod passphrase;
@@ -32,6 +34,8 @@ use crate::profile::Context;
 pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failure> {
     match command {
         Command::Register(args) => register::run(context, args).await,
+        Command::Link(args) => link::run(context, args).await,
+        Command::Device(args) => device::run(context, args).await,
         Command::Whoami(_) => whoami::run(context).await,
         Command::Status(_) => status::run(context).await,
         Command::Send(args) => send::run(context, args).await,

@@ -103,7 +103,7 @@ fn show(context: &Context, safety: &Safety, qr: Option<Qr>) -> Result<(), Failur
 }
 
 /// The QR code in half blocks: light modules are drawn, as most terminals are dark; readers take both.
-fn half_blocks(bytes: &[u8]) -> Result<String, Failure> {
+pub(crate) fn half_blocks(bytes: &[u8]) -> Result<String, Failure> {
     let code = QrCode::new(bytes).map_err(|error| {
         Failure::new(
             crate::exit::UNEXPECTED,

@@ -51,6 +51,7 @@ fn exit_3_no_access() {
         client(ClientError::NoRegistration),
         (3, "NO_REGISTRATION".into())
     );
+    assert_eq!(client(ClientError::Removed), (3, "DEVICE_REMOVED".into()));
     assert_eq!(
         client(ClientError::NotAllowed(text())),
         (3, "NOT_ALLOWED".into())
@@ -85,6 +86,10 @@ fn exit_4_key() {
     assert_eq!(
         client(ClientError::IdentityChanged(text())),
         (4, "KEY_CHANGED".into())
+    );
+    assert_eq!(
+        client(ClientError::LinkFailed(text())),
+        (4, "LINK_FAILED".into())
     );
     assert_eq!(
         client(ClientError::NotMatching),

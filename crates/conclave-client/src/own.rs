@@ -1,0 +1,410 @@
+//! The own account's devices: which there are, following what the others change, naming and removing them.
+//!
+//! Every certifier device may change the account: it publishes the next state. The others learn of it from the
+//! server or from each other and follow it by the rules that hold for everybody's states (C-016): an unbroken
+//! chain by the known key, and nothing else.
+
+use conclave_core::identity::IdentitySecret;
+use conclave_core::pin::{Pin, Verdict, judge};
+use conclave_proto::ErrorCode;
+use conclave_proto::account::{AccountState, AccountStates, DeviceCert, DeviceRole, PutState};
+use conclave_proto::hello::Role;
+use conclave_proto::id::DeviceId;
+use conclave_proto::limits::NAME_BYTES_MAX;
+
+use crate::client::Client;
+use crate::device;
+use crate::engine::Step;
+use crate::error::ClientError;
+use crate::link;
+use crate::net::Net;
+use crate::register::CERT_BEFORE_MS;
+use crate::shared::{Shared, broken};
+use crate::store::parse_known;
+use crate::transport::{Connection, RealTransport, Transport, TransportError, calls};
+use crate::view::{Device, DeviceOffer, LinkShown, Whoami};
+
+/// How often a state is built anew because another device of the account was faster.
+const REBUILDS_MAX: u32 = 5;
+
+impl Client {
+    // --- linking ------------------------------------------------------------------------------
+
+    /// Offers this device, which has no account, to one on `server`: what to show on it. `name` is what the
+    /// person calls it; may be empty.
+    pub async fn link_start(
+        &self,
+        server: &conclave_proto::address::ServerAddress,
+        name: &str,
+    ) -> Result<LinkShown, ClientError> {
+        let transport = RealTransport::new(server.clone(), self.shared().env.clone());
+        self.link_start_over(&transport, server, name).await
+    }
+
+    /// The same over a transport of the caller's choice: tests and the simulator.
+    pub async fn link_start_over(
+        &self,
+        transport: &dyn Transport,
+        server: &conclave_proto::address::ServerAddress,
+        name: &str,
+    ) -> Result<LinkShown, ClientError> {
+        link::offer(self.shared(), transport, server, name).await
+    }
+
+    /// Waits until a device of the account lets this one in, or the link is over.
+    pub async fn link_finish(&self) -> Result<Whoami, ClientError> {
+        let pending = self.engine().store.read(|tx| tx.pending_link())?;
+        let Some(pending) = pending else {
+            return Err(ClientError::NotFound(
+                "no link is under way here; run `conclave link ADDRESS` first".into(),
+            ));
+        };
+        let transport = RealTransport::new(pending.server, self.shared().env.clone());
+        self.link_finish_over(&transport).await
+    }
+
+    /// The same over a transport of the caller's choice: tests and the simulator.
+    pub async fn link_finish_over(&self, transport: &dyn Transport) -> Result<Whoami, ClientError> {
+        link::finish(self.shared(), transport).await
+    }
+
+    /// Which device a link is of; changes nothing.
+    pub async fn link_look(&self, uri: &str) -> Result<DeviceOffer, ClientError> {
+        self.link_look_over(&self.transport()?, uri).await
+    }
+
+    /// The same over a transport of the caller's choice: tests and the simulator.
+    pub async fn link_look_over(
+        &self,
+        transport: &dyn Transport,
+        uri: &str,
+    ) -> Result<DeviceOffer, ClientError> {
+        link::look(self.shared(), transport, uri).await
+    }
+
+    /// Lets the device behind a link into the account, when `code` is what it shows.
+    pub async fn approve_device(&self, uri: &str, code: &str) -> Result<DeviceOffer, ClientError> {
+        self.approve_device_over(&self.transport()?, uri, code)
+            .await
+    }
+
+    /// The same over a transport of the caller's choice: tests and the simulator.
+    pub async fn approve_device_over(
+        &self,
+        transport: &dyn Transport,
+        uri: &str,
+        code: &str,
+    ) -> Result<DeviceOffer, ClientError> {
+        link::approve(self.shared(), transport, uri, code).await
+    }
+
+    // --- devices ------------------------------------------------------------------------------
+
+    /// The account's devices, as this one knows them.
+    pub fn devices(&self) -> Result<Vec<Device>, ClientError> {
+        self.engine().look(|tx, own| {
+            let names = tx.device_names()?;
+            let own_id = own.account.device.device_id;
+            let show = |cert: &DeviceCert| {
+                let content = &cert.content;
+                let name = names.iter().find(|(id, _)| *id == content.device_id);
+                Device {
+                    id: content.device_id,
+                    name: name.map(|(_, name)| name.clone()).unwrap_or_default(),
+                    may_certify: content.role == DeviceRole::Certifier,
+                    added_ms: content.not_before_ms.saturating_add(CERT_BEFORE_MS),
+                    expires_ms: content.not_after_ms,
+                    is_this: content.device_id == own_id,
+                }
+            };
+            let mut devices: Vec<Device> = own.account.certs.iter().map(show).collect();
+            devices.sort_by_key(|device| (device.added_ms, device.id));
+            Ok(devices)
+        })
+    }
+
+    /// The device that `words` mean: an id, the beginning of one, or a name that one device has.
+    pub fn find_device(&self, words: &str) -> Result<Device, ClientError> {
+        let is_meant = |device: &Device| {
+            device.name == words || words.len() >= 6 && device.id.to_string().starts_with(words)
+        };
+        let mut found: Vec<Device> = self.devices()?;
+        found.retain(is_meant);
+        match (found.pop(), found.is_empty()) {
+            (Some(device), true) => Ok(device),
+            (Some(_), false) => Err(ClientError::BadInput(format!(
+                "several devices are meant by {words}; give the id that `conclave device list` shows"
+            ))),
+            (None, _) => Err(ClientError::NotFound(format!(
+                "the account has no device {words}; `conclave device list` shows them"
+            ))),
+        }
+    }
+
+    /// Gives a device a name; the account's other devices are told.
+    pub fn rename_device(&self, device: DeviceId, name: &str) -> Result<(), ClientError> {
+        check_name(name)?;
+        self.engine().step(|step| named(step, device, name))?;
+        self.wake();
+        Ok(())
+    }
+
+    /// Takes another device out of the account. The server refuses it from then on.
+    pub async fn remove_device(&self, device: DeviceId) -> Result<(), ClientError> {
+        self.remove_device_over(&self.transport()?, device).await
+    }
+
+    /// The same over a transport of the caller's choice: tests and the simulator.
+    pub async fn remove_device_over(
+        &self,
+        transport: &dyn Transport,
+        device: DeviceId,
+    ) -> Result<(), ClientError> {
+        remove(self.shared(), transport, device).await
+    }
+
+    fn transport(&self) -> Result<RealTransport, ClientError> {
+        let server = self.engine().own()?.account.server.clone();
+        Ok(RealTransport::new(server, self.shared().env.clone()))
+    }
+}
+
+/// Refuses names that no device can have.
+pub(crate) fn check_name(name: &str) -> Result<(), ClientError> {
+    if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(ClientError::BadInput(format!(
+            "a device's name has at most {NAME_BYTES_MAX} bytes and no control characters"
+        )));
+    }
+    Ok(())
+}
+
+/// A device has a name now.
+pub(crate) fn named(step: &mut Step<'_>, device: DeviceId, name: &str) -> Result<(), ClientError> {
+    Ok(step.tx.put_device_name(device, name)?)
+}
+
+/// The identity key, for one signature.
+pub(crate) fn identity(step: &Step<'_>) -> Result<IdentitySecret, ClientError> {
+    let identity = step.tx.identity()?;
+    let newest = &step.own.account.state.content.identity;
+    identity
+        .filter(|identity| identity.public() == *newest)
+        .ok_or_else(|| {
+            ClientError::NotAllowed(
+                "this device does not hold the account's identity key; use another of its devices"
+                    .into(),
+            )
+        })
+}
+
+/// Proves on `connection` that it acts for this device.
+pub(crate) async fn authenticate(
+    shared: &Shared,
+    connection: &dyn Connection,
+) -> Result<(), ClientError> {
+    let (account, device_id, proof) = {
+        let engine = shared.engine();
+        let device = &engine.own()?.account.device;
+        let proof = device::account_proof(device, connection.context());
+        (device.account_id, device.device_id, proof)
+    };
+    Ok(calls::authenticate(connection, account, device_id, proof).await?)
+}
+
+/// A state that this device published is the newest now.
+pub(crate) fn adopt(shared: &Shared, put: &PutState) -> Result<(), ClientError> {
+    let states = AccountStates {
+        states: vec![put.state.clone()],
+        certs: put.certs.clone(),
+    };
+    match follow(shared, &states)? {
+        Followed::Here | Followed::Removed => Ok(()),
+        Followed::Missing(_) | Followed::Alarm => Err(ClientError::Broken(
+            "a state that this device made does not follow its own newest one".into(),
+        )),
+    }
+}
+
+/// What following states led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Followed {
+    /// They are known, or accepted now.
+    Here,
+    /// Accepted; this device is not in the account any more.
+    Removed,
+    /// States before these are missing: fetch from this seq.
+    Missing(u64),
+    /// They contradict what is known; told, nothing was changed.
+    Alarm,
+}
+
+/// Judges states of the own account as everybody's are judged (C-016) and takes what follows.
+pub(crate) fn follow(shared: &Shared, states: &AccountStates) -> Result<Followed, ClientError> {
+    let mut engine = shared.engine();
+    let followed = engine.step(|step| follow_states(step, states))?;
+    engine.load_own()?;
+    Ok(followed)
+}
+
+fn follow_states(step: &mut Step<'_>, states: &AccountStates) -> Result<Followed, ClientError> {
+    let own = &step.own.account;
+    let parsed: Result<Vec<_>, _> = states
+        .states
+        .iter()
+        .map(|s| AccountState::parse(s))
+        .collect();
+    let Ok(parsed) = parsed else {
+        return alarm(step, "states of this account that cannot be read", None);
+    };
+    // C-129: no server and no other device moves this account any other way than everybody's
+    match judge(Some(&Pin::of(&own.state)), step.own.server_id(), &parsed) {
+        Verdict::Same | Verdict::Stale => Ok(Followed::Here),
+        Verdict::Incomplete { from_seq } => Ok(Followed::Missing(from_seq)),
+        Verdict::Advanced(_) => advance(step, states),
+        Verdict::Fork { other } => {
+            let what = "two states of this account with one number";
+            alarm(step, what, Some(&other.to_bytes()))
+        }
+        _ => alarm(
+            step,
+            "this account under another key",
+            states.states.last().map(Vec::as_slice),
+        ),
+    }
+}
+
+/// An unbroken chain from the known state: its newest one is the account's.
+fn advance(step: &mut Step<'_>, states: &AccountStates) -> Result<Followed, ClientError> {
+    let own_id = step.own.account.device.device_id;
+    let Some(known) = parse_known(step.own.server_id(), states) else {
+        return alarm(
+            step,
+            "certificates of this account that do not verify",
+            None,
+        );
+    };
+    let listed = &known.state().content.devices;
+    if !listed.iter().any(|entry| entry.device_id == own_id) {
+        // C-130: kept, so that every later start says so
+        step.tx.set_removed()?;
+        step.warn("this device was removed from the account; what it has stays readable here");
+        return Ok(Followed::Removed);
+    }
+    if known.certs().len() != listed.len() {
+        return alarm(step, "this account without its certificates", None);
+    }
+    step.tx
+        .put_own_states(known.state(), known.certs(), own_id)?;
+    Ok(Followed::Here)
+}
+
+fn alarm(step: &mut Step<'_>, what: &str, proof: Option<&[u8]>) -> Result<Followed, ClientError> {
+    if let Some(proof) = proof {
+        step.tx.put_evidence(what, proof, step.now_ms)?;
+    }
+    step.warn(format!(
+        "the server shows {what}; nothing was changed here; ask its operator, and look at `conclave device list` \
+         on your other devices"
+    ));
+    Ok(Followed::Alarm)
+}
+
+/// Fetches and follows the own states that other devices published, over connections of its own. `account` is
+/// authenticated.
+pub(crate) async fn catch_up(
+    shared: &Shared,
+    transport: &dyn Transport,
+    account: &dyn Connection,
+) -> Result<Followed, ClientError> {
+    let status = calls::fetch_status(account).await?;
+    let directory = transport.connect(Role::Directory).await?;
+    Ok(fetch(shared, directory.as_ref(), &status.pass).await?)
+}
+
+/// The same in a round of the driver.
+pub(crate) async fn catch_up_in_round(
+    shared: &Shared,
+    net: &mut Net,
+) -> Result<(), TransportError> {
+    let known = shared
+        .engine()
+        .look(|_, own| Ok(own.account.state.content.seq));
+    let known = known.map_err(|error| broken(shared, &error))?;
+    if net.own_seq <= known {
+        return Ok(());
+    }
+    let (directory, _) = net.connection(Role::Directory).await?;
+    fetch(shared, directory.as_ref(), net.pass()?).await?;
+    // An alarm was told; it is not asked for again on every round.
+    net.own_seq = 0;
+    net.progress = true;
+    Ok(())
+}
+
+async fn fetch(
+    shared: &Shared,
+    directory: &dyn Connection,
+    pass: &[u8],
+) -> Result<Followed, TransportError> {
+    let (account, seq) = {
+        let engine = shared.engine();
+        let own = engine.own().map_err(|_| TransportError::Closed)?;
+        let content = &own.account.state.content;
+        (content.account_id, content.seq)
+    };
+    let states = calls::fetch_states(directory, pass, account, seq).await?;
+    match follow(shared, &states).map_err(|error| broken(shared, &error))? {
+        Followed::Missing(_) => Err(TransportError::Protocol("the account's states have a gap")),
+        followed => Ok(followed),
+    }
+}
+
+async fn remove(
+    shared: &Shared,
+    transport: &dyn Transport,
+    device: DeviceId,
+) -> Result<(), ClientError> {
+    let connection = transport.connect(Role::Account).await?;
+    let connection = connection.as_ref();
+    authenticate(shared, connection).await?;
+    for _ in 0..REBUILDS_MAX {
+        let Some(put) = shared.engine().step(|step| without(step, device))? else {
+            return Ok(());
+        };
+        match calls::put_state(connection, put.clone()).await {
+            Ok(()) => {
+                adopt(shared, &put)?;
+                shared.wake.notify_one();
+                return Ok(());
+            }
+            Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::Conflict => {
+                catch_up(shared, transport, connection).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ClientError::NotAllowed(
+        "other devices change the account all the time; try again".into(),
+    ))
+}
+
+/// The next state, without `device`; `None` when it is out already.
+fn without(step: &mut Step<'_>, device: DeviceId) -> Result<Option<PutState>, ClientError> {
+    let own = &step.own.account;
+    if device == own.device.device_id {
+        return Err(ClientError::NotAllowed(
+            "this device cannot remove itself; run it on another one".into(),
+        ));
+    }
+    let mut certs = own.certs.clone();
+    certs.retain(|cert| cert.content.device_id != device);
+    if certs.len() == own.certs.len() {
+        return Ok(None);
+    }
+    let state = identity(step)?.next_state(&own.state, &certs, step.now_ms);
+    Ok(Some(PutState {
+        state: state.to_bytes(),
+        certs: certs.iter().map(DeviceCert::to_bytes).collect(),
+    }))
+}

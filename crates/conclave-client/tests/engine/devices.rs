@@ -1,0 +1,468 @@
+//! Devices of one account: letting one in, everything that can go wrong on the way, removing one.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use conclave_client::ClientError;
+use conclave_client::transport::Transport;
+use conclave_client::view::Whoami;
+use conclave_proto::frame::{reply, request};
+use conclave_proto::limits::{DEVICES_MAX, MAILBOX_VALID_MS};
+use conclave_proto::mailbox::{ANSWER, BUNDLE, OFFER, PROOF};
+
+use crate::support::tamper::{Fate, Road, Tamper};
+use crate::support::{LONG, Person, World};
+
+/// A code that is surely not `code`.
+fn other_than(code: &str) -> &'static str {
+    if code == "000000" { "000001" } else { "000000" }
+}
+
+/// What a link led to on both sides.
+type Linked = (Result<(), ClientError>, Result<Whoami, ClientError>);
+
+/// Links `new` over `new_way`, approved by `old` over `old_way` with the code that `typed` makes of the right one.
+async fn link(
+    world: &World,
+    (old, old_way): (&Person, Arc<dyn Transport>),
+    (new, new_way): (&Person, Arc<dyn Transport>),
+    typed: impl Fn(&str) -> String,
+) -> Linked {
+    let address = world.server().server_address();
+    let shown = new
+        .link_start_over(new_way.as_ref(), &address, "laptop")
+        .await
+        .unwrap();
+    let code = typed(&shown.code);
+    let approve = async {
+        let approved = old
+            .approve_device_over(old_way.as_ref(), &shown.uri, &code)
+            .await;
+        approved.map(|offer| assert_eq!(offer.name, "laptop"))
+    };
+    tokio::join!(approve, new.link_finish_over(new_way.as_ref()))
+}
+
+fn ids(person: &Person) -> Vec<String> {
+    let devices = person.devices().unwrap().into_iter();
+    devices.map(|device| device.id.to_string()).collect()
+}
+
+/// The new device is the same account with keys of its own, both know both, and both can go online.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_device_joins_the_account() {
+    let world = World::new().await;
+    let old = world.person("anna").await;
+    let new = world.device_of(&old, "laptop").await;
+    let (one, two) = (old.whoami().unwrap(), new.whoami().unwrap());
+    assert_eq!(one.account_id, two.account_id);
+    assert_eq!(one.identifier, two.identifier);
+    assert_eq!(one.fingerprint, two.fingerprint);
+    assert_ne!(one.device_id, two.device_id);
+    world.settle(&[&old, &new]).await;
+    assert_eq!(ids(&old), ids(&new));
+    let seen = old.find_device("laptop").unwrap();
+    assert!(seen.may_certify && !seen.is_this);
+    assert_eq!(seen.id, two.device_id);
+    assert!(new.find_device("laptop").unwrap().is_this);
+    // and the new one lets in a third, which the first learns with its next start
+    let third = world.device_of(&new, "phone").await;
+    let mut old = old;
+    old.restart(world.transport()).await;
+    world.settle(&[&old, &new, &third]).await;
+    assert_eq!(ids(&old), ids(&third));
+    assert_eq!(ids(&old).len(), 3);
+}
+
+/// One wrong digit ends the link on both sides, nothing is changed, and a new link works.
+#[tokio::test(flavor = "multi_thread")]
+async fn c123_wrong_code_ends_the_link() {
+    let world = World::new().await;
+    let (old, new) = (world.person("anna").await, Person::new(&world, "anna"));
+    let way = world.transport();
+    let wrong = |code: &str| other_than(code).to_owned();
+    let (approved, joined) = link(&world, (&old, way.clone()), (&new, way.clone()), wrong).await;
+    assert!(
+        matches!(approved, Err(ClientError::NotFound(_))),
+        "{approved:?}"
+    );
+    assert!(
+        matches!(joined, Err(ClientError::LinkFailed(_))),
+        "{joined:?}"
+    );
+    assert!(!new.is_registered());
+    assert_eq!(ids(&old).len(), 1);
+    let (approved, joined) = link(&world, (&old, way.clone()), (&new, way), str::to_owned).await;
+    approved.unwrap();
+    assert_eq!(joined.unwrap().account_id, old.whoami().unwrap().account_id);
+}
+
+/// Somebody else who saw the link, but not the code, answers first: the new device joins nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn c123_who_is_first_without_the_code_gets_no_device() {
+    let world = World::new().await;
+    let (anna, thief) = (world.person("anna").await, world.person("eve").await);
+    let (new, way) = (Person::new(&world, "anna"), world.transport());
+    let address = world.server().server_address();
+    let shown = new
+        .link_start_over(way.as_ref(), &address, "")
+        .await
+        .unwrap();
+    let guess = other_than(&shown.code);
+    let (stolen, joined) = tokio::join!(
+        thief.approve_device_over(way.as_ref(), &shown.uri, guess),
+        new.link_finish_over(way.as_ref()),
+    );
+    assert!(
+        matches!(stolen, Err(ClientError::NotFound(_))),
+        "{stolen:?}"
+    );
+    assert!(
+        matches!(joined, Err(ClientError::LinkFailed(_))),
+        "{joined:?}"
+    );
+    let late = anna
+        .approve_device_over(way.as_ref(), &shown.uri, &shown.code)
+        .await;
+    assert!(matches!(late, Err(ClientError::NotFound(_))), "{late:?}");
+    assert!(!new.is_registered());
+    assert_eq!((ids(&anna).len(), ids(&thief).len()), (1, 1));
+}
+
+/// A link that was used, is over, is of another server, or is none, is refused; nothing changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn c120_used_and_foreign_links_are_refused() {
+    let world = World::new().await;
+    let (old, way) = (world.person("anna").await, world.transport());
+    let address = world.server().server_address();
+    let new = Person::new(&world, "anna");
+    let shown = new
+        .link_start_over(way.as_ref(), &address, "")
+        .await
+        .unwrap();
+    let (approved, joined) = tokio::join!(
+        old.approve_device_over(way.as_ref(), &shown.uri, &shown.code),
+        new.link_finish_over(way.as_ref()),
+    );
+    approved.unwrap();
+    joined.unwrap();
+    let again = old
+        .approve_device_over(way.as_ref(), &shown.uri, &shown.code)
+        .await;
+    assert!(matches!(again, Err(ClientError::NotFound(_))), "{again:?}");
+
+    let late = Person::new(&world, "anna");
+    let shown = late
+        .link_start_over(way.as_ref(), &address, "")
+        .await
+        .unwrap();
+    world.clock.pass(MAILBOX_VALID_MS);
+    let over = old
+        .approve_device_over(way.as_ref(), &shown.uri, &shown.code)
+        .await;
+    assert!(matches!(over, Err(ClientError::NotFound(_))), "{over:?}");
+    let over = late.link_finish_over(way.as_ref()).await;
+    assert!(matches!(over, Err(ClientError::NotFound(_))), "{over:?}");
+
+    let elsewhere = World::new().await;
+    let far = Person::new(&elsewhere, "anna");
+    let their_way = elsewhere.transport();
+    let address = elsewhere.server().server_address();
+    let shown = far
+        .link_start_over(their_way.as_ref(), &address, "")
+        .await
+        .unwrap();
+    for (uri, code) in [
+        (shown.uri.as_str(), shown.code.as_str()),
+        ("conclave-link:AAAA", "123456"),
+        ("hello", "123456"),
+    ] {
+        let refused = old.approve_device_over(way.as_ref(), uri, code).await;
+        assert!(
+            matches!(refused, Err(ClientError::BadInput(_))),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(ids(&old).len(), 2);
+}
+
+/// Ten devices are let in, the eleventh is not, and says what to do.
+#[tokio::test(flavor = "multi_thread")]
+async fn c125_eleventh_device_is_refused() {
+    let world = World::new().await;
+    let old = world.person("anna").await;
+    let way = world.transport();
+    for _ in 1..DEVICES_MAX {
+        let new = Person::new(&world, "anna");
+        let (approved, joined) = link(
+            &world,
+            (&old, way.clone()),
+            (&new, way.clone()),
+            str::to_owned,
+        )
+        .await;
+        approved.unwrap();
+        joined.unwrap();
+    }
+    let eleventh = Person::new(&world, "anna");
+    let address = world.server().server_address();
+    let shown = eleventh
+        .link_start_over(way.as_ref(), &address, "")
+        .await
+        .unwrap();
+    let refused = old
+        .approve_device_over(way.as_ref(), &shown.uri, &shown.code)
+        .await;
+    assert!(
+        matches!(refused, Err(ClientError::NotAllowed(_))),
+        "{refused:?}"
+    );
+    assert_eq!(ids(&old).len(), DEVICES_MAX);
+}
+
+/// A transport that changes what one slot holds when it is read.
+fn swapping(world: &World, slot: u32, change: fn(&mut Vec<u8>)) -> Arc<Tamper> {
+    Tamper::new(world, move |_, body| match body {
+        request::Body::ReadSlot(read) if read.slot == slot => {
+            Fate::Change(Box::new(move |reply| {
+                if let reply::Body::SlotBytes(slot) = reply
+                    && !slot.bytes.is_empty()
+                {
+                    change(&mut slot.bytes);
+                }
+            }))
+        }
+        _ => Fate::Pass,
+    })
+}
+
+fn flip(bytes: &mut Vec<u8>) {
+    if let Some(last) = bytes.last_mut() {
+        *last ^= 1;
+    }
+}
+
+/// A server that changes offer, answer, proof or bundle is found out, and no device comes of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn c122_server_that_swaps_a_slot_is_found_out() {
+    let world = World::new().await;
+    let old = world.person("anna").await;
+    for slot in [OFFER, ANSWER, PROOF, BUNDLE] {
+        let new = Person::new(&world, "anna");
+        let way: Arc<dyn Transport> = Arc::new(Road(swapping(&world, slot, flip)));
+        let address = world.server().server_address();
+        let shown = new
+            .link_start_over(way.as_ref(), &address, "")
+            .await
+            .unwrap();
+        let finish = async {
+            if matches!(slot, OFFER | PROOF) {
+                return; // this side only waits
+            }
+            let joined = new.link_finish_over(way.as_ref()).await;
+            assert!(
+                matches!(joined, Err(ClientError::LinkFailed(_))),
+                "{slot}: {joined:?}"
+            );
+        };
+        let honest = world.transport();
+        let approve = async {
+            if slot == PROOF {
+                // the new device answers honestly, over its own line
+                let proven = new.link_finish_over(honest.as_ref());
+                let approved = old.approve_device_over(way.as_ref(), &shown.uri, &shown.code);
+                tokio::select! {
+                    approved = approved => approved,
+                    joined = proven => panic!("{joined:?}"),
+                }
+            } else {
+                old.approve_device_over(way.as_ref(), &shown.uri, &shown.code)
+                    .await
+            }
+        };
+        let (approved, ()) = tokio::join!(approve, finish);
+        match slot {
+            OFFER => assert!(matches!(approved, Err(ClientError::WrongServer(_)))),
+            ANSWER => assert!(matches!(approved, Err(ClientError::NotFound(_)))),
+            PROOF => assert!(matches!(approved, Err(ClientError::LinkFailed(_)))),
+            // listed, and never came: the person takes it away again
+            _ => {
+                approved.unwrap();
+                let listed = old
+                    .devices()
+                    .unwrap()
+                    .into_iter()
+                    .find(|device| !device.is_this);
+                let way = world.transport();
+                old.remove_device_over(way.as_ref(), listed.unwrap().id)
+                    .await
+                    .unwrap();
+            }
+        }
+        assert!(!new.is_registered(), "{slot}");
+        assert_eq!(ids(&old).len(), 1, "{slot}");
+    }
+}
+
+/// A transport on which the `step`-th call, counted from 0, is met with `fate`; later ones pass.
+fn dying(world: &World, step: usize, after: bool) -> Arc<Tamper> {
+    let met = AtomicUsize::new(0);
+    Tamper::new(world, move |_, _| {
+        match (met.fetch_add(1, Ordering::SeqCst) == step, after) {
+            (false, _) => Fate::Pass,
+            (true, false) => Fate::DieBefore,
+            (true, true) => Fate::DieAfter,
+        }
+    })
+}
+
+/// The letting-in side is killed at each of its calls, before and after the server acts: the command run again
+/// lets the device in, listed once.
+#[tokio::test(flavor = "multi_thread")]
+async fn approving_device_dies_at_every_call() {
+    for step in 0..7 {
+        for after in [false, true] {
+            let world = World::new().await;
+            let mut old = world.person("anna").await;
+            let (new, way) = (Person::new(&world, "anna"), world.transport());
+            let address = world.server().server_address();
+            let shown = new
+                .link_start_over(way.as_ref(), &address, "")
+                .await
+                .unwrap();
+            let deadly = dying(&world, step, after);
+            let road = Road(deadly.clone());
+            let old_side = async {
+                let died = {
+                    let approve = old.approve_device_over(&road, &shown.uri, &shown.code);
+                    tokio::select! {
+                        done = approve => { done.unwrap(); false }
+                        () = deadly.dead.notified() => true,
+                    }
+                };
+                if died {
+                    old.restart(world.transport()).await;
+                    let again = old
+                        .approve_device_over(way.as_ref(), &shown.uri, &shown.code)
+                        .await;
+                    // the last call was answered, and the link is used up by then
+                    let is_late = step >= 6 && after;
+                    assert!(again.is_ok() || is_late, "{step} {after}: {again:?}");
+                }
+            };
+            let ((), joined) = tokio::join!(old_side, new.link_finish_over(way.as_ref()));
+            let joined = joined.unwrap();
+            assert_eq!(ids(&old).len(), 2, "{step} {after}");
+            assert!(ids(&old).contains(&joined.device_id.to_string()));
+        }
+    }
+}
+
+/// The joining side is killed at each of its calls: the command run again goes on with the same link.
+#[tokio::test(flavor = "multi_thread")]
+async fn joining_device_dies_at_every_call() {
+    for step in 0..5 {
+        for after in [false, true] {
+            let world = World::new().await;
+            let old = world.person("anna").await;
+            let (mut new, way) = (Person::new(&world, "anna"), world.transport());
+            let address = world.server().server_address();
+            let shown = new
+                .link_start_over(way.as_ref(), &address, "")
+                .await
+                .unwrap();
+            let deadly = dying(&world, step, after);
+            let road = Road(deadly.clone());
+            let new_side = async {
+                let died = {
+                    let finish = new.link_finish_over(&road);
+                    tokio::select! {
+                        done = finish => { done.unwrap(); false }
+                        () = deadly.dead.notified() => true,
+                    }
+                };
+                if died {
+                    new.die().await;
+                    new.wake_up();
+                    if !new.is_registered() {
+                        let again = new
+                            .link_start_over(way.as_ref(), &address, "")
+                            .await
+                            .unwrap();
+                        assert_eq!(again.uri, shown.uri);
+                        assert_eq!(again.code, shown.code);
+                        new.link_finish_over(way.as_ref()).await.unwrap();
+                    }
+                }
+            };
+            let approve = old.approve_device_over(way.as_ref(), &shown.uri, &shown.code);
+            let (approved, ()) = tokio::join!(approve, new_side);
+            approved.unwrap();
+            assert_eq!(ids(&new), ids(&old), "{step} {after}");
+            new.go_online_over(world.transport());
+            new.settle(LONG).await.unwrap();
+        }
+    }
+}
+
+/// A removed device is refused by the server at once, is told, and keeps what it has; removing it again is no
+/// matter, and no device removes itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn c130_removed_device_is_refused_and_told() {
+    let world = World::new().await;
+    let old = world.person("anna").await;
+    let mut new = world.device_of(&old, "laptop").await;
+    world.settle(&[&old, &new]).await;
+    let way = world.transport();
+    let id = new.whoami().unwrap().device_id;
+    let own = old.whoami().unwrap().device_id;
+    let refused = old.remove_device_over(way.as_ref(), own).await;
+    assert!(
+        matches!(refused, Err(ClientError::NotAllowed(_))),
+        "{refused:?}"
+    );
+    for _ in 0..2 {
+        old.remove_device_over(way.as_ref(), id).await.unwrap();
+    }
+    assert_eq!(ids(&old).len(), 1);
+    // the connection that stands is of no use any more, and neither is a new one
+    let told = new.settle(LONG).await;
+    assert!(matches!(told, Err(ClientError::Removed)), "{told:?}");
+    new.restart(world.transport()).await;
+    let told = new.settle(LONG).await;
+    assert!(matches!(told, Err(ClientError::Removed)), "{told:?}");
+    assert!(new.is_warned("removed from the account"));
+    assert!(new.chats().unwrap().is_empty());
+}
+
+/// Two devices change the account at once: both changes hold, one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn c015_two_devices_change_the_account_at_once() {
+    let world = World::new().await;
+    let mut old = world.person("anna").await;
+    let second = world.device_of(&old, "second").await;
+    let third = world.device_of(&old, "third").await;
+    let fourth = world.device_of(&old, "fourth").await;
+    // the second knows of three devices at most, and removes on that ground
+    let way = world.transport();
+    let id = |person: &Person| person.whoami().unwrap().device_id;
+    let (one, two) = tokio::join!(
+        old.remove_device_over(way.as_ref(), id(&third)),
+        second.remove_device_over(way.as_ref(), id(&fourth)),
+    );
+    one.unwrap();
+    // not known there before it caught up, or removed: run again it is
+    if two.is_err() || ids(&second).contains(&id(&fourth).to_string()) {
+        second
+            .remove_device_over(way.as_ref(), id(&fourth))
+            .await
+            .unwrap();
+    }
+    old.restart(world.transport()).await;
+    world.settle(&[&old, &second]).await;
+    let mut both = [id(&old).to_string(), id(&second).to_string()];
+    both.sort();
+    let mut seen = ids(&old);
+    seen.sort();
+    assert_eq!(seen, both);
+}

@@ -1,0 +1,48 @@
+//! `conclave link`: make this device one more of an account that lives on another one.
+
+use conclave_client::Client;
+use conclave_proto::address::ServerAddress;
+use std::io::IsTerminal as _;
+
+use super::safety::half_blocks;
+use crate::exit::Failure;
+use crate::profile::Context;
+use crate::rows::{LinkRow, WhoamiRow};
+
+/// Join an account that lives on another device: show a link and a code, then wait until that device
+/// runs `conclave device approve`. Wait longer than the usual with --timeout; the link is good for ten
+/// minutes, and the same command goes on waiting for it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  conclave link conclave://KEY@chat.example.org --name laptop --timeout 10m
+  conclave link conclave://KEY@127.0.0.1:5000 -p work")]
+pub(crate) struct Args {
+    /// The server's address, as `conclave whoami` shows it on the other device
+    server: ServerAddress,
+    /// What to call this device
+    #[arg(long, value_name = "NAME", default_value = "")]
+    name: String,
+}
+
+/// Shows link and code, and waits.
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let client = context.open_or_create()?;
+    let result = Box::pin(join(context, &client, &args)).await;
+    client.close().await;
+    result
+}
+
+async fn join(context: &Context, client: &Client, args: &Args) -> Result<(), Failure> {
+    let shown = context.in_time(client.link_start(&args.server, &args.name));
+    let shown = shown.await?;
+    context.out.row(&LinkRow {
+        uri: shown.uri.clone(),
+        code: shown.code,
+        valid_ms: shown.valid_ms,
+    })?;
+    if !context.out.is_json() && std::io::stdout().is_terminal() {
+        context.out.text(&half_blocks(shown.uri.as_bytes())?)?;
+    }
+    let me = context.in_time(client.link_finish()).await?;
+    Ok(context.out.row(&WhoamiRow::from(&me))?)
+}

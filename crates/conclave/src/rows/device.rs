@@ -1,0 +1,83 @@
+//! Rows about the account's devices.
+
+use conclave_client::view::Device;
+use serde::Serialize;
+
+use super::table;
+use crate::output::{Row, safe};
+use crate::rfc3339::{rfc3339, short};
+
+/// What a new device shows while it waits.
+#[derive(Debug, Serialize)]
+pub(crate) struct LinkRow {
+    /// `conclave-link:…`.
+    pub(crate) uri: String,
+    /// Six digits.
+    pub(crate) code: String,
+    /// Good for this long, in ms.
+    pub(crate) valid_ms: u64,
+}
+
+impl Row for LinkRow {
+    const TYPE: &'static str = "link";
+
+    fn text(&self) -> String {
+        let facts = table(&[("link", self.uri.as_str()), ("code", &self.code)]);
+        format!(
+            "{facts}\non a device of the account run `conclave device approve LINK`, and type the code there; good \
+             for {} s",
+            self.valid_ms / 1000
+        )
+    }
+}
+
+/// One device of this account.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeviceRow {
+    device: String,
+    name: String,
+    /// `certifier`: may let devices in and remove them; `ordinary`: may not.
+    role: &'static str,
+    added: String,
+    added_ms: u64,
+    expires: String,
+    expires_ms: u64,
+    this: bool,
+}
+
+impl From<&Device> for DeviceRow {
+    fn from(device: &Device) -> Self {
+        Self {
+            device: device.id.to_string(),
+            name: device.name.clone(),
+            role: if device.may_certify {
+                "certifier"
+            } else {
+                "ordinary"
+            },
+            added: rfc3339(device.added_ms),
+            added_ms: device.added_ms,
+            expires: rfc3339(device.expires_ms),
+            expires_ms: device.expires_ms,
+            this: device.is_this,
+        }
+    }
+}
+
+impl Row for DeviceRow {
+    const TYPE: &'static str = "device";
+
+    fn text(&self) -> String {
+        let this = if self.this { "  (this one)" } else { "" };
+        let name = match self.name.as_str() {
+            "" => String::new(),
+            name => format!("  {}", safe(name)),
+        };
+        format!(
+            "{}  {}  {}{name}{this}",
+            self.device,
+            self.role,
+            short(self.added_ms)
+        )
+    }
+}
