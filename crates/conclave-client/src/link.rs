@@ -328,7 +328,12 @@ pub(crate) async fn approve(
     })?;
     let connection = transport.connect(Role::Account).await?;
     let connection = connection.as_ref();
-    let offer = fetch_offer(shared, connection, &uri).await?;
+    let offer = match fetch_offer(shared, connection, &uri).await {
+        Err(ClientError::NotFound(text)) => {
+            return Err(listed_before(shared, &uri)?.unwrap_or(ClientError::NotFound(text)));
+        }
+        offer => offer?,
+    };
     let mut approval = begin(shared, &offer, &code)?;
     calls::put_slot(connection, uri.mailbox_id, ANSWER, approval.answer.clone())
         .await
@@ -350,13 +355,28 @@ pub(crate) async fn approve(
             device: offer.device_id(),
             name: offer.name(),
         }),
-        Err(error) if is_over(&error) => Err(ClientError::NotFound(format!(
-            "the link was over before the new device had the account; run `conclave device remove {}`, then \
-             begin again",
-            offer.device_id()
-        ))),
+        Err(error) if is_over(&error) => Err(listed(offer.device_id())),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The device is in the account, and whether it knows cannot be told.
+fn listed(device: DeviceId) -> ClientError {
+    ClientError::NotFound(format!(
+        "the link is over, and the account has the device; if it did not get in, run `conclave device remove \
+         {device}` and begin again"
+    ))
+}
+
+/// The same of a link that an earlier run of the command followed to its end.
+fn listed_before(shared: &Shared, uri: &LinkUri) -> Result<Option<ClientError>, ClientError> {
+    shared.engine().look(|tx, _| {
+        let earlier = tx.approval()?.filter(|approval| {
+            !approval.bundle.is_empty() && approval.mailbox_id == uri.mailbox_id.to_vec()
+        });
+        let offer = earlier.and_then(|approval| Offer::read(&approval.offer).ok());
+        Ok(offer.map(|offer| listed(offer.device_id())))
+    })
 }
 
 /// The answer, written down before it is sent. The same link and code go on where they were.
