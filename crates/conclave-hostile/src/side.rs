@@ -3,13 +3,13 @@
 use conclave_core::conversation::create::create;
 use conclave_core::conversation::join::join;
 use conclave_core::conversation::{
-    Applied, ApplyError, Conversation, CreateOptions, Created, JoinError, Joined, Opened, Outside,
-    Pending, SealedBlob,
+    Applied, ApplyError, Change, Changing, CommitError, Conversation, ConversationKind,
+    CreateOptions, Created, JoinError, Joined, Opened, Outside, Pending, SealedBlob,
 };
 use conclave_core::key_package::{self, CheckedKeyPackage};
 use conclave_core::mls_store::{MemoryRows, MemorySnapshot};
 use conclave_core::sealed_blob;
-use conclave_proto::id::{AccountId, Epoch, Hash32, Incarnation, Seq};
+use conclave_proto::id::{AccountId, Epoch, Hash32, Incarnation, LogId, Seq};
 use conclave_proto::log::Head;
 
 use crate::frame;
@@ -90,6 +90,29 @@ impl Side {
         })
     }
 
+    /// Makes an honest commit that does all of `changes`.
+    pub fn change(&mut self, changes: &[Change]) -> Result<Changing, CommitError> {
+        self.with(|chat, outside, book| {
+            let head = head_at(chat.epoch());
+            chat.change(outside, book, &head, 30, changes)
+        })
+    }
+
+    /// Joins the conversation of `log_id`, bound to nothing.
+    pub fn join(&self, log_id: LogId, welcome: &[u8], tree: &[u8]) -> Result<Joined, JoinError> {
+        join(self.outside(), &self.book, log_id, welcome, tree, &[])
+    }
+
+    /// Where the device of `other` sits.
+    pub fn leaf_of(&self, other: &Person) -> u32 {
+        let device = (other.own.account_id, other.own.device_id);
+        let members = self.chat().members();
+        let mut found = members
+            .iter()
+            .filter(|member| (member.account_id, member.device_id) == device);
+        found.next().unwrap().leaf
+    }
+
     /// Makes an honest commit.
     pub fn self_update(&mut self) -> Pending {
         self.with(|chat, outside, _| {
@@ -162,6 +185,44 @@ pub fn open_blob(blob: &SealedBlob) -> Vec<u8> {
 /// The tree that everybody invited needs. Panics when nobody was.
 pub fn open_tree(created: &Created) -> Vec<u8> {
     open_blob(created.tree.as_ref().unwrap())
+}
+
+/// Devices that know each other, of people `1..=people`, in no conversation.
+pub fn crowd(people: u64) -> Vec<Side> {
+    let everybody: Vec<_> = (1..=people).map(Person::new).collect();
+    let known: Vec<_> = everybody.iter().map(Person::known).collect();
+    let side = |seed| {
+        let mut side = Side::new(seed, &[]);
+        for known in &known {
+            side.book.accept(known.clone());
+        }
+        side
+    };
+    (1..=people).map(side).collect()
+}
+
+/// A group of people `1..=people`, a device each. The first one founded it with all the others and owns it.
+pub fn group_of(people: u64) -> Vec<Side> {
+    let mut sides = crowd(people);
+    let (founder, others) = sides.split_first_mut().unwrap();
+    let packages: Vec<_> = others
+        .iter()
+        .map(|other| founder.check(&other.key_package(false)))
+        .collect();
+    let options = CreateOptions {
+        kind: ConversationKind::Group,
+        name: "choir".into(),
+        ..CreateOptions::default()
+    };
+    let created = create(founder.outside(), &packages, &options).unwrap();
+    let tree = open_tree(&created);
+    for (other, welcome) in others.iter_mut().zip(&created.welcomes) {
+        let welcome = open_blob(&welcome.blob);
+        let joined = other.join(created.log_id, &welcome, &tree).unwrap();
+        other.conversation = Some(joined.conversation);
+    }
+    founder.conversation = Some(created.conversation);
+    sides
 }
 
 /// Ana and Ben, who know each other's states and have no conversation.

@@ -6,8 +6,9 @@ pub const TEXT_BYTES_MAX: usize = 64 * 1024;
 pub const MESSAGE_ENTRY_BYTES_MAX: usize = 257 * 1024;
 /// Payload of one commit entry, in bytes: a cold tree of 1,024 leaves costs 1.23 MB.
 pub const COMMIT_ENTRY_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// One blob that travels inside a create or bundle request, in bytes: a Welcome or a tree.
-pub const WELCOME_BLOB_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// One blob that travels inside a create or bundle request, in bytes: a Welcome or a tree. A warm tree of 1,024
+/// leaves has 2.7 MB.
+pub const WELCOME_BLOB_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Blobs in one create or bundle request: one Welcome per added device and the tree.
 pub const WELCOME_BLOBS_MAX: usize = 65;
 /// One frame, length prefix not counted, in bytes.

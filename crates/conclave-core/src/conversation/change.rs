@@ -1,6 +1,7 @@
 //! Commits of our own, first half: what one shall do, asked of the same policy that everybody will ask.
 
 use conclave_proto::id::AccountId;
+use conclave_proto::limits::FRAME_BYTES_MAX;
 use conclave_proto::log::Head;
 use openmls::prelude::LeafNodeIndex;
 use openmls_traits::OpenMlsProvider;
@@ -13,6 +14,9 @@ use super::{CommitError, Conversation, Outside, Pending};
 use crate::credential::Accounts;
 use crate::key_package::CheckedKeyPackage;
 use crate::provider::MlsFailure;
+
+/// What a bundle's frame holds besides commit and blobs: head, signatures, ids and field headers, generously.
+const FRAME_ROOM_BYTES: usize = 16 * 1024;
 
 /// One thing that a commit shall do.
 #[derive(Debug)]
@@ -102,7 +106,13 @@ impl Conversation {
             ),
         };
         let blobs = welcomes.iter().map(|welcome| &welcome.blob).chain(&tree);
-        let blobs = blobs.map(SealedBlob::name).collect();
+        let blobs: Vec<_> = blobs.collect();
+        let bytes: usize = blobs.iter().map(|blob| blob.bytes.len()).sum();
+        // all of it travels in one frame, with room for its own field headers
+        if bytes + commit.len() > FRAME_BYTES_MAX - FRAME_ROOM_BYTES {
+            return Err(CommitError::TooLarge);
+        }
+        let blobs = blobs.into_iter().map(SealedBlob::name).collect();
         let pending = self.bundle(outside, head, retention_days, commit, blobs)?;
         Ok(Changing {
             pending,

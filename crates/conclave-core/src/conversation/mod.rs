@@ -162,6 +162,11 @@ impl Conversation {
         self.export(Use::Access).map(AccessKey::from_seed)
     }
 
+    /// The epoch's authenticator (RFC 9420 §8.7), 48 bytes: the same on two devices means the same history.
+    pub fn authenticator(&self) -> &[u8] {
+        self.group.epoch_authenticator().as_slice()
+    }
+
     /// The key of one leaf's signals in the current epoch (AES-256-GCM, random nonce).
     pub fn signal_key(&self, leaf: u32) -> Result<Secret<32>, MlsFailure> {
         Ok(access::signal_key(&self.export(Use::Signal)?, leaf))

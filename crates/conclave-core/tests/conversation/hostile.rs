@@ -31,7 +31,7 @@ use openmls_traits::signatures::Signer;
 use tls_codec::Serialize;
 
 /// A commit that `change` shapes, made with MLS itself, and A_{e+1} by it.
-fn raw_commit(
+pub(crate) fn raw_commit(
     side: &mut Side,
     change: impl FnOnce(Builder<'_>) -> Builder<'_>,
 ) -> (Vec<u8>, AccessKey) {
@@ -40,7 +40,7 @@ fn raw_commit(
 }
 
 /// The bundle around `commit` by `side`, with `next` registered.
-fn bundle(side: &mut Side, commit: &[u8], next: &AccessKey) -> Vec<u8> {
+pub(crate) fn bundle(side: &mut Side, commit: &[u8], next: &AccessKey) -> Vec<u8> {
     side.forge(|member| member.bundle(commit, next))
 }
 
@@ -52,7 +52,7 @@ fn bundle_bound_by(side: &mut Side, binder: &mut Side, commit: &[u8], next: &Acc
 }
 
 /// Ben's answer to a commit by Ana that `change` shaped.
-fn answer(
+pub(crate) fn answer(
     ana: &mut Side,
     ben: &mut Side,
     change: impl FnOnce(Builder<'_>) -> Builder<'_>,
@@ -62,14 +62,14 @@ fn answer(
     ben.try_apply(&entry)
 }
 
-fn violation(result: &Result<Applied, ApplyError>) -> PolicyViolation {
+pub(crate) fn violation(result: &Result<Applied, ApplyError>) -> PolicyViolation {
     match result {
         Err(ApplyError::Policy { violation, .. }) => *violation,
         other => panic!("{other:?}"),
     }
 }
 
-fn garbage(result: &Result<Applied, ApplyError>) -> Option<Somebody> {
+pub(crate) fn garbage(result: &Result<Applied, ApplyError>) -> Option<Somebody> {
     match result {
         Err(ApplyError::Garbage { committer, .. }) => *committer,
         other => panic!("{other:?}"),
@@ -184,7 +184,7 @@ fn with_credential(side: &Side, identity: Vec<u8>) -> LeafNodeParameters {
     leaf_with(identity, side.person.own.secret.leaf_key())
 }
 
-fn leaf_error(result: &Result<Applied, ApplyError>) -> LeafError {
+pub(crate) fn leaf_error(result: &Result<Applied, ApplyError>) -> LeafError {
     match result {
         Err(ApplyError::Leaf {
             error: LeafNodeError::Leaf(error),

@@ -8,8 +8,10 @@
 
 mod commits;
 mod forged;
+mod groups;
 mod hostile;
 mod joining;
+mod rights;
 mod strangers;
 mod successors;
 

@@ -75,7 +75,7 @@ fn c079_a_giant_tree_is_refused_before_any_work() {
     let mut founded = invite(&ana, &ben, |_| {});
     let honest = std::mem::take(&mut founded.tree);
     let leaf = welcome::leaves(&honest).remove(0);
-    let mut blank = vec![None; 2_000_000];
+    let mut blank = vec![None; 3_000_000];
     blank.push(Some(leaf.as_slice()));
     let mut one_more = [Some(leaf.as_slice()), None].repeat(LEAVES_MAX + 1);
     one_more.pop();
