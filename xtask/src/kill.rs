@@ -5,25 +5,17 @@
 //! 3. the server is killed and started again all the while
 //! 4. when all is quiet: every queued text is in both histories once, in one order, and read
 
-mod chance;
-mod person;
-mod process;
-mod server;
 mod talk;
 mod verdict;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
-use crate::step::{OpenSsl, cargo, succeed};
-use chance::Chance;
-use person::Person;
-use process::pause;
-use server::Server;
+use crate::campaign::{Chance, Person, Server, build, pause};
 use talk::{Sent, Talk};
 
 const NAMES: [&str; 4] = ["anna", "ben", "cleo", "dora"];
@@ -240,26 +232,6 @@ fn join<T>(thread: ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Result<T>
     thread
         .join()
         .unwrap_or_else(|_| bail!("a part of the campaign panicked"))
-}
-
-/// Builds both programs as the tests use them, and copies them: a build meanwhile changes nothing here.
-fn build(root: &Path, folder: &Path) -> anyhow::Result<()> {
-    let words = [
-        "build",
-        "--locked",
-        "-p",
-        "conclave-server",
-        "-p",
-        "conclave",
-    ];
-    succeed(cargo(root, OpenSsl::find()?).args(words))?;
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
-    for program in ["conclave-server", "conclave"] {
-        let built = root.join(&target).join("debug").join(program);
-        std::fs::copy(built, folder.join(program))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

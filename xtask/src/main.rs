@@ -1,10 +1,11 @@
-//! The project's chores: `cargo xtask demo | test | classic | bench | ci | tidy | fuzz | vectors | kill`. Links no Conclave crate.
+//! The project's chores: `cargo xtask demo | test | classic | bench | ci | tidy | fuzz | vectors | kill | world`. Links no Conclave crate.
 #![expect(
     clippy::print_stdout,
     reason = "a chore's output is for the person who runs it"
 )]
 
 mod bench;
+mod campaign;
 mod ci;
 mod classic;
 mod demo;
@@ -13,6 +14,7 @@ mod kill;
 mod step;
 mod tidy;
 mod vectors;
+mod world;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -37,7 +39,9 @@ usage: cargo xtask CHORE
                  writes the examples of every format of ours (--check has them verified by a
                  second implementation, in Python)
   kill [--short] [--seed N] [--messages N] [--server-kills N] [--client-kills N]
-                 four people talk while their programs and the server are killed: nothing may be lost";
+                 four people talk while their programs and the server are killed: nothing may be lost
+  world [--short] [--seed N] [--operations N]
+                 five people with up to three devices each do everything at once: all must agree";
 
 fn main() -> ExitCode {
     match run() {
@@ -64,6 +68,7 @@ fn run() -> anyhow::Result<()> {
         ["tidy"] => tidy::run(&root),
         ["vectors"] => vectors::write(&root),
         ["vectors", "--check"] => vectors::check(&root),
+        ["world", flags @ ..] => world::run(&root, world::Plan::parse(flags)?),
         ["kill", flags @ ..] => kill::run(&root, kill::Plan::parse(flags)?),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

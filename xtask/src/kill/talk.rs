@@ -6,9 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use super::Campaign;
-use super::chance::Chance;
-use super::person::{Person, identifier, parse, text};
-use super::process::Ended;
+use crate::campaign::{Chance, Ended, Person, identifier, parse, text};
 
 /// Lines written ahead of their `queued` rows: few, so that a kill leaves few in doubt.
 const WINDOW: usize = 8;

@@ -6,8 +6,8 @@ use std::thread;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
-use super::person::{Person, text};
 use super::talk::Sent;
+use crate::campaign::{Person, text};
 
 /// Rounds in which receipts go there and back: one is enough when nothing is wrong.
 const ROUNDS: usize = 4;

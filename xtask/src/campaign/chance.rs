@@ -3,30 +3,35 @@
 use std::time::Duration;
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, and good enough to pick moments.
-pub(super) struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
     /// One person's own stream of choices out of the campaign's seed.
-    pub(super) fn new(seed: u64, stream: u64) -> Self {
+    pub(crate) fn new(seed: u64, stream: u64) -> Self {
         let mut mixed = Self(seed ^ stream.wrapping_mul(0xd1b5_4a32_d192_ed03));
         mixed.next();
         mixed
     }
 
     /// A seed for a campaign that was given none: the standard library's own randomness.
-    pub(super) fn fresh_seed() -> u64 {
+    pub(crate) fn fresh_seed() -> u64 {
         use std::hash::{BuildHasher, Hasher, RandomState};
         RandomState::new().build_hasher().finish() % 1_000_000
     }
 
     /// A number below `end`; 0 when `end` is 0.
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end).unwrap_or(u64::MAX).max(1);
         usize::try_from(self.next() % end).unwrap_or(0)
     }
 
+    /// One of `all`; none when there are none.
+    pub(crate) fn pick<'a, T>(&mut self, all: &'a [T]) -> Option<&'a T> {
+        all.get(self.below(all.len()))
+    }
+
     /// A wait shorter than `end_ms`.
-    pub(super) fn wait(&mut self, end_ms: u64) -> Duration {
+    pub(crate) fn wait(&mut self, end_ms: u64) -> Duration {
         Duration::from_millis(self.next() % end_ms.max(1))
     }
 

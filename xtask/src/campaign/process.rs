@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 /// No row and no end takes this long, however busy the machine is: above what catching up may take.
-pub(super) const PATIENCE: Duration = Duration::from_mins(11);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(11);
 
 /// A running program; killed when dropped.
-pub(super) struct Process {
+pub(crate) struct Process {
     shown: String,
     child: Child,
     stdin: Option<ChildStdin>,
@@ -22,16 +22,16 @@ pub(super) struct Process {
 }
 
 /// What a program left behind.
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// Exit code; none when a signal ended it.
-    pub(super) code: Option<i32>,
+    pub(crate) code: Option<i32>,
     /// The lines that nobody took before.
-    pub(super) lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
 }
 
 impl Process {
     /// Starts `command`; what it says on standard error goes to the end of `log`.
-    pub(super) fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(log)?;
         let words: Vec<_> = command
             .get_args()
@@ -63,13 +63,13 @@ impl Process {
     }
 
     /// Writes a line to the program; `false` when it does not read any more.
-    pub(super) fn write(&mut self, line: &str) -> bool {
+    pub(crate) fn write(&mut self, line: &str) -> bool {
         let written = self.stdin.as_mut().map(|stdin| writeln!(stdin, "{line}"));
         matches!(written, Some(Ok(())))
     }
 
     /// The next line, or none when the program has ended.
-    pub(super) fn next_line(&mut self) -> anyhow::Result<Option<String>> {
+    pub(crate) fn next_line(&mut self) -> anyhow::Result<Option<String>> {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => Ok(Some(line)),
             Err(RecvTimeoutError::Disconnected) => Ok(None),
@@ -80,7 +80,7 @@ impl Process {
     }
 
     /// Closes its input and waits for its end.
-    pub(super) fn finish(mut self) -> anyhow::Result<Ended> {
+    pub(crate) fn finish(mut self) -> anyhow::Result<Ended> {
         self.stdin = None;
         let mut lines = Vec::new();
         while let Some(line) = self.next_line()? {
@@ -91,7 +91,7 @@ impl Process {
     }
 
     /// Kills it with SIGKILL after `wait`; whether it still ran then, and what it had said.
-    pub(super) fn kill(mut self, wait: Duration) -> anyhow::Result<(bool, Ended)> {
+    pub(crate) fn kill(mut self, wait: Duration) -> anyhow::Result<(bool, Ended)> {
         pause(wait);
         let was_alive = self.child.try_wait()?.is_none();
         self.child.kill()?;
@@ -99,7 +99,7 @@ impl Process {
     }
 
     /// Its process id.
-    pub(super) fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 }
@@ -113,7 +113,7 @@ impl Drop for Process {
 }
 
 /// Lets `wait` pass.
-pub(super) fn pause(wait: Duration) {
+pub(crate) fn pause(wait: Duration) {
     let end = Instant::now() + wait;
     while let Some(left) = end.checked_duration_since(Instant::now()) {
         thread::park_timeout(left);

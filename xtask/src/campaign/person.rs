@@ -13,23 +13,28 @@ use super::server::Server;
 const WELL: [i32; 3] = [0, 6, 10];
 
 /// Somebody with a profile.
-pub(super) struct Person {
+pub(crate) struct Person {
     program: PathBuf,
     data: PathBuf,
     log: PathBuf,
     /// The e-mail address, made of the name.
-    pub(super) identifier: String,
+    pub(crate) identifier: String,
 }
 
 impl Person {
-    /// Registers somebody whose profiles are in `folder/name`; the key lies in a file, so that starts are fast.
-    pub(super) fn register(folder: &Path, name: &str, server: &mut Server) -> anyhow::Result<Self> {
-        let person = Self {
+    /// A device without an account yet; its profiles are in `folder/name`.
+    pub(crate) fn new(folder: &Path, name: &str, identifier: &str) -> Self {
+        Self {
             program: folder.join("conclave"),
             data: folder.join(name),
             log: folder.join(format!("{name}.log")),
-            identifier: format!("{name}@example.org"),
-        };
+            identifier: identifier.to_owned(),
+        }
+    }
+
+    /// Registers somebody whose profiles are in `folder/name`; the key lies in a file, so that starts are fast.
+    pub(crate) fn register(folder: &Path, name: &str, server: &mut Server) -> anyhow::Result<Self> {
+        let person = Self::new(folder, name, &format!("{name}@example.org"));
         let address = server.address()?;
         let words = ["register", "--server", &address, "--email"];
         person.ok(&[&words, [&*person.identifier, "--no-passphrase"].as_slice()].concat())?;
@@ -39,7 +44,7 @@ impl Person {
     }
 
     /// Starts a command in JSON mode.
-    pub(super) fn start(&self, words: &[&str]) -> anyhow::Result<Process> {
+    pub(crate) fn start(&self, words: &[&str]) -> anyhow::Result<Process> {
         let mut command = Command::new(&self.program);
         command
             .args(["-o", "json", "--no-input", "--data-dir"])
@@ -49,14 +54,14 @@ impl Person {
     }
 
     /// Runs a command that has to end well; its rows.
-    pub(super) fn ok(&self, words: &[&str]) -> anyhow::Result<Vec<Value>> {
+    pub(crate) fn ok(&self, words: &[&str]) -> anyhow::Result<Vec<Value>> {
         let (code, rows) = self.run(words)?;
         ensure!(code == 0, "{}", self.complaint(words, Some(code)));
         Ok(rows)
     }
 
     /// Runs a command that may find the server gone; its exit code and rows.
-    pub(super) fn run(&self, words: &[&str]) -> anyhow::Result<(i32, Vec<Value>)> {
+    pub(crate) fn run(&self, words: &[&str]) -> anyhow::Result<(i32, Vec<Value>)> {
         let ended = self.start(words)?.finish()?;
         let code = self.expect_well(words, ended.code)?;
         let rows: anyhow::Result<_> = ended.lines.iter().map(|line| parse(line)).collect();
@@ -64,14 +69,22 @@ impl Person {
     }
 
     /// The exit code, if a command may end with it while servers die.
-    pub(super) fn expect_well(&self, words: &[&str], code: Option<i32>) -> anyhow::Result<i32> {
+    pub(crate) fn expect_well(&self, words: &[&str], code: Option<i32>) -> anyhow::Result<i32> {
         match code {
             Some(code) if WELL.contains(&code) => Ok(code),
             _ => bail!("{}", self.complaint(words, code)),
         }
     }
 
-    fn complaint(&self, words: &[&str], code: Option<i32>) -> String {
+    /// Runs a command that may end as it likes; its exit code and rows.
+    pub(crate) fn run_any(&self, words: &[&str]) -> anyhow::Result<(Option<i32>, Vec<Value>)> {
+        let ended = self.start(words)?.finish()?;
+        let rows: anyhow::Result<_> = ended.lines.iter().map(|line| parse(line)).collect();
+        Ok((ended.code, rows?))
+    }
+
+    /// Says which command ended how, and where to read more.
+    pub(crate) fn complaint(&self, words: &[&str], code: Option<i32>) -> String {
         format!(
             "{}: `{}` ended with {code:?}; see {}",
             self.identifier,
@@ -82,17 +95,17 @@ impl Person {
 }
 
 /// One row.
-pub(super) fn parse(line: &str) -> anyhow::Result<Value> {
+pub(crate) fn parse(line: &str) -> anyhow::Result<Value> {
     serde_json::from_str(line).with_context(|| format!("no JSON row: {line}"))
 }
 
 /// A text field of a row; empty when it is not there.
-pub(super) fn text<'a>(row: &'a Value, name: &str) -> &'a str {
+pub(crate) fn text<'a>(row: &'a Value, name: &str) -> &'a str {
     row.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// A row's person field's identifier.
-pub(super) fn identifier<'a>(row: &'a Value, name: &str) -> &'a str {
+pub(crate) fn identifier<'a>(row: &'a Value, name: &str) -> &'a str {
     row.get(name)
         .map(|person| text(person, "identifier"))
         .unwrap_or_default()

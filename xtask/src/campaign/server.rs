@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use super::process::{PATIENCE, Process, pause};
 
 /// A `conclave-server` on a port of its own.
-pub(super) struct Server {
+pub(crate) struct Server {
     program: PathBuf,
     folder: PathBuf,
     port: u16,
@@ -19,7 +19,7 @@ pub(super) struct Server {
 
 impl Server {
     /// Starts a server in `folder` on a free port of this machine.
-    pub(super) fn start(folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(folder: &Path) -> anyhow::Result<Self> {
         let mut server = Self {
             program: folder.join("conclave-server"),
             folder: folder.to_path_buf(),
@@ -31,7 +31,7 @@ impl Server {
     }
 
     /// The address that clients need.
-    pub(super) fn address(&self) -> anyhow::Result<String> {
+    pub(crate) fn address(&self) -> anyhow::Result<String> {
         let output = Command::new(&self.program)
             .args(["address", "--data-dir"])
             .arg(self.data())
@@ -45,7 +45,7 @@ impl Server {
     }
 
     /// The code that the console sender printed for `identifier`.
-    pub(super) fn code_for(&mut self, identifier: &str) -> anyhow::Result<String> {
+    pub(crate) fn code_for(&mut self, identifier: &str) -> anyhow::Result<String> {
         let start = format!("OTP for {identifier}: ");
         let process = self.process.as_mut().context("the server does not run")?;
         loop {
@@ -58,7 +58,7 @@ impl Server {
     }
 
     /// Kills it as a power cut does, and starts it again after `dark`.
-    pub(super) fn kill_and_restart(&mut self, dark: Duration) -> anyhow::Result<()> {
+    pub(crate) fn kill_and_restart(&mut self, dark: Duration) -> anyhow::Result<()> {
         let process = self.process.take().context("the server does not run")?;
         let (was_alive, ended) = process.kill(Duration::ZERO)?;
         ensure!(was_alive, "the server ended by itself: {:?}", ended.code);
@@ -67,7 +67,7 @@ impl Server {
     }
 
     /// Stops it as an operator does, and has it check its store.
-    pub(super) fn stop_and_check(mut self) -> anyhow::Result<()> {
+    pub(crate) fn stop_and_check(mut self) -> anyhow::Result<()> {
         let process = self.process.take().context("the server does not run")?;
         // The shell's own `kill`: a small system has no program of that name.
         Command::new("sh")
