@@ -34,9 +34,9 @@ use crate::server::App;
 use crate::session::Session;
 
 /// What carries the frames: TLS, or WebSocket inside it. Everything above is the same code.
-type Stream = Box<dyn Link>;
+pub(crate) type Stream = Box<dyn Link>;
 
-trait Link: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Link: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Link for S {}
 
 /// Serves one accepted socket until either side ends it. `stop` turns true when the server stops.
@@ -77,6 +77,22 @@ enum Greeted {
     Frames(Stream, Arc<Session>),
     /// Blobs over HTTP.
     Blobs(Box<Served<TlsStream<TcpStream>>>),
+}
+
+/// Serves a stream that is open already, below TLS or without it; `binding` is what its proofs sign.
+pub(crate) async fn serve_stream(
+    app: Arc<App>,
+    mut stream: Stream,
+    binding: Vec<u8>,
+    peer: SocketAddr,
+    stop: watch::Receiver<bool>,
+) {
+    // C-071: as long as everybody has.
+    let limit = Duration::from_millis(HANDSHAKE_MS);
+    let greeting = Box::pin(timeout(limit, hello(&app, &mut stream, binding, peer)));
+    if let Ok(Some(session)) = greeting.await {
+        frames::run(&app, Arc::new(session), stream, stop).await;
+    }
 }
 
 /// TLS, then what ALPN says: frames begin with the hellos, HTTP is answered here unless it becomes

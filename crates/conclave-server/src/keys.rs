@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
-use aws_lc_rs::signature::Ed25519KeyPair;
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use conclave_proto::env::Env;
 use conclave_proto::id::{Day, LogId, ServerId};
 use conclave_proto::label;
@@ -144,6 +144,15 @@ impl ServerKeys {
     /// The leaf's private key, for TLS.
     pub fn leaf_key(&self) -> PrivateKeyDer<'static> {
         self.leaf_key.clone_key()
+    }
+
+    /// The leaf's public key (Ed25519, raw): what heads verify under.
+    pub fn head_key(&self) -> [u8; 32] {
+        let mut key = [0; 32];
+        for (to, from) in key.iter_mut().zip(self.head_key.public_key().as_ref()) {
+            *to = *from;
+        }
+        key
     }
 
     /// The leaf's signature over a log head (C-027).

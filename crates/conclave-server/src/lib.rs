@@ -13,6 +13,7 @@
 //! - `classic`: the classic gateway over this server's store
 //! - [`clock`]: notices a clock that jumps
 //! - [`otp`]: one-time codes and who sends them
+//! - [`in_process`]: the server without sockets, for the simulator
 //! - [`log`]: the rules of a log, pure
 //! - [`store`]: the store in domain verbs
 //! - [`admin`]: what the running server does for its operator
@@ -43,6 +44,7 @@ pub mod folder;
 mod handle;
 pub mod health;
 mod http;
+pub mod in_process;
 pub mod keys;
 mod limit;
 pub mod log;

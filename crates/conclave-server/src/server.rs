@@ -32,7 +32,7 @@ use crate::{admin, classic, connection, files, folder, tls};
 /// How long connections may take to finish what is in flight when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// The folder of blobs in the data folder.
-const BLOBS: &str = "blobs";
+pub(crate) const BLOBS: &str = "blobs";
 /// Pause after a failed accept: the machine is out of files or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -122,6 +122,33 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// Everything that does not depend on how bytes come in.
+    pub(crate) fn new(
+        keys: ServerKeys,
+        (store, blobs): (SharedStore, Box<dyn BlobStore>),
+        env: SharedEnv,
+        config: Config,
+        senders: Senders,
+        exempt_loopback: bool,
+    ) -> Self {
+        Self {
+            keys,
+            store,
+            blobs,
+            places: Places::new(config.server.max_connections_per_host),
+            limits: Limits::new(config.limits.clone(), Arc::clone(&env)),
+            env,
+            hub: Hub::default(),
+            mailboxes: Mailboxes::default(),
+            senders,
+            codes: Notify::new(),
+            clock: Clock::new(config.retention.clock_jump_days),
+            exempt_loopback,
+            is_ready: AtomicBool::new(true),
+            config,
+        }
+    }
+
     /// Whether new work is welcome.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Relaxed)
@@ -205,29 +232,16 @@ impl Server {
         let store_options = StoreOptions {
             commit_spacing: config.logs.commit_spacing(),
         };
-        let store = Arc::new(SqliteStore::open(&data_dir, store_options)?);
+        let store: SharedStore = Arc::new(SqliteStore::open(&data_dir, store_options)?);
         let keys = ServerKeys::open(&data_dir, &*env)?;
         let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(&keys)?));
         let blobs = FolderBlobs::open(data_dir.join(BLOBS), config.blobs.limits());
         let blobs = blobs.map_err(in_folder)?;
         let admin = admin::listen(&data_dir);
         folder::remember_listening(&data_dir, local_address).map_err(in_folder)?;
-        let app = Arc::new(App {
-            keys,
-            store,
-            blobs: Box::new(blobs),
-            places: Places::new(config.server.max_connections_per_host),
-            limits: Limits::new(config.limits.clone(), Arc::clone(&env)),
-            env,
-            hub: Hub::default(),
-            mailboxes: Mailboxes::default(),
-            senders,
-            codes: Notify::new(),
-            clock: Clock::new(config.retention.clock_jump_days),
-            exempt_loopback: exempt_loopback(&config, local_address),
-            is_ready: AtomicBool::new(true),
-            config,
-        });
+        let exempt = exempt_loopback(&config, local_address);
+        let kept = (store, Box::new(blobs) as Box<dyn BlobStore>);
+        let app = Arc::new(App::new(keys, kept, env, config, senders, exempt));
         let classic = classic::open(&app, &data_dir)?;
         Ok(Self {
             app,
@@ -369,7 +383,7 @@ impl Accept<'_> {
 }
 
 /// Deletes what has expired and forgets idle networks, for ever.
-async fn upkeep(app: Arc<App>) {
+pub(crate) async fn upkeep(app: Arc<App>) {
     let every_ms = app.config.retention.sweep_every_ms.max(1);
     let mut was_ahead = false;
     let mut tick = tokio::time::interval(Duration::from_millis(every_ms));

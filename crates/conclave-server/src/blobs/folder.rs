@@ -35,7 +35,11 @@ pub(crate) struct BlobLimits {
 
 /// Blobs in a folder.
 #[derive(Debug)]
-pub(crate) struct FolderBlobs(Arc<Inner>);
+pub(crate) struct FolderBlobs {
+    inner: Arc<Inner>,
+    /// Whether the disk is waited for on the caller's thread.
+    is_in_place: bool,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -84,11 +88,23 @@ impl FolderBlobs {
             state.bytes = state.bytes.saturating_add(length);
             Ok(())
         })?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             folder,
             limits,
             state: Mutex::new(state),
-        })))
+        });
+        Ok(Self {
+            inner,
+            is_in_place: false,
+        })
+    }
+
+    /// The same, without a second thread: a run repeats, and everybody waits for the disk.
+    pub(crate) fn in_place(self) -> Self {
+        Self {
+            is_in_place: true,
+            ..self
+        }
     }
 
     /// Runs disk work beside the connections.
@@ -96,10 +112,14 @@ impl FolderBlobs {
         &self,
         work: impl FnOnce(&Inner) -> io::Result<T> + Send + 'static,
     ) -> BlobFuture<'_, T> {
-        let inner = Arc::clone(&self.0);
+        let (inner, is_in_place) = (Arc::clone(&self.inner), self.is_in_place);
         Box::pin(async move {
-            let worked = tokio::task::spawn_blocking(move || work(&inner)).await;
-            let worked = worked.map_err(|_| BlobError::Broken(ErrorKind::Other))?;
+            let worked = if is_in_place {
+                work(&inner)
+            } else {
+                let worked = tokio::task::spawn_blocking(move || work(&inner)).await;
+                worked.map_err(|_| BlobError::Broken(ErrorKind::Other))?
+            };
             worked.map_err(|error| match error.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => BlobError::Full,
                 kind => BlobError::Broken(kind),

@@ -48,19 +48,22 @@ pub(super) async fn run(
         let (may_read, may_answer) = (frames.may_read(), frames.may_answer());
         // C-071: silence, and a frame that only drips, end the connection
         let dead_at = frames.alive_at + Duration::from_millis(IDLE_DEAD_MS);
+        // in a fixed order, so that a run repeats: each branch runs dry by what stands below it, and
+        // pushes, which strangers cause, come last
         let done = tokio::select! {
-            read = read_some(&mut reader, &mut frames.input), if may_read => frames.received(&read),
+            biased;
+            changed = stop.changed(), if !frames.is_ending => changed.map_err(|_| Gone),
             (id, answer) = frames.in_flight.next(), if may_answer => {
                 frames.answer(id, answer);
                 Ok(())
             }
+            sent = frames.output.send(&mut writer), if !frames.output.is_idle() => frames.sent(&sent),
+            read = read_some(&mut reader, &mut frames.input), if may_read => frames.received(&read),
+            () = sleep_until(dead_at) => Err(Gone),
             () = pushes.wait(), if frames.output.is_idle() && !frames.is_ending => {
                 frames.push();
                 Ok(())
             }
-            sent = frames.output.send(&mut writer), if !frames.output.is_idle() => frames.sent(&sent),
-            () = sleep_until(dead_at) => Err(Gone),
-            changed = stop.changed(), if !frames.is_ending => changed.map_err(|_| Gone),
         };
         if done.is_err() {
             return;

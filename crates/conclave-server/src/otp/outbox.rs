@@ -85,6 +85,7 @@ impl Outbox {
         while !*stopping.borrow() {
             let wake_at = self.look().await?;
             tokio::select! {
+                biased;
                 // an error means that the server is gone
                 changed = stopping.changed() => if changed.is_err() { break },
                 () = app.codes.notified() => {}

@@ -23,7 +23,7 @@ use conclave_proto::id::{
     AccountId, BlobId, ChallengeId, Day, DeviceId, Epoch, Hash32, Incarnation, LogId, Seq,
 };
 
-pub use memory::MemoryStore;
+pub use memory::{Gate, MemoryStore};
 pub use rows::{
     Acked, AppendOutcome, BundleOutcome, Challenge, CheckReport, ClaimedPackage, CreateOutcome,
     DeviceStatus, EpochKey, InboxRead, KeyPackagesOutcome, NewAccount, NewBundle, NewChallenge,

@@ -143,7 +143,7 @@ async fn c149_blobs_expire_by_days() {
     assert_eq!(offset(&second, id(0xab)).await, Some(4));
     second.sweep(Day(TODAY.0 + 31)).await.unwrap();
     assert_eq!(offset(&second, id(0xab)).await, None);
-    assert_eq!(second.0.state().bytes, 0);
+    assert_eq!(second.inner.state().bytes, 0);
 }
 
 /// Names of nobody's making are removed at the start, and a file that is shorter than its name says.

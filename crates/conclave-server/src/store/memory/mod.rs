@@ -9,9 +9,10 @@ mod otp;
 mod sweep;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use conclave_classic::gateway::{Account, Places, Pushed, Registered, Waiting};
 use conclave_classic::wire::Delivery;
@@ -28,10 +29,20 @@ use super::{
 };
 use crate::log::Races;
 
+/// What stands before and behind each verb of a [`MemoryStore`]: it may wait, or never come back, as a
+/// process that dies there would not.
+pub trait Gate: Send + Sync + fmt::Debug + 'static {
+    /// Before the verb does anything.
+    fn before(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+    /// After it is done for good, before anybody hears of it.
+    fn after(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>>;
+}
+
 /// Everything in memory; gone when dropped.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
     model: Mutex<Model>,
+    gate: Option<Arc<dyn Gate>>,
 }
 
 impl MemoryStore {
@@ -43,7 +54,15 @@ impl MemoryStore {
         };
         Self {
             model: Mutex::new(model),
+            gate: None,
         }
+    }
+
+    /// The same store with a gate before each verb.
+    #[must_use]
+    pub fn behind(self, gate: Arc<dyn Gate>) -> Self {
+        let gate = Some(gate);
+        Self { gate, ..self }
     }
 
     fn with<'a, T: Send + 'a>(
@@ -51,8 +70,14 @@ impl MemoryStore {
         verb: impl FnOnce(&mut Model) -> T + Send + 'a,
     ) -> StoreFuture<'a, T> {
         Box::pin(async move {
-            let mut model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
-            Ok(verb(&mut model))
+            if let Some(gate) = &self.gate {
+                gate.before().await;
+            }
+            let done = verb(&mut self.model.lock().unwrap_or_else(PoisonError::into_inner));
+            if let Some(gate) = &self.gate {
+                gate.after().await;
+            }
+            Ok(done)
         })
     }
 }
