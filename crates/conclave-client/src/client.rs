@@ -17,6 +17,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+use crate::disk::SharedDisk;
 use crate::driver;
 use crate::engine::{Engine, show};
 use crate::error::{ClientError, OpenError};
@@ -95,6 +96,28 @@ impl Client {
     /// Opens and locks the profile in `dir`. No network.
     pub fn open(dir: &Path, unlock: Unlock, env: SharedEnv) -> Result<Self, OpenError> {
         let store = Store::open(dir, &unlock)?;
+        Self::over(store, dir, unlock, env)
+    }
+
+    /// [`Client::create`] on a disk of the caller's choice: tests and the simulator.
+    pub fn create_on(
+        dir: &Path,
+        unlock: Unlock,
+        env: SharedEnv,
+        disk: SharedDisk,
+    ) -> Result<Self, OpenError> {
+        let store = Store::create(dir, &unlock, env.as_ref())?.on(disk);
+        Self::over(store, dir, unlock, env)
+    }
+
+    /// [`Client::open`] on a disk of the caller's choice: tests and the simulator.
+    pub fn open_on(
+        dir: &Path,
+        unlock: Unlock,
+        env: SharedEnv,
+        disk: SharedDisk,
+    ) -> Result<Self, OpenError> {
+        let store = Store::open(dir, &unlock)?.on(disk);
         Self::over(store, dir, unlock, env)
     }
 

@@ -70,6 +70,7 @@ pub(crate) async fn run(shared: Arc<Shared>, transport: Arc<dyn Transport>) {
                 }
                 publish(&shared, &net, asked, Some(error));
                 tokio::select! {
+                    biased;
                     () = tokio::time::sleep(wait) => {}
                     () = shared.wake.notified() => {}
                 }
@@ -153,7 +154,9 @@ async fn idle(shared: &Shared, net: &mut Net) {
     });
     let mut account = net.pushes.remove(&Role::Account);
     let mut logs = net.pushes.remove(&Role::Logs);
+    // Whoever is first, the round sees to all: a fixed order makes a run repeat.
     let woken = tokio::select! {
+        biased;
         () = shared.wake.notified() => None,
         () = tokio::time::sleep(due) => None,
         push = next(account.as_mut()) => Some((push, Role::Account)),

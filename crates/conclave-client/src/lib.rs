@@ -8,6 +8,7 @@
 //! - [`view`]: the rows front ends are shown
 //! - [`event`]: what happens, as they hear it
 //! - [`error`]: why the answer is no
+//! - [`disk`], [`inspect`]: crashes around transactions, and what devices agree on: for tests and the simulator
 //! - `engine`: sole owner of state; one step is one transaction
 //! - `driver`: the network loop: connects, calls, hands bytes to the engine
 //! - `shared`, `net`: what front ends and the driver share; the driver's connections and handles
@@ -37,8 +38,10 @@
 //! ```
 
 pub mod client;
+pub mod disk;
 pub mod error;
 pub mod event;
+pub mod inspect;
 pub mod transport;
 pub mod view;
 

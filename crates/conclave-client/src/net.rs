@@ -1,6 +1,6 @@
 //! The driver's side of the network: one connection per role, handles, and what may have moved.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use conclave_proto::hello::Role;
@@ -13,26 +13,27 @@ use crate::transport::{Connection, Push, Transport, TransportError};
 const ASIDE_MS: u64 = 30_000;
 
 /// The driver's connections and what it knows about them. Nothing here survives a restart or needs to.
+/// The maps are sorted, so that a run repeats.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a fact of its own about one round"
 )]
 pub(crate) struct Net {
     transport: Arc<dyn Transport>,
-    pub(crate) connections: HashMap<Role, Arc<dyn Connection>>,
-    pub(crate) pushes: HashMap<Role, mpsc::Receiver<Push>>,
+    pub(crate) connections: BTreeMap<Role, Arc<dyn Connection>>,
+    pub(crate) pushes: BTreeMap<Role, mpsc::Receiver<Push>>,
     /// Today's member pass.
     pub(crate) pass: Option<Vec<u8>>,
     /// Open handles on the logs connection.
-    pub(crate) handles: HashMap<LogId, (Epoch, u32)>,
+    pub(crate) handles: BTreeMap<LogId, (Epoch, u32)>,
     /// Handles that a create or bundle opened for an epoch this device has not read up to yet.
-    pub(crate) next_handles: HashMap<LogId, (Epoch, u32)>,
+    pub(crate) next_handles: BTreeMap<LogId, (Epoch, u32)>,
     /// Handles that are of no use any more and still open on the server.
     pub(crate) unused_handles: Vec<u32>,
     /// Logs that may have moved.
-    pub(crate) moved: HashSet<LogId>,
+    pub(crate) moved: BTreeSet<LogId>,
     /// Logs whose next commit must wait, until when (ms since 1970-01-01 UTC).
-    pub(crate) commit_after_ms: HashMap<LogId, u64>,
+    pub(crate) commit_after_ms: BTreeMap<LogId, u64>,
     /// Seq of the own newest state as the server said it.
     pub(crate) own_seq: u64,
     /// Whether the server should be asked about this device again.
@@ -54,14 +55,14 @@ impl Net {
     pub(crate) fn new(transport: Arc<dyn Transport>) -> Self {
         Self {
             transport,
-            connections: HashMap::new(),
-            pushes: HashMap::new(),
+            connections: BTreeMap::new(),
+            pushes: BTreeMap::new(),
             pass: None,
-            handles: HashMap::new(),
-            next_handles: HashMap::new(),
+            handles: BTreeMap::new(),
+            next_handles: BTreeMap::new(),
             unused_handles: Vec::new(),
-            moved: HashSet::new(),
-            commit_after_ms: HashMap::new(),
+            moved: BTreeSet::new(),
+            commit_after_ms: BTreeMap::new(),
             own_seq: 0,
             status_due: false,
             inbox_moved: true,

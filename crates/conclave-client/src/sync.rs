@@ -3,7 +3,7 @@
 //! A page is believed only when its head is signed by the server, its entries follow the cursor one by one,
 //! and the chain over them meets the head (C-025, C-027). Then `receive` applies it.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 
 use conclave_proto::ErrorCode;
 use conclave_proto::account::verify_ed25519;
@@ -63,7 +63,7 @@ fn is_too_many(error: &TransportError) -> bool {
 
 /// Closes handles of logs that are read no more, so that they do not use up what a connection may hold.
 async fn close_unused(net: &mut Net, active: &[LogId]) -> Result<(), TransportError> {
-    let known: HashSet<LogId> = net
+    let known: BTreeSet<LogId> = net
         .handles
         .keys()
         .chain(net.next_handles.keys())

@@ -28,6 +28,8 @@ pub(crate) use outbox::{OutboxKind, OutboxRow};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use crate::disk::{Moment, SharedDisk};
+
 /// The database failed: full, damaged or unreadable. The transaction was rolled back.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -61,6 +63,7 @@ impl From<rusqlite::Error> for StoreError {
 pub(crate) struct Store {
     connection: Connection,
     _lock: std::fs::File,
+    disk: Option<SharedDisk>,
     #[cfg(test)]
     pub(crate) fault: fault::Fault,
 }
@@ -74,9 +77,16 @@ impl Store {
         Self {
             connection,
             _lock: lock,
+            disk: None,
             #[cfg(test)]
             fault: fault::Fault::default(),
         }
+    }
+
+    /// The same store, with `disk` around each transaction.
+    pub(crate) fn on(self, disk: SharedDisk) -> Self {
+        let disk = Some(disk);
+        Self { disk, ..self }
     }
 
     /// Runs `work` in one write transaction; commits when it returns `Ok`, else rolls everything back.
@@ -84,6 +94,8 @@ impl Store {
         &mut self,
         work: impl FnOnce(&Tx<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
+        let disk = self.disk.clone();
+        ask(disk.as_ref(), Moment::Read)?;
         self.end_left_over()?;
         let tx = self
             .connection
@@ -91,11 +103,13 @@ impl Store {
             .map_err(StoreError::from)?;
         let tx = Tx(tx);
         let value = work(&tx)?;
+        ask(disk.as_ref(), Moment::Commit)?;
         #[cfg(test)]
         self.fault.before_commit()?;
         tx.0.commit().map_err(StoreError::from)?;
         #[cfg(test)]
         self.fault.after_commit()?;
+        ask(disk.as_ref(), Moment::Committed)?;
         Ok(value)
     }
 
@@ -106,6 +120,7 @@ impl Store {
     ) -> Result<T, E> {
         #[cfg(test)]
         self.fault.check()?;
+        ask(self.disk.as_ref(), Moment::Read)?;
         self.end_left_over()?;
         let tx = Tx(self.connection.transaction().map_err(StoreError::from)?);
         work(&tx)
@@ -143,6 +158,12 @@ impl Store {
             answer => Err(StoreError(answer)),
         }
     }
+}
+
+/// Whether the process goes on.
+fn ask(disk: Option<&SharedDisk>, moment: Moment) -> Result<(), StoreError> {
+    let answer = disk.map(|disk| disk.ask(moment));
+    answer.unwrap_or(Ok(())).map_err(StoreError)
 }
 
 impl Tx<'_> {

@@ -6,7 +6,7 @@
 //!    to the call that waits for it.
 //! 4. Whatever ends the connection first is its reason, and the answer to every call in flight.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -231,7 +231,7 @@ struct Waiting {
 /// What the callers and the task of a connection share.
 struct Shared {
     last_id: AtomicU64,
-    waiting: Mutex<HashMap<u64, Waiting>>,
+    waiting: Mutex<BTreeMap<u64, Waiting>>,
     places: Arc<Semaphore>,
     closed: watch::Sender<Option<TransportError>>,
 }
@@ -263,7 +263,7 @@ impl Shared {
         });
         self.places.close();
         let reason = self.reason();
-        for (_, waiting) in lock(&self.waiting).drain() {
+        for waiting in std::mem::take(&mut *lock(&self.waiting)).into_values() {
             // a caller that went away needs no answer
             let _ = waiting.answer.send(Err(reason.clone()));
         }
@@ -351,6 +351,7 @@ async fn run<S>(
     S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let reason = tokio::select! {
+        biased;
         reason = read_replies(&shared, reader, &pushes) => reason,
         reason = write_requests(&shared, &mut write, queue) => reason,
         reason = until_closed(&shared) => reason,

@@ -1,0 +1,59 @@
+//! What a profile knows about its conversations, for whoever checks that all devices agree.
+
+use conclave_core::conversation::Conversation;
+use conclave_proto::id::{AccountId, ChatId, DeviceId, Epoch, Hash32, LogId, Seq};
+
+use crate::client::Client;
+use crate::error::ClientError;
+use crate::store::Stage;
+
+/// One conversation as this device stands in it. Holds no key: the authenticator is what RFC 9420 §8.7 lets
+/// members compare aloud.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConversationView {
+    /// Log and MLS group.
+    pub log_id: LogId,
+    /// The chat it belongs to.
+    pub chat: ChatId,
+    /// Whether new messages of the chat go there.
+    pub is_live: bool,
+    /// Whether the server has it and it is still read.
+    pub is_going: bool,
+    /// Epoch of the MLS group.
+    pub epoch: Epoch,
+    /// Equal on all devices in the same state of the same epoch (RFC 9420 §8.7).
+    pub authenticator: Vec<u8>,
+    /// Devices in it, in order of their leaves.
+    pub members: Vec<(AccountId, DeviceId)>,
+    /// Last entry applied.
+    pub cursor: (Seq, Hash32),
+}
+
+impl Client {
+    /// Every conversation that this device still reads, oldest first within a chat.
+    pub fn inspect(&self) -> Result<Vec<ConversationView>, ClientError> {
+        self.engine().look(|tx, _| {
+            let mut views = Vec::new();
+            for row in tx.active_conversations()? {
+                let Some(group) = Conversation::load(tx, row.log_id)? else {
+                    continue;
+                };
+                let chat = tx.chat(row.chat_id)?;
+                let members = group.members().into_iter();
+                views.push(ConversationView {
+                    log_id: row.log_id,
+                    chat: row.chat_id,
+                    is_live: chat.is_some_and(|chat| chat.live_log == Some(row.log_id)),
+                    is_going: row.stage == Stage::Live && group.is_active(),
+                    epoch: row.epoch,
+                    authenticator: group.epoch_authenticator(),
+                    members: members
+                        .map(|member| (member.account_id, member.device_id))
+                        .collect(),
+                    cursor: (row.cursor_seq, row.cursor_hash),
+                });
+            }
+            Ok(views)
+        })
+    }
+}
