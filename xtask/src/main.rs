@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask demo | test | classic | bench | ci | tidy | fuzz | vectors | kill | world`. Links no Conclave crate.
+//! The project's chores: `cargo xtask demo | test | classic | bench | ci | tidy | fuzz | vectors | kill | sim | world`. Links no Conclave crate.
 #![expect(
     clippy::print_stdout,
     reason = "a chore's output is for the person who runs it"
@@ -11,6 +11,7 @@ mod classic;
 mod demo;
 mod fuzz;
 mod kill;
+mod sim;
 mod step;
 mod tidy;
 mod vectors;
@@ -29,7 +30,7 @@ usage: cargo xtask CHORE
   test           every test of the workspace, documentation examples included
   bench [NAME…] [--quick]
                  figures beside the limits of this machine (docs/benchmarks.md)
-  ci             what must pass before a change lands: format, tidy, lints, docs, tests, demo, kill --short
+  ci             what must pass before a change lands: format, tidy, lints, docs, tests, demo, kill --short, 500 worlds of sim
   classic        has the classic client in Python talk with ours (examples/classic)
   tidy           the rules a compiler does not know: edges, files, rule ids, dependencies
   fuzz [TARGET…] [--runs N] [--keep]
@@ -41,7 +42,9 @@ usage: cargo xtask CHORE
   kill [--short] [--seed N] [--messages N] [--server-kills N] [--client-kills N]
                  four people talk while their programs and the server are killed: nothing may be lost
   world [--short] [--seed N] [--operations N]
-                 five people with up to three devices each do everything at once: all must agree";
+                 five people with up to three devices each do everything at once: all must agree
+  sim --seed N | --seeds A..B | --minutes M [--steps N] [--trace]
+                 worlds of real clients and a real server under one seed each, where everything breaks";
 
 fn main() -> ExitCode {
     match run() {
@@ -69,6 +72,7 @@ fn run() -> anyhow::Result<()> {
         ["vectors"] => vectors::write(&root),
         ["vectors", "--check"] => vectors::check(&root),
         ["world", flags @ ..] => world::run(&root, world::Plan::parse(flags)?),
+        ["sim", flags @ ..] => sim::run(&root, flags),
         ["kill", flags @ ..] => kill::run(&root, kill::Plan::parse(flags)?),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -1,0 +1,155 @@
+//! Deaths around transactions: of a client at a commit, of the server at a verb of its store.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use conclave_client::disk::{Disk, Moment};
+use conclave_server::store::Gate;
+use tokio::sync::Notify;
+
+use crate::chance::Chance;
+use crate::locked;
+
+/// Which side of a transaction a process dies on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The transaction is lost.
+    Before,
+    /// It is on disk, and nobody heard of it.
+    After,
+}
+
+/// Counts transactions down to a death, and remembers it.
+#[derive(Debug, Default)]
+struct Fuse {
+    left: Option<(u64, Side)>,
+    is_dead: bool,
+}
+
+impl Fuse {
+    /// Whether the process is dead once this side of a transaction is reached.
+    fn burn(&mut self, side: Side) -> bool {
+        match &mut self.left {
+            Some((0, planned)) if *planned == side => {
+                self.left = None;
+                self.is_dead = true;
+            }
+            Some((left @ 1.., _)) if side == Side::After => *left -= 1,
+            _ => {}
+        }
+        self.is_dead
+    }
+}
+
+/// A process that can be told to die.
+pub(crate) struct Mortal {
+    fuse: Mutex<Fuse>,
+    /// Told when anybody in this world dies.
+    died: Arc<Notify>,
+    /// How long each transaction takes, and who may begin; only for the server.
+    turns: Option<tokio::sync::Mutex<Chance>>,
+}
+
+impl fmt::Debug for Mortal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mortal")
+    }
+}
+
+impl Mortal {
+    /// A client, whose transactions take no time.
+    pub(crate) fn client(died: &Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self {
+            fuse: Mutex::default(),
+            died: Arc::clone(died),
+            turns: None,
+        })
+    }
+
+    /// A server, whose transactions follow each other and take up to some ms.
+    pub(crate) fn server(died: &Arc<Notify>, chance: Chance) -> Arc<Self> {
+        Arc::new(Self {
+            fuse: Mutex::default(),
+            died: Arc::clone(died),
+            turns: Some(tokio::sync::Mutex::new(chance)),
+        })
+    }
+
+    /// It dies around the transaction after `left` more.
+    pub(crate) fn plan(&self, left: u64, side: Side) {
+        locked(&self.fuse).left = Some((left, side));
+    }
+
+    /// It dies now.
+    pub(crate) fn kill(&self) {
+        locked(&self.fuse).is_dead = true;
+    }
+
+    /// It lives again, and no death is planned.
+    pub(crate) fn revive(&self) {
+        *locked(&self.fuse) = Fuse::default();
+    }
+
+    /// No death is planned any more.
+    pub(crate) fn defuse(&self) {
+        locked(&self.fuse).left = None;
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        locked(&self.fuse).is_dead
+    }
+
+    fn reach(&self, side: Side) -> bool {
+        let mut fuse = locked(&self.fuse);
+        let was_dead = fuse.is_dead;
+        let is_dead = fuse.burn(side);
+        drop(fuse);
+        if is_dead && !was_dead {
+            self.died.notify_one();
+        }
+        is_dead
+    }
+}
+
+impl Disk for Mortal {
+    fn ask(&self, moment: Moment) -> Result<(), String> {
+        let is_dead = match moment {
+            Moment::Read => self.is_dead(),
+            Moment::Commit => self.reach(Side::Before),
+            Moment::Committed => self.reach(Side::After),
+        };
+        if is_dead {
+            Err("the process is dead".to_owned())
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Gate for Mortal {
+    fn before(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            if let Some(turns) = &self.turns {
+                let mut chance = turns.lock().await;
+                let ms = chance.spread(8);
+                if ms > 0 {
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                }
+            }
+            if self.reach(Side::Before) {
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+
+    fn after(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
+        Box::pin(async {
+            if self.reach(Side::After) {
+                std::future::pending::<()>().await;
+            }
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! One device: a profile on disk, the real client over it, and its way to the server.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use conclave_client::transport::MemoryTransport;
+use conclave_client::{Client, Unlock};
+use conclave_proto::env::SharedEnv;
+use conclave_proto::identifier::Identifier;
+use conclave_server::otp::CodeMessage;
+use tokio::sync::{Notify, mpsc};
+
+use crate::chance::Chance;
+use crate::crash::Mortal;
+use crate::server::SimServer;
+use crate::time::{ActorEnv, Time};
+use crate::trace::Trace;
+use crate::wire::Wire;
+
+/// A device of somebody. The process runs while `client` is there.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) name: String,
+    /// Place of its owner among the people.
+    pub(crate) person: usize,
+    folder: PathBuf,
+    pub(crate) env: Arc<ActorEnv>,
+    pub(crate) mortal: Arc<Mortal>,
+    pub(crate) wire: Arc<Wire>,
+    pub(crate) transport: Arc<MemoryTransport>,
+    client: Option<Client>,
+    /// When it starts again, ms since the world began.
+    pub(crate) back_ms: u64,
+}
+
+/// What every device of a world needs.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) folder: &'a Path,
+    pub(crate) time: &'a Arc<Time>,
+    pub(crate) trace: &'a Arc<Trace>,
+    pub(crate) server: &'a Arc<SimServer>,
+    pub(crate) died: &'a Arc<Notify>,
+}
+
+impl Device {
+    /// An empty profile, offline.
+    pub(crate) fn new(
+        around: &Surroundings<'_>,
+        person: usize,
+        name: &str,
+        chance: &mut Chance,
+    ) -> anyhow::Result<Self> {
+        let env = ActorEnv::new(around.time.clone(), chance.fork());
+        let mortal = Mortal::client(around.died);
+        let (server, trace) = (around.server.clone(), around.trace.clone());
+        let wire = Wire::new(name, server, trace, chance.fork());
+        let facts = &around.server.facts;
+        let carrier = wire.clone();
+        let transport = MemoryTransport::with_accept(
+            facts.server_id,
+            facts.head_key,
+            env.clone(),
+            move |stream, binding| Box::pin(carrier.clone().carry(stream, binding)),
+        );
+        let folder = around.folder.join(name);
+        let shared: SharedEnv = env.clone();
+        let client = Client::create_on(&folder, Unlock::KeyFile, shared, mortal.clone())
+            .context("a profile cannot be made")?;
+        Ok(Self {
+            name: name.to_owned(),
+            person,
+            folder,
+            env,
+            mortal,
+            wire,
+            transport: Arc::new(transport),
+            client: Some(client),
+            back_ms: 0,
+        })
+    }
+
+    /// Registers its account and goes online. The network must be calm.
+    pub(crate) async fn register(
+        &self,
+        server: &SimServer,
+        identifier: &Identifier,
+        codes: &mut mpsc::UnboundedReceiver<CodeMessage>,
+    ) -> anyhow::Result<()> {
+        let client = self.client()?;
+        let transport = self.transport.as_ref();
+        client
+            .register_start_over(transport, &server.address(), identifier, None, &self.name)
+            .await?;
+        let code = codes.recv().await.context("the server sent no code")?;
+        client.register_confirm_over(transport, &code.code).await?;
+        client.go_online_over(self.transport.clone());
+        Ok(())
+    }
+
+    /// The process; an error while it does not run.
+    pub(crate) fn client(&self) -> anyhow::Result<&Client> {
+        let name = &self.name;
+        self.client
+            .as_ref()
+            .with_context(|| format!("{name} does not run"))
+    }
+
+    /// The process, unless it is down or dead.
+    pub(crate) fn alive(&self) -> Option<&Client> {
+        self.client.as_ref().filter(|_| !self.mortal.is_dead())
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.client.is_some()
+    }
+
+    /// Ends the process wherever it is; it starts again at `back_ms`.
+    pub(crate) async fn end(&mut self, back_ms: u64) {
+        self.mortal.kill();
+        self.transport.cut();
+        if let Some(client) = self.client.take() {
+            client.close().await;
+        }
+        self.back_ms = back_ms;
+    }
+
+    /// Starts the process again over what is on its disk.
+    pub(crate) fn start(&mut self) -> anyhow::Result<()> {
+        self.mortal.revive();
+        let env: SharedEnv = self.env.clone();
+        let client = Client::open_on(&self.folder, Unlock::KeyFile, env, self.mortal.clone())
+            .with_context(|| format!("the profile of {} does not open", self.name))?;
+        client.go_online_over(self.transport.clone());
+        self.client = Some(client);
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! The real server over its memory store, which survives; the process around it does not.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context as _;
+use conclave_proto::address::ServerAddress;
+use conclave_proto::env::SharedEnv;
+use conclave_proto::id::ServerId;
+use conclave_server::config::Config;
+use conclave_server::in_process::InProcessServer;
+use conclave_server::otp::{CodeMessage, Leaving, SendError, SendFuture, Sender};
+use conclave_server::store::{MemoryStore, SharedStore, StoreOptions};
+use tokio::io::DuplexStream;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use crate::crash::Mortal;
+use crate::locked;
+
+/// The server of one world.
+#[derive(Debug)]
+pub(crate) struct SimServer {
+    keys_dir: PathBuf,
+    env: SharedEnv,
+    store: SharedStore,
+    codes: mpsc::UnboundedSender<CodeMessage>,
+    pub(crate) mortal: Arc<Mortal>,
+    /// What the identity of the server is: the same in every life.
+    pub(crate) facts: Facts,
+    life: Mutex<Life>,
+}
+
+/// What clients must know of a server.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) server_id: ServerId,
+    pub(crate) head_key: [u8; 32],
+}
+
+/// One run of the process; nothing while it is down.
+#[derive(Debug, Default)]
+struct Life {
+    running: Option<InProcessServer>,
+    streams: Vec<AbortHandle>,
+}
+
+impl SimServer {
+    /// Starts the server; its codes go into `codes`.
+    pub(crate) fn start(
+        keys_dir: &Path,
+        env: SharedEnv,
+        mortal: Arc<Mortal>,
+        codes: mpsc::UnboundedSender<CodeMessage>,
+    ) -> anyhow::Result<Arc<Self>> {
+        let options = StoreOptions {
+            commit_spacing: config().logs.commit_spacing(),
+        };
+        let store: SharedStore = Arc::new(MemoryStore::new(options).behind(mortal.clone()));
+        let running = process(keys_dir, &env, &store, &codes)?;
+        let facts = Facts {
+            server_id: running.server_id(),
+            head_key: running.head_key(),
+        };
+        Ok(Arc::new(Self {
+            keys_dir: keys_dir.to_path_buf(),
+            env,
+            store,
+            codes,
+            mortal,
+            facts,
+            life: Mutex::new(Life {
+                running: Some(running),
+                streams: Vec::new(),
+            }),
+        }))
+    }
+
+    /// Ends the process at once, wherever it is.
+    pub(crate) fn kill(&self) {
+        self.mortal.kill();
+        let life = std::mem::take(&mut *locked(&self.life));
+        for stream in life.streams {
+            stream.abort();
+        }
+    }
+
+    /// Starts the process again over what its store has.
+    pub(crate) fn restart(&self) -> anyhow::Result<()> {
+        self.mortal.revive();
+        let running = process(&self.keys_dir, &self.env, &self.store, &self.codes)?;
+        locked(&self.life).running = Some(running);
+        Ok(())
+    }
+
+    /// Whether the process runs.
+    pub(crate) fn is_up(&self) -> bool {
+        locked(&self.life).running.is_some()
+    }
+
+    /// Serves a stream; `false` when nobody listens.
+    pub(crate) fn serve(&self, stream: DuplexStream, binding: Vec<u8>) -> bool {
+        let mut life = locked(&self.life);
+        let Some(running) = &life.running else {
+            return false;
+        };
+        let serving = tokio::spawn(running.serve(stream, binding));
+        life.streams.retain(|stream| !stream.is_finished());
+        life.streams.push(serving.abort_handle());
+        true
+    }
+
+    /// The address that people type; nobody connects to it.
+    pub(crate) fn address(&self) -> ServerAddress {
+        ServerAddress {
+            server_id: self.facts.server_id,
+            host: "127.0.0.1".to_owned(),
+            port: 5000,
+        }
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    // worlds let weeks pass at once
+    config.retention.clock_jump_days = 0;
+    config
+}
+
+fn process(
+    keys_dir: &Path,
+    env: &SharedEnv,
+    store: &SharedStore,
+    codes: &mpsc::UnboundedSender<CodeMessage>,
+) -> anyhow::Result<InProcessServer> {
+    let sender = Arc::new(Codes(codes.clone()));
+    InProcessServer::start(keys_dir, config(), env.clone(), store.clone(), sender)
+        .context("the server does not start")
+}
+
+/// Hands codes to whoever plays the people.
+#[derive(Debug)]
+struct Codes(mpsc::UnboundedSender<CodeMessage>);
+
+impl Sender for Codes {
+    fn send<'a>(&'a self, message: &'a CodeMessage, leaving: &'a dyn Leaving) -> SendFuture<'a> {
+        Box::pin(async move {
+            leaving.note().await?;
+            let sent = self.0.send(message.clone());
+            sent.map_err(|_| SendError::Refused("nobody takes codes".to_owned()))
+        })
+    }
+
+    fn probe(&self) -> SendFuture<'_> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+}

@@ -1,0 +1,195 @@
+//! One world: it begins calm, people act while everything breaks, it comes to rest, and is judged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use conclave_proto::identifier::Identifier;
+use conclave_server::otp::CodeMessage;
+use tempfile::TempDir;
+use tokio::sync::{Notify, mpsc};
+
+use crate::chance::Chance;
+use crate::check::Checker;
+use crate::crash::Mortal;
+use crate::device::{Device, Surroundings};
+use crate::model::Model;
+use crate::server::SimServer;
+use crate::time::{ActorEnv, Time};
+use crate::trace::Trace;
+use crate::{Plan, Report};
+
+/// Streams of chance; each actor has its own.
+mod stream {
+    pub(super) const SERVER: u64 = 1;
+    pub(super) const STORE: u64 = 2;
+    pub(super) const PEOPLE: u64 = 3;
+    pub(super) const PLAY: u64 = 4;
+}
+
+/// Steps between two looks at all devices: a look costs more than a step.
+const LOOK_EVERY: u64 = 5;
+
+const NAMES: [&str; 4] = ["anna", "ben", "cleo", "dora"];
+
+/// Everything in one world.
+pub(crate) struct World {
+    pub(crate) time: Arc<Time>,
+    pub(crate) trace: Arc<Trace>,
+    pub(crate) server: Arc<SimServer>,
+    /// When the server starts again, ms since the world began.
+    pub(crate) server_back_ms: u64,
+    pub(crate) died: Arc<Notify>,
+    pub(crate) people: Vec<Identifier>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) model: Model,
+    pub(crate) checker: Checker,
+    pub(crate) chance: Chance,
+    codes: mpsc::UnboundedReceiver<CodeMessage>,
+    folder: TempDir,
+}
+
+/// Runs the world of a plan; a failure comes with the newest events.
+pub(crate) async fn run(plan: &Plan) -> Result<Report, (anyhow::Error, Vec<String>)> {
+    let mut world = World::new(plan.seed).map_err(|error| (error, Vec::new()))?;
+    let ran = Box::pin(world.run(plan.steps)).await;
+    let trace = world.trace.lines();
+    if let Err(error) = ran {
+        return Err((error, trace));
+    }
+    let (digest, events) = world.trace.digest();
+    Ok(Report {
+        digest,
+        events,
+        texts: world.model.sent.len() as u64,
+        time_ms: world.time.since_begin_ms(),
+        trace,
+    })
+}
+
+impl World {
+    fn new(seed: u64) -> anyhow::Result<Self> {
+        let memory = std::path::Path::new("/dev/shm");
+        let folder = if memory.is_dir() {
+            TempDir::new_in(memory)
+        } else {
+            TempDir::new()
+        };
+        let folder = folder.context("no folder for the profiles")?;
+        let time = Time::begin();
+        let trace = Trace::new(time.clone());
+        let died = Arc::<Notify>::default();
+        let (inlet, codes) = mpsc::unbounded_channel();
+        let server = SimServer::start(
+            &folder.path().join("server"),
+            ActorEnv::new(time.clone(), Chance::new(seed, stream::SERVER)),
+            Mortal::server(&died, Chance::new(seed, stream::STORE)),
+            inlet,
+        )?;
+        let mut world = Self {
+            time,
+            trace,
+            server,
+            server_back_ms: 0,
+            died,
+            people: Vec::new(),
+            devices: Vec::new(),
+            model: Model::default(),
+            checker: Checker::default(),
+            chance: Chance::new(seed, stream::PLAY),
+            codes,
+            folder,
+        };
+        let mut chance = Chance::new(seed, stream::PEOPLE);
+        let count = 2 + chance.index(NAMES.len() - 1);
+        for name in NAMES.iter().take(count) {
+            world.people.push(format!("{name}@example.org").parse()?);
+            let person = world.people.len() - 1;
+            let device = Device::new(&world.around(), person, name, &mut chance)?;
+            world.devices.push(device);
+        }
+        Ok(world)
+    }
+
+    fn around(&self) -> Surroundings<'_> {
+        Surroundings {
+            folder: self.folder.path(),
+            time: &self.time,
+            trace: &self.trace,
+            server: &self.server,
+            died: &self.died,
+        }
+    }
+
+    async fn run(&mut self, steps: u64) -> anyhow::Result<()> {
+        for device in &self.devices {
+            let identifier = self
+                .people
+                .get(device.person)
+                .context("a device of nobody")?;
+            device
+                .register(&self.server, identifier, &mut self.codes)
+                .await
+                .with_context(|| format!("{} cannot register", device.name))?;
+        }
+        self.set_rough(true);
+        for step in 0..steps {
+            self.step().await?;
+            if step % LOOK_EVERY == 0 {
+                self.look()?;
+            }
+        }
+        self.rest().await?;
+        self.judge()
+    }
+
+    /// Whether the network has faults from now on.
+    pub(crate) fn set_rough(&self, is_rough: bool) {
+        for device in &self.devices {
+            device.wire.set_rough(is_rough);
+        }
+    }
+
+    /// Ms since the world began.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.time.since_begin_ms()
+    }
+
+    /// Lets so much time pass; who dies meanwhile is taken care of.
+    pub(crate) async fn pass(&mut self, ms: u64) -> anyhow::Result<()> {
+        let until = tokio::time::Instant::now() + Duration::from_millis(ms);
+        loop {
+            self.bury().await?;
+            let died = self.died.clone();
+            tokio::select! {
+                biased;
+                () = died.notified() => {}
+                () = tokio::time::sleep_until(until) => return self.bury().await,
+            }
+        }
+    }
+
+    /// Takes away who has died, and starts who was down long enough.
+    pub(crate) async fn bury(&mut self) -> anyhow::Result<()> {
+        let now_ms = self.now_ms();
+        if self.server.is_up() && self.server.mortal.is_dead() {
+            self.trace.note("server: died");
+            self.server.kill();
+            self.server_back_ms = now_ms + self.chance.spread(20_000);
+        } else if !self.server.is_up() && self.server_back_ms <= now_ms {
+            self.trace.note("server: starts");
+            self.server.restart()?;
+        }
+        for device in &mut self.devices {
+            if device.is_up() && device.mortal.is_dead() {
+                self.trace.note(&format!("{}: died", device.name));
+                let back_ms = now_ms + self.chance.spread(60_000);
+                device.end(back_ms).await;
+            } else if !device.is_up() && device.back_ms <= now_ms {
+                self.trace.note(&format!("{}: starts", device.name));
+                device.start()?;
+            }
+        }
+        Ok(())
+    }
+}
