@@ -7,8 +7,8 @@ use anyhow::Context;
 use super::{Findings, tree};
 
 /// Chores that a document may name.
-const CHORES: [&str; 8] = [
-    "demo", "test", "bench", "ci", "tidy", "fuzz", "vectors", "kill",
+const CHORES: [&str; 9] = [
+    "demo", "test", "bench", "ci", "tidy", "fuzz", "vectors", "kill", "sim",
 ];
 
 /// Checks the README, its neighbours and everything in `docs/`.
