@@ -174,6 +174,24 @@ impl ConversationContext {
         }
     }
 
+    /// Takes the roles of everybody else.
+    pub(crate) fn keep_roles_of(&mut self, people: &[AccountId]) {
+        self.roles
+            .retain(|entry| people.contains(&entry.account_id));
+    }
+
+    /// When there is no owner, the first of `heirs` is, admins before members.
+    pub(crate) fn settle_owner(&mut self, mut heirs: Vec<AccountId>) {
+        if self.roles.iter().any(|entry| entry.role == Role::Owner) {
+            return;
+        }
+        // stable: within a role, they stay in order
+        heirs.sort_by_key(|account| core::cmp::Reverse(self.role(*account)));
+        if let Some(heir) = heirs.first() {
+            self.set_role(*heir, Role::Owner);
+        }
+    }
+
     /// The whole extension list of a group context: required capabilities and this.
     pub(crate) fn extensions(&self) -> Result<Extensions<GroupContext>, InvalidExtensionError> {
         Extensions::from_vec(vec![

@@ -1,6 +1,6 @@
 //! From a welcome and a tree to a conversation: every leaf and the context are checked before it exists.
 
-use conclave_proto::id::{AccountId, LogId};
+use conclave_proto::id::{AccountId, Epoch, LogId};
 use conclave_proto::limits::{LEAVES_MAX, WELCOME_BLOB_BYTES_MAX};
 use openmls::credentials::Credential;
 use openmls::group::{GroupContext, JoinBuilder, ProcessedWelcome, StagedWelcome, WelcomeError};
@@ -40,6 +40,8 @@ pub struct Joined {
     pub last_resort: bool,
     /// Whether the conversation is bound to its predecessor by a secret of it.
     pub bound_to_predecessor: bool,
+    /// The predecessor's epoch whose secret that is.
+    pub bound_epoch: Option<Epoch>,
 }
 
 /// Why a welcome is refused. **The caller rolls back**: MLS may have deleted the one-time package already.
@@ -141,6 +143,7 @@ pub fn join(
     // C-079: before MLS builds on it
     check_size(&tree, tree_bytes, context.kind.leaves_max())?;
     let bound_to_predecessor = check_psks(&processed, &context)?;
+    let bound_epoch = processed.psks().first().and_then(successor::epoch_of);
     let (key_package_ref, last_resort) = package_used(&provider, &processed)?;
     let built = JoinBuilder::new(&provider, processed)
         .skip_lifetime_validation()
@@ -160,6 +163,7 @@ pub fn join(
         key_package_ref,
         last_resort,
         bound_to_predecessor,
+        bound_epoch,
     })
 }
 

@@ -252,21 +252,15 @@ pub(crate) fn settle_roles(
     members: &[Member],
     summary: &Summary,
 ) {
-    let stay = after(members, summary);
-    let inside = |account| stay.iter().any(|(of, _)| *of == account);
-    let was_owned = context.roles.iter().any(|entry| entry.role == Role::Owner);
-    context.roles.retain(|entry| inside(entry.account_id));
     let is_owned = context.roles.iter().any(|entry| entry.role == Role::Owner);
-    if is_owned || !was_owned {
-        return;
-    }
-    let mut heirs: Vec<_> = remaining(members, summary)
-        .map(|member| member.account_id)
+    let stay: Vec<_> = after(members, summary)
+        .into_iter()
+        .map(|(account, _)| account)
         .collect();
-    // stable: within a role, leaves stay in order
-    heirs.sort_by_key(|account| core::cmp::Reverse(context.role(*account)));
-    if let Some(heir) = heirs.first() {
-        context.set_role(*heir, Role::Owner);
+    context.keep_roles_of(&stay);
+    if is_owned {
+        let heirs = remaining(members, summary).map(|member| member.account_id);
+        context.settle_owner(heirs.collect());
     }
 }
 

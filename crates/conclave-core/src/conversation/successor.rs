@@ -10,11 +10,15 @@ use openmls_traits::storage::StorageProvider;
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 use zeroize::Zeroizing;
 
+use super::context::AccountRole;
+use super::join::Joined;
 use super::{Conversation, Member, PEOPLE};
 use crate::mls_store::{MlsRows, RowsError};
 use crate::provider::{MlsFailure, Provider, SUITE};
 use crate::secret::Secret;
 
+/// The first epoch of a conversation.
+const FIRST: Epoch = Epoch(1);
 const PREVIOUS: &str = "previous-reboot";
 const PSK_LABEL: &[u8] = b"conclave/1 reboot";
 
@@ -47,7 +51,8 @@ pub struct Predecessor {
     pub psk: Option<RebootPsk>,
 }
 
-/// Why a successor is not accepted silently (C-059). The person decides: it is shown as a new request.
+/// Why a successor is not accepted silently (C-059, C-097). Between two people the person decides: it is shown
+/// as a new request. In a group it is void: another member makes a better one, or this device does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SuccessorError {
@@ -57,6 +62,15 @@ pub enum SuccessorError {
     /// Its people are not exactly the two of this chat.
     #[error("the new conversation has other people in it")]
     OtherPeople,
+    /// Its secrets are not bound to the old conversation's last good epoch (C-097).
+    #[error("the new group is not bound to the old one")]
+    Unbound,
+    /// Somebody is in it who broke the old group, or made it (C-097).
+    #[error("the new group has somebody in it who broke the old one")]
+    Offender,
+    /// Name, link or roles are not what follows from the old group (C-097).
+    #[error("the new group gives itself another name or other roles")]
+    OtherContext,
     /// A device in it is under another identity key than the pinned one, or the inviter is not the contact.
     #[error("the new conversation is not by the identity known here")]
     OtherIdentity,
@@ -99,6 +113,74 @@ pub fn check_successor(
     } else {
         Err(SuccessorError::OtherIdentity)
     }
+}
+
+/// May `joined` replace the group `old` without asking? `old` is stuck here, read to its head, in its last good
+/// epoch; `left_out` is who broke it, when the broken commit names them.
+///
+/// Everything about a successor follows from the old group and who is still in it, so that whoever makes one
+/// gains nothing by it (C-097).
+pub fn check_group_successor(
+    joined: &Joined,
+    old: &Conversation,
+    left_out: &[AccountId],
+) -> Result<(), SuccessorError> {
+    let (before, after) = (&old.context, &joined.conversation.context);
+    if after.successor_of != Some(before.log_id) {
+        return Err(SuccessorError::OtherPredecessor);
+    }
+    // C-097: by a member of the last good epoch, and from its first epoch on
+    if joined.bound_epoch != Some(old.epoch()) || joined.conversation.epoch() != FIRST {
+        return Err(SuccessorError::Unbound);
+    }
+    let people = joined.conversation.people();
+    let roster = old.people();
+    if !people.iter().all(|account| roster.contains(account)) {
+        return Err(SuccessorError::OtherPeople);
+    }
+    if people.iter().any(|account| left_out.contains(account)) {
+        return Err(SuccessorError::Offender);
+    }
+    let same = after.kind == before.kind
+        && after.name_bytes == before.name_bytes
+        && after.link.is_none()
+        && after.roles == successor_roles(old, &people);
+    if same {
+        Ok(())
+    } else {
+        Err(SuccessorError::OtherContext)
+    }
+}
+
+/// The roles in a successor of `old` with these people: as before. When no owner is among them, the first admin,
+/// else the first member, in order of leaves, is (C-093).
+pub fn successor_roles(old: &Conversation, people: &[AccountId]) -> Vec<AccountRole> {
+    let mut context = old.context.clone();
+    context.keep_roles_of(people);
+    let mut heirs: Vec<_> = old
+        .members()
+        .iter()
+        .map(|member| member.account_id)
+        .collect();
+    heirs.retain(|account| people.contains(account));
+    context.settle_owner(heirs);
+    context.roles
+}
+
+/// How many others make a successor of `old` before this device does: those at lower leaves, without `left_out`.
+pub fn successor_rank(old: &Conversation, left_out: &[AccountId]) -> usize {
+    let own = old.own_leaf();
+    let before_us = |member: &&Member| member.leaf < own && !left_out.contains(&member.account_id);
+    old.members().iter().filter(before_us).count()
+}
+
+/// The epoch that a Welcome's PSK was exported from; `None` when it is not one of ours.
+pub(super) fn epoch_of(id: &PreSharedKeyId) -> Option<Epoch> {
+    let Psk::External(external) = id.psk() else {
+        return None;
+    };
+    let epoch = external.psk_id().last_chunk()?;
+    Some(Epoch(u64::from_be_bytes(*epoch)))
 }
 
 /// The id under which both sides know a PSK: label ‖ log id ‖ epoch.

@@ -2,14 +2,17 @@
 
 use conclave_core::conversation::create::create;
 use conclave_core::conversation::join::join;
-use conclave_core::conversation::successor::{PinnedPeer, check_successor};
+use conclave_core::conversation::successor::{
+    PinnedPeer, check_group_successor, check_successor, successor_rank, successor_roles,
+};
 use conclave_core::conversation::{
-    CreateOptions, Created, JoinError, Joined, Predecessor, RebootPsk, SuccessorError,
+    Change, ConversationKind, CreateOptions, Created, JoinError, Joined, Predecessor, RebootPsk,
+    Role, SuccessorError,
 };
 use conclave_core::mls_store;
 use conclave_core::secret::Secret;
-use conclave_hostile::side::{Side, friends, open_blob, open_tree};
-use conclave_proto::id::{Epoch, LogId};
+use conclave_hostile::side::{Side, friends, group_of, open_blob, open_tree};
+use conclave_proto::id::{AccountId, Epoch, LogId};
 
 fn peer_of(side: &Side) -> PinnedPeer {
     PinnedPeer {
@@ -104,4 +107,116 @@ fn c059_a_bound_successor_needs_the_old_secret() {
         mls_store::delete_conversation(&ben.rows, log_id).unwrap();
     }
     assert!(ben.rows.is_empty());
+}
+
+/// A group whose last member broke it, and the successor that the first makes with `people` of the others.
+fn regroup(
+    sides: &[Side],
+    by: usize,
+    people: &[usize],
+    options: impl FnOnce(&mut CreateOptions),
+) -> Created {
+    let old = sides[by].chat();
+    let packages: Vec<_> = people
+        .iter()
+        .map(|&place| sides[by].check(&sides[place].key_package(false)))
+        .collect();
+    let mut roster: Vec<_> = people
+        .iter()
+        .map(|&place| sides[place].person.own.account_id)
+        .collect();
+    roster.push(sides[by].person.own.account_id);
+    let mut psks = old.reboot_psks(&sides[by].rows).unwrap();
+    let mut made = CreateOptions {
+        kind: ConversationKind::Group,
+        name: old.context().name().to_owned(),
+        successor_of: Some(Predecessor {
+            log_id: old.log_id(),
+            psk: Some(psks.remove(0)),
+        }),
+        roles: successor_roles(old, &roster),
+    };
+    options(&mut made);
+    create(sides[by].outside(), &packages, &made).unwrap()
+}
+
+/// What the second member thinks of it, when the last one is known to have broken the old group.
+fn judged(sides: &[Side], created: &Created, left_out: &[AccountId]) -> Result<(), SuccessorError> {
+    let psks = sides[1].chat().reboot_psks(&sides[1].rows).unwrap();
+    let before = sides[1].rows.snapshot();
+    let joined = join_with(&sides[1], created, &psks).unwrap();
+    sides[1].rows.restore(&before);
+    check_group_successor(&joined, sides[1].chat(), left_out)
+}
+
+/// A group goes on in what follows from it: nobody new, without who broke it, under the same name and roles, bound
+/// to its last good epoch. Whoever makes a successor gains nothing by it.
+#[test]
+fn c097_a_groups_successor_follows_from_it() {
+    let mut sides = group_of(4);
+    let broke = sides[3].person.own.account_id;
+    let renamed = sides[0].change(&[Change::Name("choir 2".into())]).unwrap();
+    for side in &mut sides {
+        side.apply(&renamed.pending.entry).unwrap();
+    }
+    let honest = regroup(&sides, 0, &[1, 2], |_| {});
+    assert_eq!(judged(&sides, &honest, &[broke]), Ok(()));
+    // nobody named: nobody is left out, and somebody missing is no harm
+    let all = regroup(&sides, 2, &[1, 3, 0], |_| {});
+    assert_eq!(judged(&sides, &all, &[]), Ok(()));
+    assert_eq!(
+        judged(&sides, &all, &[broke]),
+        Err(SuccessorError::Offender)
+    );
+    // the owner is not there: the first in order of leaves owns it, not who made it
+    let orphaned = regroup(&sides, 2, &[1], |_| {});
+    assert_eq!(judged(&sides, &orphaned, &[]), Ok(()));
+    let heir = sides[1].person.own.account_id;
+    assert_eq!(orphaned.conversation.context().role(heir), Role::Owner);
+    let cases: [(fn(&mut CreateOptions), SuccessorError); 5] = [
+        (|o| o.name.clear(), SuccessorError::OtherContext),
+        (|o| o.roles.clear(), SuccessorError::OtherContext),
+        (|o| o.successor_of = None, SuccessorError::OtherPredecessor),
+        (
+            |o| o.successor_of.as_mut().unwrap().psk = None,
+            SuccessorError::Unbound,
+        ),
+        (
+            |o| o.kind = ConversationKind::Group,
+            SuccessorError::Unbound,
+        ),
+    ];
+    for (place, (change, expected)) in cases.into_iter().enumerate() {
+        let created = regroup(&sides, 2, &[1, 0], |options| {
+            change(options);
+            if place == 4 {
+                // of the epoch before the last good one
+                let mut psks = sides[2].chat().reboot_psks(&sides[2].rows).unwrap();
+                options.successor_of.as_mut().unwrap().psk = Some(psks.remove(1));
+            }
+        });
+        assert_eq!(judged(&sides, &created, &[]), Err(expected), "{place}");
+    }
+    let mut with_eve = sides;
+    with_eve.push(Side::new(9, &[]));
+    let eve = with_eve[4].person.known();
+    for side in &mut with_eve {
+        side.book.accept(eve.clone());
+    }
+    let created = regroup(&with_eve, 0, &[1, 4], |_| {});
+    let refused = judged(&with_eve, &created, &[]);
+    assert_eq!(refused, Err(SuccessorError::OtherPeople));
+}
+
+/// Each member makes a successor at its own time: in order of leaves, without who broke the group.
+#[test]
+fn successors_are_made_in_order() {
+    let sides = group_of(4);
+    let broke = [sides[1].person.own.account_id];
+    let ranks = |left_out: &[AccountId]| {
+        let rank = |side: &Side| successor_rank(side.chat(), left_out);
+        sides.iter().map(rank).collect::<Vec<_>>()
+    };
+    assert_eq!(ranks(&[]), [0, 1, 2, 3]);
+    assert_eq!(ranks(&broke), [0, 1, 1, 2]);
 }
