@@ -10,7 +10,7 @@ use openmls_traits::storage::StorageProvider;
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
 use zeroize::Zeroizing;
 
-use super::context::AccountRole;
+use super::context::{AccountRole, Role};
 use super::join::Joined;
 use super::{Conversation, Member, PEOPLE};
 use crate::mls_store::{MlsRows, RowsError};
@@ -129,8 +129,11 @@ pub fn check_group_successor(
     if after.successor_of != Some(before.log_id) {
         return Err(SuccessorError::OtherPredecessor);
     }
-    // C-097: by a member of the last good epoch, and from its first epoch on
-    if joined.bound_epoch != Some(old.epoch()) || joined.conversation.epoch() != FIRST {
+    // C-097: by a member of the last good epoch; or later, by somebody who may add anybody anyway
+    let bound = joined.bound_epoch == Some(old.epoch()) && joined.conversation.epoch() == FIRST;
+    let added = joined.conversation.epoch() > FIRST
+        && before.role(joined.inviter.account_id) >= Role::Admin;
+    if !bound && !added {
         return Err(SuccessorError::Unbound);
     }
     let people = joined.conversation.people();
@@ -141,11 +144,11 @@ pub fn check_group_successor(
     if people.iter().any(|account| left_out.contains(account)) {
         return Err(SuccessorError::Offender);
     }
-    let same = after.kind == before.kind
-        && after.name_bytes == before.name_bytes
+    let same = after.name_bytes == before.name_bytes
         && after.link.is_none()
         && after.roles == successor_roles(old, &people);
-    if same {
+    // what an owner or admin of both changed since is theirs to change
+    if after.kind == before.kind && (same || added) {
         Ok(())
     } else {
         Err(SuccessorError::OtherContext)

@@ -11,7 +11,7 @@ use conclave_core::conversation::{
 };
 use conclave_core::mls_store;
 use conclave_core::secret::Secret;
-use conclave_hostile::side::{Side, friends, group_of, open_blob, open_tree};
+use conclave_hostile::side::{Side, friends, group_of, head_at, open_blob, open_tree};
 use conclave_proto::id::{AccountId, Epoch, LogId};
 
 fn peer_of(side: &Side) -> PinnedPeer {
@@ -206,6 +206,31 @@ fn c097_a_groups_successor_follows_from_it() {
     let created = regroup(&with_eve, 0, &[1, 4], |_| {});
     let refused = judged(&with_eve, &created, &[]);
     assert_eq!(refused, Err(SuccessorError::OtherPeople));
+}
+
+/// Whom the first could not reach is let in by an owner or admin of the old group later, and by nobody else.
+#[test]
+fn c097_an_admin_of_old_completes_a_successor() {
+    let sides = group_of(4);
+    // the third one owns what it makes without the first two, and has no word for the old group
+    let cases = [(0, 2, Ok(())), (2, 3, Err(SuccessorError::Unbound))];
+    for (by, with, expected) in cases {
+        let mut made = regroup(&sides, by, &[with], |_| {});
+        let side = &sides[by];
+        let package = side.check(&sides[1].key_package(false));
+        let head = head_at(Epoch(1));
+        let add = [Change::Add(package)];
+        let chat = &mut made.conversation;
+        let changing = chat.change(side.outside(), &side.book, &head, 30, &add);
+        let changing = changing.unwrap();
+        let before = sides[1].rows.snapshot();
+        let welcome = open_blob(&changing.welcomes[0].blob);
+        let tree = open_blob(changing.tree.as_ref().unwrap());
+        let later = sides[1].join(made.log_id, &welcome, &tree).unwrap();
+        let judged = check_group_successor(&later, sides[1].chat(), &[]);
+        assert_eq!(judged, expected, "{by}");
+        sides[1].rows.restore(&before);
+    }
 }
 
 /// Each member makes a successor at its own time: in order of leaves, without who broke the group.
