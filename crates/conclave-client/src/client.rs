@@ -26,7 +26,7 @@ use crate::shared::Shared;
 use crate::store::{KeyFile, Store, key_kind};
 use crate::transport::{RealTransport, Transport, TransportError, calls};
 use crate::view::{CodeSent, Finding, Message, MessageState, Proof, Status, Whoami};
-use crate::{device, register, send};
+use crate::{device, register, send, trust};
 
 /// Told as long as a conversation has met entries that this profile did not write.
 const COPIED: &str = "a copy of this profile was in use: messages stand under its name that it did not write; \
@@ -288,6 +288,9 @@ impl Client {
                 .any(|row| row.copied_ms != 0)
             {
                 warnings.push(COPIED.to_owned());
+            }
+            for contact in tx.contacts()? {
+                warnings.extend(trust::rotation_notice(tx, &contact)?);
             }
             let kinds: BTreeSet<String> =
                 tx.evidence()?.into_iter().map(|proof| proof.what).collect();

@@ -1,6 +1,6 @@
 //! Lookups and pins: which account an identifier leads to, and what may change about it.
 
-use conclave_core::pin::{Pin, Verdict, judge};
+use conclave_core::pin::{Pin, Verdict, is_retired, judge};
 use conclave_proto::ErrorCode;
 use conclave_proto::account::{AccountState, AccountStates};
 use conclave_proto::hello::Role;
@@ -206,7 +206,11 @@ pub(crate) fn accept_states(
         Some(identifier) => pinned_to(step.tx, identifier, account)?,
         None => step.tx.contact(account)?,
     };
-    let verdict = judge(pinned.as_ref().map(|row| &row.pin), server_id, &parsed);
+    let verdict = match pinned.as_ref().and_then(ContactRow::known) {
+        // C-136: what a replaced key signs counts for nothing, whoever shows it.
+        Some(known) if is_retired(known.state(), newest) => Verdict::Stale,
+        _ => judge(pinned.as_ref().map(|row| &row.pin), server_id, &parsed),
+    };
     let is_usable = parse_known(server_id, states).is_some();
     let mut contact = match (verdict, pinned) {
         (Verdict::New(_), None) if matches!(source, Source::Confirm(_)) => {
@@ -214,11 +218,9 @@ pub(crate) fn accept_states(
         }
         (Verdict::New(pin), None) if is_usable => new_contact(pin, source.identifier(), states),
         (Verdict::Same | Verdict::Stale, Some(contact)) => contact,
-        (Verdict::Advanced(pin), Some(contact)) if is_usable => ContactRow {
-            pin,
-            states: newest_only(states),
-            ..contact
-        },
+        (Verdict::Advanced(pin), Some(contact)) if is_usable => {
+            advance(step, contact, pin, states)?
+        }
         (Verdict::Incomplete { from_seq }, Some(contact)) => {
             return Ok(Judged::Fetch(contact.pin.account_id, from_seq));
         }
@@ -256,6 +258,33 @@ pub(crate) fn accept_states(
     }
     step.tx.put_contact(&contact)?;
     Ok(Judged::Accepted(Box::new(contact)))
+}
+
+/// Follows the pinned chain. A key that the old one signed for is told, and sending goes on (C-136).
+fn advance(
+    step: &mut Step<'_>,
+    contact: ContactRow,
+    pin: Pin,
+    states: &AccountStates,
+) -> Result<ContactRow, ClientError> {
+    let is_rotated = pin.identity_fingerprint != contact.pin.identity_fingerprint;
+    if is_rotated && contact.accepted {
+        if let Some(chat) = step.tx.chat_with(pin.account_id)? {
+            let chat = chat.chat_id;
+            step.events.push(Event::KeyRotated { chat });
+        }
+    }
+    let rotated_ms = if is_rotated {
+        step.now_ms
+    } else {
+        contact.rotated_ms
+    };
+    Ok(ContactRow {
+        pin,
+        states: newest_only(states),
+        rotated_ms,
+        ..contact
+    })
 }
 
 /// An account has one identifier: a lookup that leads to somebody who is known under another is a lie.
@@ -367,6 +396,7 @@ fn new_contact(pin: Pin, identifier: Option<&str>, states: &AccountStates) -> Co
         accepted: false,
         blocked: false,
         verified: false,
+        rotated_ms: 0,
         checked_ms: 0,
     }
 }
@@ -455,6 +485,7 @@ pub(crate) fn accept_change(
         states: newest_only(&states),
         changed: None,
         verified: false,
+        rotated_ms: 0,
         capability: Vec::new(),
         accepted: true,
         ..contact.clone()

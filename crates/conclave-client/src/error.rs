@@ -68,6 +68,12 @@ pub enum ClientError {
         "the identity key of {0} has changed; compare safety numbers, then run `conclave safety accept {0}`"
     )]
     IdentityChanged(String),
+    /// `trust.mode` is strict, and the text's people are not verified; nothing was sent.
+    #[error(
+        "trust.mode is strict and these people are not verified: {0}; compare safety numbers with \
+         `conclave safety show` and `conclave safety verify`"
+    )]
+    Unverified(String),
     /// The safety numbers differ.
     #[error(
         "the numbers differ: somebody may stand between you; do not accept, ask again over another channel"

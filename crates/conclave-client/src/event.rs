@@ -29,6 +29,11 @@ pub enum Event {
         /// The chat with them.
         chat: ChatId,
     },
+    /// A contact's identity key was replaced by one that the old key signed for; sending goes on.
+    KeyRotated {
+        /// The chat with them.
+        chat: ChatId,
+    },
     /// Messages are gone before this device read them.
     Gap {
         /// The chat.

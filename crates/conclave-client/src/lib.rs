@@ -15,7 +15,8 @@
 //! - `register`, `device`: the account connection: registration, pass, key packages, capability
 //! - `link`, `own`: the account's devices: letting one in, following each other, removing one
 //! - `contact`: lookups and pins
-//! - `people`: chats, contacts and trust, as front ends ask for them
+//! - `people`: chats and contacts, as front ends ask for them
+//! - `trust`: comparing safety numbers, and who may be written to
 //! - `invite`, `request`: first contact, from both ends
 //! - `send`, `outbox`: a message's way out
 //! - `sync`, `receive`, `content`: a log's way in
@@ -65,6 +66,7 @@ mod send;
 mod shared;
 mod store;
 mod sync;
+mod trust;
 
 pub use client::{Client, KeyKind, Unlock};
 pub use error::{ClientError, OpenError};

@@ -20,7 +20,7 @@ use crate::error::ClientError;
 use crate::net::Net;
 use crate::send::{check_chat, contact_of};
 use crate::shared::{Shared, broken, is_local};
-use crate::store::{ConversationRow, OutboxKind, OutboxRow, Stage};
+use crate::store::{ChatRow, ConversationRow, OutboxKind, OutboxRow, Stage};
 use crate::transport::{TransportError, calls};
 use crate::view::{ChatKind, MessageState};
 use crate::{membership, sync};
@@ -90,7 +90,7 @@ fn queue_receipt(step: &mut Step<'_>, log_id: LogId) -> Result<Option<u64>, Clie
 
 /// Receipts go to accepted contacts, and into groups.
 fn may_confirm(step: &Step<'_>, chat_id: ChatId) -> Result<bool, ClientError> {
-    let Ok(chat) = check_chat(step, chat_id) else {
+    let Some(chat) = may_send(step, chat_id)? else {
         return Ok(false);
     };
     Ok(match chat.kind {
@@ -98,6 +98,15 @@ fn may_confirm(step: &Step<'_>, chat_id: ChatId) -> Result<bool, ClientError> {
         ChatKind::Group => true,
         ChatKind::Own => false,
     })
+}
+
+/// The chat, when this user may write there now. A store that fails says nothing about that.
+fn may_send(step: &Step<'_>, chat_id: ChatId) -> Result<Option<ChatRow>, ClientError> {
+    match check_chat(step, chat_id) {
+        Ok(chat) => Ok(Some(chat)),
+        Err(error @ (ClientError::Store(_) | ClientError::Broken(_))) => Err(error),
+        Err(_) => Ok(None),
+    }
 }
 
 /// What to do next for one log.
@@ -172,7 +181,7 @@ fn next(step: &mut Step<'_>, log_id: LogId, may_update: bool) -> Result<Next, Cl
     let Some(mut row) = step.tx.next_outbox(chat_id, log_id, is_live)? else {
         return Ok(Next::Nothing);
     };
-    if check_chat(step, chat_id).is_err() {
+    if may_send(step, chat_id)?.is_none() {
         return Ok(Next::Nothing);
     }
     if row.epoch.is_some_and(|epoch| epoch != conversation.epoch.0) {

@@ -1,6 +1,5 @@
 //! `Client`'s questions and commands about chats, people and trust. All are one look or one step.
 
-use conclave_core::safety_number::SafetyNumber;
 use conclave_proto::id::{AccountId, ChatId, MessageId};
 
 use crate::client::{Client, parse_chat, parse_identifier};
@@ -9,9 +8,8 @@ use crate::engine::{Own, Step, person, show};
 use crate::error::ClientError;
 use crate::send::contact_of;
 use crate::store::{ChatRow, ChatStage, ContactRow, Tx};
-use crate::view::{
-    Chat, ChatKind, ChatState, Contact, Message, MessageInfo, Request, Safety, Trust,
-};
+use crate::trust::{noticed, safety_of, trust};
+use crate::view::{Chat, ChatKind, ChatState, Contact, Message, MessageInfo, Request, Safety};
 
 impl Client {
     /// The chat that `to` means: `+E164`, e-mail, name of a group or `c_…`; only what this profile knows.
@@ -227,38 +225,13 @@ impl Client {
         Ok(())
     }
 
-    /// The safety number with somebody; with a changed key, the number of the new one.
-    pub fn safety(&self, who: &str) -> Result<Safety, ClientError> {
-        self.engine()
-            .look(|tx, own| safety_of(tx, own, &find(tx, who)?.0))
-    }
-
-    /// Marks somebody verified when `number` (digits, spaces ignored) is theirs; `NotMatching` else.
-    pub fn verify(&self, who: &str, number: &str) -> Result<Safety, ClientError> {
-        self.engine().step(|step| {
-            let (contact, _) = find(step.tx, who)?;
-            let expected = safety_number(step.own, &contact)?;
-            match expected.compare(number) {
-                Ok(true) => {}
-                Ok(false) => return Err(ClientError::NotMatching),
-                Err(error) => return Err(ClientError::BadInput(error.to_string())),
-            }
-            let contact = accept_change(step, contact)?;
-            let contact = ContactRow {
-                verified: true,
-                ..contact
-            };
-            step.tx.put_contact(&contact)?;
-            safety_of(step.tx, step.own, &contact)
-        })
-    }
-
     /// Accepts somebody's changed identity key, or goes on with a paused chat. The verified mark is cleared
     /// when the key changed.
     pub fn accept_identity(&self, who: &str) -> Result<Safety, ClientError> {
         let safety = self.engine().step(|step| {
             let (contact, mut chat) = find(step.tx, who)?;
             let contact = accept_change(step, contact)?;
+            let contact = noticed(step, contact)?;
             if chat.stage == ChatStage::Paused {
                 chat = step.tx.chat(chat.chat_id)?.unwrap_or(chat);
                 chat.stage = ChatStage::Open;
@@ -310,7 +283,7 @@ fn find_chat(tx: &Tx<'_>, to: &str) -> Result<ChatRow, ClientError> {
 }
 
 /// Whom `who` means, with the direct chat.
-fn find(tx: &Tx<'_>, who: &str) -> Result<(ContactRow, ChatRow), ClientError> {
+pub(crate) fn find(tx: &Tx<'_>, who: &str) -> Result<(ContactRow, ChatRow), ClientError> {
     let contact = if who.starts_with("c_") {
         let chat = tx.chat(parse_chat(who)?)?.ok_or_else(|| no_chat(who))?;
         let peer = chat.peer.ok_or_else(|| {
@@ -327,7 +300,7 @@ fn find(tx: &Tx<'_>, who: &str) -> Result<(ContactRow, ChatRow), ClientError> {
     Ok((contact, chat))
 }
 
-fn no_chat(who: &str) -> ClientError {
+pub(crate) fn no_chat(who: &str) -> ClientError {
     ClientError::NotFound(format!(
         "there is no chat with {who}; `conclave chats` lists them"
     ))
@@ -408,14 +381,6 @@ fn show_chat(tx: &Tx<'_>, own: &Own, row: &ChatRow) -> Result<Chat, ClientError>
     })
 }
 
-fn trust(contact: &ContactRow) -> Trust {
-    match (contact.changed.is_some(), contact.verified) {
-        (true, _) => Trust::Changed,
-        (false, true) => Trust::Verified,
-        (false, false) => Trust::Unverified,
-    }
-}
-
 fn show_contact(row: &ContactRow) -> Contact {
     Contact {
         person: crate::view::Person {
@@ -426,26 +391,7 @@ fn show_contact(row: &ContactRow) -> Contact {
         confirmed: row.confirmed,
         blocked: row.blocked,
         trust: trust(row),
+        rotated_ms: Some(row.rotated_ms).filter(|ms| *ms != 0),
         fingerprint: hex::encode(row.pin.identity_fingerprint.as_bytes()),
     }
-}
-
-fn safety_number(own: &Own, contact: &ContactRow) -> Result<SafetyNumber, ClientError> {
-    let shown = contact.changed.as_ref().unwrap_or(&contact.states);
-    let known = crate::store::parse_known(own.server_id(), shown);
-    let known = known.ok_or_else(|| ClientError::Store("a contact's state is damaged".into()))?;
-    Ok(SafetyNumber::of(
-        &own.account.state.content.identity,
-        &known.state().content.identity,
-    ))
-}
-
-fn safety_of(tx: &Tx<'_>, own: &Own, contact: &ContactRow) -> Result<Safety, ClientError> {
-    let number = safety_number(own, contact)?;
-    Ok(Safety {
-        with: person(tx, contact.pin.account_id)?,
-        number: number.to_string(),
-        qr: number.qr_payload(),
-        trust: trust(contact),
-    })
 }

@@ -6,6 +6,7 @@ use conclave_proto::limits::TEXT_BYTES_MAX;
 use crate::engine::{Step, person, show};
 use crate::error::ClientError;
 use crate::store::{ChatRow, ChatStage, ContactRow, NewMessage, OutboxKind};
+use crate::trust::check_strict;
 use crate::view::{ChatKind, Message};
 
 /// Writes a text down as queued (tx 1 of its way).
@@ -64,6 +65,7 @@ pub(crate) fn check_chat(step: &Step<'_>, chat_id: ChatId) -> Result<ChatRow, Cl
         ChatKind::Group => check_group(&chat)?,
         ChatKind::Own => {}
     }
+    check_strict(step, &chat)?;
     Ok(chat)
 }
 

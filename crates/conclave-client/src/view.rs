@@ -257,6 +257,9 @@ pub struct Contact {
     pub blocked: bool,
     /// Whether the identity was compared.
     pub trust: Trust,
+    /// When their key was replaced under the old one's signature, ms since 1970-01-01 UTC; `None` when it never was,
+    /// or when this user compared or accepted since.
+    pub rotated_ms: Option<u64>,
     /// Identity fingerprint, 64 hex digits.
     pub fingerprint: String,
 }
@@ -289,6 +292,34 @@ pub struct Safety {
     pub qr: Vec<u8>,
     /// Whether it was compared.
     pub trust: Trust,
+    /// When their key was replaced under the old one's signature; as in [`Contact`].
+    pub rotated_ms: Option<u64>,
+}
+
+/// Whom this user sends to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrustMode {
+    /// Whoever is pinned: trust on first use.
+    Tofu,
+    /// Verified people alone; in a group, when all are.
+    Strict,
+}
+
+impl TrustMode {
+    /// The stable name: `tofu`, `strict`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tofu => "tofu",
+            Self::Strict => "strict",
+        }
+    }
+
+    /// The mode with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Tofu, Self::Strict]
+            .into_iter()
+            .find(|mode| mode.name() == name)
+    }
 }
 
 /// One message in detail.

@@ -21,6 +21,11 @@ pub struct SafetyNumber {
     fingerprints: [IdentityFingerprint; 2],
 }
 
+/// Bytes that no picture of a safety number holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the picture holds something else than a safety number of this version")]
+pub struct NotAPicture;
+
 /// Text that cannot be a safety number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a safety number: it has 60 digits, spaces do not matter")]
@@ -57,6 +62,15 @@ impl SafetyNumber {
             return Err(NotASafetyNumber);
         }
         Ok(digits == self.digits)
+    }
+
+    /// Whether `payload`, as read from the other person's picture, is this number's. It holds both fingerprints
+    /// whole, in an order that is the same for both people.
+    pub fn compare_picture(&self, payload: &[u8]) -> Result<bool, NotAPicture> {
+        match payload.split_first() {
+            Some((&QR_VERSION, prints)) if prints.len() == 64 => Ok(payload == self.qr_payload()),
+            _ => Err(NotAPicture),
+        }
     }
 }
 
@@ -177,5 +191,28 @@ mod tests {
         assert_eq!(number.compare(&wrong), Ok(false));
         assert_eq!(number.compare(&wrong[1..]), Err(NotASafetyNumber));
         assert_eq!(number.compare(&"x".repeat(60)), Err(NotASafetyNumber));
+    }
+
+    /// A picture is that of both people, of others, or none at all.
+    #[test]
+    fn compares_pictures() {
+        let (one, other) = keys();
+        let number = SafetyNumber::of(&one, &other);
+        let picture = SafetyNumber::of(&other, &one).qr_payload();
+        assert_eq!(number.compare_picture(&picture), Ok(true));
+        let third = Person::new(3).identity.public();
+        let others = SafetyNumber::of(&one, &third).qr_payload();
+        assert_eq!(number.compare_picture(&others), Ok(false));
+        let mut newer = picture.clone();
+        newer[0] = 2;
+        for none in [
+            &picture[1..],
+            &newer,
+            b"",
+            b"https://example.org/",
+            &[1; 66],
+        ] {
+            assert_eq!(number.compare_picture(none), Err(NotAPicture));
+        }
     }
 }

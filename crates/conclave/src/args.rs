@@ -114,6 +114,8 @@ pub(crate) enum Command {
     Request(commands::request::Args),
     /// Export the identity key, or check an export
     Key(commands::key::Args),
+    /// Show and change settings of this profile
+    Config(commands::config::Args),
     /// Change what unlocks this profile
     Passphrase(commands::passphrase::Args),
     /// List or write out what shows that somebody misbehaved

@@ -140,6 +140,11 @@ impl From<ClientError> for Failure {
                 "nothing was sent; send it in smaller parts",
             ),
             ClientError::IdentityChanged(_) => (KEY, "KEY_CHANGED", ""),
+            ClientError::Unverified(_) => (
+                KEY,
+                "UNVERIFIED",
+                "or trust whom you meet first: conclave config set trust.mode tofu",
+            ),
             ClientError::NotMatching => (KEY, "NUMBERS_DIFFER", ""),
             ClientError::NotAllowed(_) => (NO_ACCESS, "NOT_ALLOWED", ""),
             ClientError::LinkFailed(_) => (KEY, "LINK_FAILED", "nothing was changed"),

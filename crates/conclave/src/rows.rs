@@ -12,14 +12,15 @@ use serde::Serialize;
 use crate::output::safe;
 
 pub(crate) use account::{
-    CodeSentRow, FindingRow, KeyRow, PassphraseRow, PathsRow, ProofRow, StatusRow, WhoamiRow,
+    CodeSentRow, FindingRow, KeyRow, PassphraseRow, PathsRow, ProofRow, SettingRow, StatusRow,
+    WhoamiRow,
 };
 pub(crate) use classic::{
     ClassicAccountRow, ClassicKeyRow, ClassicMessageRow, ClassicReceiptRow, ClassicSentRow,
 };
 pub(crate) use device::{DeviceRow, LinkRow};
 pub(crate) use message::{
-    GapRow, IdentityRow, InfoRow, MessageRow, QueuedRow, SentRow, StateRow, WarningRow,
+    GapRow, IdentityRow, InfoRow, MessageRow, QueuedRow, RotatedRow, SentRow, StateRow, WarningRow,
 };
 pub(crate) use people::{ChatRow, ContactRow, DoneRow, ReadRow, RequestRow, SafetyRow, UnreadRow};
 

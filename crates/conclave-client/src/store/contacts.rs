@@ -35,6 +35,9 @@ pub(crate) struct ContactRow {
     pub(crate) blocked: bool,
     /// Whether safety numbers were compared.
     pub(crate) verified: bool,
+    /// When their key was last replaced under the old one's signature, ms since 1970-01-01 UTC; 0 when never, or when
+    /// this user has compared or accepted since.
+    pub(crate) rotated_ms: u64,
     /// When the identifier was last looked up, ms since 1970-01-01 UTC.
     pub(crate) checked_ms: u64,
 }
@@ -93,6 +96,7 @@ fn contact(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
         accepted: row.get("accepted")?,
         blocked: row.get("blocked")?,
         verified: row.get("verified")?,
+        rotated_ms: counter(row, "rotated_ms")?,
         checked_ms: counter(row, "checked_ms")?,
     })
 }
@@ -143,8 +147,8 @@ impl Tx<'_> {
             .prepare_cached(
                 "INSERT OR REPLACE INTO contact (account_id, identifier, given_name, own_name, fingerprint,
                  generation, state_seq, state_hash, states, changed, capability, confirmed, accepted, blocked,
-                 verified, checked_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                 verified, checked_ms, rotated_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             )?
             .execute(params![
                 row.pin.account_id.as_bytes(),
@@ -163,6 +167,7 @@ impl Tx<'_> {
                 row.blocked,
                 row.verified,
                 int(row.checked_ms),
+                int(row.rotated_ms),
             ])?;
         Ok(())
     }

@@ -294,13 +294,16 @@ impl Tx<'_> {
         Ok(hash.optional()?.map(Hash32::new))
     }
 
-    /// Conversations that owe a receipt to an accepted contact.
+    /// Conversations that owe a receipt to an accepted contact. Under strict trust groups are not waited for: whether
+    /// all of their people are verified stands in the keys.
     pub(crate) fn receipts_waiting(&self) -> Result<u64, StoreError> {
         let mut statement = self.0.prepare_cached(
             "SELECT count(*) AS n FROM conversation JOIN chat USING (chat_id) LEFT JOIN contact USING (account_id)
              WHERE conversation.stage = 'live' AND chat.stage = 'open'
              AND (chat.kind = 'group' OR contact.accepted) AND NOT coalesce(contact.blocked, 0)
              AND contact.changed IS NULL
+             AND (chat.kind = 'own' OR coalesce(contact.verified, 0)
+                  OR NOT EXISTS (SELECT 1 FROM meta WHERE key = 'trust_mode' AND value = CAST('strict' AS BLOB)))
              AND (want_delivered > told_delivered OR want_read > told_read)",
         )?;
         Ok(statement.query_row([], |row| counter(row, "n"))?)

@@ -11,6 +11,7 @@ mod devices;
 #[cfg(test)]
 pub(crate) mod fault;
 mod inbox;
+mod keys;
 mod messages;
 mod mls;
 mod open;

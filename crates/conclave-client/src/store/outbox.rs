@@ -204,12 +204,15 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Rows that the server has not accepted yet, in chats that are not paused.
+    /// Rows that the server has not accepted yet, in chats that are not paused; under strict trust those to verified
+    /// people.
     pub(crate) fn outbox_waiting(&self) -> Result<u64, StoreError> {
         let mut statement = self.0.prepare_cached(
             "SELECT count(*) AS n FROM outbox JOIN chat USING (chat_id) LEFT JOIN contact USING (account_id)
              WHERE outbox.seq IS NULL AND chat.stage = 'open'
-             AND NOT coalesce(contact.blocked, 0) AND contact.changed IS NULL",
+             AND NOT coalesce(contact.blocked, 0) AND contact.changed IS NULL
+             AND (chat.kind = 'own' OR coalesce(contact.verified, 0)
+                  OR NOT EXISTS (SELECT 1 FROM meta WHERE key = 'trust_mode' AND value = CAST('strict' AS BLOB)))",
         )?;
         Ok(statement.query_row([], |row| super::counter(row, "n"))?)
     }

@@ -50,3 +50,8 @@ CREATE TABLE mark (
 CREATE TABLE device_name (device_id BLOB PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID;
 -- Of an outbox row of the own conversation: the one thing whose newest value it says.
 ALTER TABLE outbox ADD COLUMN what BLOB;
+
+-- --- keys ------------------------------------------------------------------------------------
+
+-- When the person's identity key was last replaced under the old one's signature, ms; 0 = never, or seen since.
+ALTER TABLE contact ADD COLUMN rotated_ms INTEGER NOT NULL DEFAULT 0;

@@ -83,7 +83,7 @@ fn export(
     let passphrase = context.new_secret(passphrase, FLAG, "passphrase of the exported key: ")?;
     let pem = Zeroizing::new(client.export_key(&passphrase)?);
     let (fingerprint, matches) = client.check_exported_key(&pem, &passphrase)?;
-    write_new(file, &pem)?;
+    write_new(file, pem.as_bytes())?;
     Ok(context.out.row(&KeyRow {
         file: file.display().to_string(),
         fingerprint,
@@ -102,7 +102,7 @@ fn exists(file: &Path) -> Failure {
 }
 
 /// Writes a file that only its owner reads and that was not there; a half-written one is removed again.
-pub(crate) fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
+pub(crate) fn write_new(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let cannot = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists(file),
         _ => Failure::new(
@@ -118,9 +118,7 @@ pub(crate) fn write_new(file: &Path, text: &str) -> Result<(), Failure> {
         .mode(0o600)
         .open(file)
         .map_err(cannot)?;
-    let written = open
-        .write_all(text.as_bytes())
-        .and_then(|()| open.sync_all());
+    let written = open.write_all(bytes).and_then(|()| open.sync_all());
     written.map_err(|error| {
         // The first error is the one to tell.
         let _ = fs::remove_file(file);

@@ -12,7 +12,9 @@ use crate::args::duration;
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::profile::Context;
-use crate::rows::{GapRow, IdentityRow, MessageRow, PersonRow, RequestRow, StateRow, WarningRow};
+use crate::rows::{
+    GapRow, IdentityRow, MessageRow, PersonRow, RequestRow, RotatedRow, StateRow, WarningRow,
+};
 
 /// Print messages, requests and state changes as they come in, until interrupted. Printing does not mark
 /// messages as read.
@@ -123,6 +125,14 @@ impl<'a> Printer<'a> {
                 // Identities stand in direct chats.
                 if let Some(with) = self.client.chat(chat)?.with {
                     self.out.row(&IdentityRow {
+                        chat: chat.to_string(),
+                        with: PersonRow::from(&with),
+                    })?;
+                }
+            }
+            Event::KeyRotated { chat } => {
+                if let Some(with) = self.client.chat(chat)?.with {
+                    self.out.row(&RotatedRow {
                         chat: chat.to_string(),
                         with: PersonRow::from(&with),
                     })?;

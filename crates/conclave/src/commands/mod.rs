@@ -4,6 +4,7 @@ pub(crate) mod chat;
 pub(crate) mod chats;
 pub(crate) mod classic;
 pub(crate) mod completions;
+pub(crate) mod config;
 pub(crate) mod contact;
 pub(crate) mod device;
 pub(crate) mod doctor;
@@ -21,6 +22,7 @@ pub(crate) mod read;
 pub(crate) mod register;
 pub(crate) mod request;
 pub(crate) mod safety;
+mod safety_picture;
 pub(crate) mod send;
 pub(crate) mod status;
 pub(crate) mod unread;
@@ -50,6 +52,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Contact(args) => contact::run(context, args).await,
         Command::Request(args) => request::run(context, args).await,
         Command::Key(args) => key::run(context, args).await,
+        Command::Config(args) => config::run(context, args).await,
         Command::Passphrase(args) => passphrase::run(context, args).await,
         Command::Proofs(args) => proofs::run(context, args).await,
         Command::Doctor(_) => doctor::run(context).await,

@@ -1,16 +1,22 @@
 //! `conclave safety`: safety numbers, compared by people.
 
-use std::io::IsTerminal as _;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
+use clap::{ArgGroup, ValueEnum};
 use conclave_client::Client;
+use conclave_client::ClientError;
 use conclave_client::view::Safety;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
+use crate::commands::safety_picture;
 use crate::exit::Failure;
 use crate::profile::Context;
 use crate::rows::SafetyRow;
+
+/// Bytes of an answer to a question.
+const ANSWER_BYTES_MAX: u64 = 64;
 
 /// Compare safety numbers: when yours and theirs are the same digits, nobody stands between you.
 #[derive(Debug, clap::Args)]
@@ -27,24 +33,34 @@ enum Action {
     /// Show the number to compare, on a terminal with its QR code
     #[command(after_help = "Examples:
   conclave safety show anna@example.org
-  conclave safety show +4915112345678 --qr none")]
+  conclave safety show +4915112345678 --qr-file for-anna.png")]
     Show {
-        /// `+E164` number, e-mail address or chat id
+        /// `+E164` number, e-mail address, chat id or account id
         who: String,
         /// The QR code; by default on a terminal only
         #[arg(long, value_name = "MODE")]
         qr: Option<Qr>,
+        /// Write the QR code to a new PNG file, for them to read with `safety verify`
+        #[arg(long, value_name = "FILE")]
+        qr_file: Option<PathBuf>,
     },
-    /// Mark somebody as verified when the number they read out is yours too
+    /// Mark somebody as verified: by the number they read out, by their QR code, or by looking at both screens
     #[command(after_help = "Examples:
-  conclave safety verify anna@example.org 123451234512345123451234512345123451234512345123451234512345
-  conclave safety verify +4915112345678 '12345 12345 12345 12345 12345 12345 12345 12345 12345 12345 12345 12345'")]
+  conclave safety verify anna@example.org '12345 12345 12345 12345 12345 12345 12345 12345 12345 12345 12345 12345'
+  conclave safety verify +4915112345678 --qr-file from-anna.png")]
+    #[command(group(ArgGroup::new("how").required(true).args(["number", "qr_file", "side_by_side"])))]
     Verify {
-        /// `+E164` number, e-mail address or chat id
+        /// `+E164` number, e-mail address, chat id or account id
         who: String,
         /// 60 digits; spaces do not matter
-        #[arg(required = true, num_args = 1..)]
+        #[arg(num_args = 1..)]
         number: Vec<String>,
+        /// A PNG picture of the QR code that they see
+        #[arg(long, value_name = "FILE")]
+        qr_file: Option<PathBuf>,
+        /// Both run this at once, look at both screens and answer line by line
+        #[arg(long)]
+        side_by_side: bool,
     },
     /// Show the safety numbers with all contacts
     #[command(after_help = "Examples:
@@ -72,8 +88,26 @@ enum Qr {
 /// Shows or decides.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let work = async |client: &Client| match &args.action {
-        Action::Show { who, qr } => show(context, &client.safety(who)?, *qr),
-        Action::Verify { who, number } => print(context, &client.verify(who, &number.join(" "))?),
+        Action::Show { who, qr, qr_file } => {
+            let safety = client.safety(who)?;
+            if let Some(file) = qr_file {
+                safety_picture::write(file, &safety.qr)?;
+            }
+            show(context, &safety, *qr)
+        }
+        Action::Verify {
+            who,
+            number,
+            qr_file,
+            side_by_side,
+        } => {
+            let safety = match qr_file {
+                Some(file) => by_picture(client, who, file)?,
+                None if *side_by_side => side_by_side_with(context, client, who)?,
+                None => client.verify(who, &number.join(" "))?,
+            };
+            print(context, &safety)
+        }
         Action::Accept { who } => print(context, &client.accept_identity(who)?),
         Action::List => {
             for contact in client.contacts()? {
@@ -85,13 +119,73 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     context.with_client(work).await
 }
 
+/// One of the codes in the picture has to be theirs; else the first refusal is told.
+fn by_picture(client: &Client, who: &str, file: &Path) -> Result<Safety, Failure> {
+    let mut refused = None;
+    for payload in safety_picture::read(file)? {
+        match client.verify_picture(who, &payload) {
+            Ok(safety) => return Ok(safety),
+            // Of several codes, one of another safety number says more than one of something else.
+            Err(error @ ClientError::NotMatching) => refused = Some(error),
+            Err(error @ ClientError::BadInput(_)) => refused = refused.or(Some(error)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(refused.unwrap_or(ClientError::NotMatching).into())
+}
+
+/// Shows the digits line by line and marks verified only what was confirmed whole, as it was shown. All digits: who
+/// tries keys for long enough meets a shorter number.
+fn side_by_side_with(context: &Context, client: &Client, who: &str) -> Result<Safety, Failure> {
+    if context.global.no_input {
+        let message =
+            "--side-by-side asks whether both screens show the same; leave --no-input out";
+        return Err(Failure::usage(message));
+    }
+    let safety = client.safety(who)?;
+    let groups: Vec<&str> = safety.number.split_whitespace().collect();
+    let lines: Vec<String> = groups.chunks(4).map(|four| four.join(" ")).collect();
+    for (number, line) in lines.iter().enumerate() {
+        let of = lines.len();
+        let question = format!(
+            "line {} of {of}:    {line}\nis it the same on both screens? [y/n] ",
+            number + 1
+        );
+        if !confirmed(&question)? {
+            return Err(ClientError::NotMatching.into());
+        }
+    }
+    // Should the key change while people look, the number shown is the one that counts.
+    Ok(client.verify(who, &safety.number)?)
+}
+
+/// Whether the person says yes; whatever is no answer is asked again, the end of input is a no.
+fn confirmed(question: &str) -> Result<bool, Failure> {
+    let mut input = io::stdin().lock();
+    let is_typed = io::stdin().is_terminal();
+    loop {
+        write!(io::stderr(), "{question}")?;
+        let mut answer = String::new();
+        let read = io::Read::take(&mut input, ANSWER_BYTES_MAX).read_line(&mut answer)?;
+        if read == 0 || !is_typed {
+            writeln!(io::stderr())?;
+        }
+        match answer.trim().to_lowercase().as_str() {
+            "y" | "yes" => return Ok(true),
+            "n" | "no" => return Ok(false),
+            _ if read == 0 => return Ok(false),
+            _ => {}
+        }
+    }
+}
+
 fn print(context: &Context, safety: &Safety) -> Result<(), Failure> {
     Ok(context.out.row(&SafetyRow::from(safety))?)
 }
 
 fn show(context: &Context, safety: &Safety, qr: Option<Qr>) -> Result<(), Failure> {
     print(context, safety)?;
-    let by_default = if std::io::stdout().is_terminal() {
+    let by_default = if io::stdout().is_terminal() {
         Qr::Utf8
     } else {
         Qr::None

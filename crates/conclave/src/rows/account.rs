@@ -145,6 +145,23 @@ impl Row for PassphraseRow {
     }
 }
 
+/// One setting of the profile.
+#[derive(Debug, Serialize)]
+pub(crate) struct SettingRow {
+    /// Its name.
+    pub(crate) setting: &'static str,
+    /// What it is set to.
+    pub(crate) value: &'static str,
+}
+
+impl Row for SettingRow {
+    const TYPE: &'static str = "setting";
+
+    fn text(&self) -> String {
+        format!("{} = {}", self.setting, self.value)
+    }
+}
+
 /// One finding of `doctor`.
 #[derive(Debug, Serialize)]
 pub(crate) struct FindingRow {

@@ -146,6 +146,8 @@ pub(crate) struct ContactRow {
     confirmed: bool,
     blocked: bool,
     trust: &'static str,
+    rotated_ts: Option<String>,
+    rotated_ms: Option<u64>,
     fingerprint: String,
 }
 
@@ -156,6 +158,8 @@ impl From<&Contact> for ContactRow {
             confirmed: contact.confirmed,
             blocked: contact.blocked,
             trust: contact.trust.name(),
+            rotated_ts: contact.rotated_ms.map(rfc3339),
+            rotated_ms: contact.rotated_ms,
             fingerprint: contact.fingerprint.clone(),
         }
     }
@@ -167,12 +171,19 @@ impl Row for ContactRow {
     fn text(&self) -> String {
         let confirmed = if self.confirmed { "" } else { "  unconfirmed" };
         let blocked = if self.blocked { "  blocked" } else { "" };
+        let rotated = rotated(self.rotated_ms);
         format!(
-            "{:<10}  {}{confirmed}{blocked}",
+            "{:<10}  {}{confirmed}{blocked}{rotated}",
             self.trust,
             self.person.text()
         )
     }
+}
+
+/// That a key was rotated, and when.
+fn rotated(ms: Option<u64>) -> String {
+    ms.map(|ms| format!("  key rotated {}, signed by the old key", short(ms)))
+        .unwrap_or_default()
 }
 
 /// A stranger's request.
@@ -243,6 +254,8 @@ pub(crate) struct SafetyRow {
     number: String,
     qr: String,
     trust: &'static str,
+    rotated_ts: Option<String>,
+    rotated_ms: Option<u64>,
 }
 
 impl From<&Safety> for SafetyRow {
@@ -252,6 +265,8 @@ impl From<&Safety> for SafetyRow {
             number: safety.number.clone(),
             qr: hex::encode(&safety.qr),
             trust: safety.trust.name(),
+            rotated_ts: safety.rotated_ms.map(rfc3339),
+            rotated_ms: safety.rotated_ms,
         }
     }
 }
@@ -266,9 +281,10 @@ impl Row for SafetyRow {
             .map(|four| format!("    {}", four.join(" ")))
             .collect();
         format!(
-            "{:<10}  {}\n{}",
+            "{:<10}  {}{}\n{}",
             self.trust,
             self.with.text(),
+            rotated(self.rotated_ms),
             lines.join("\n")
         )
     }

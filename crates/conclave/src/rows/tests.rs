@@ -129,10 +129,18 @@ fn safety_numbers_stand_in_three_lines() {
         number: ["12345"; 12].join(" "),
         qr: vec![0xab],
         trust: Trust::Unverified,
+        rotated_ms: None,
     };
     let row = SafetyRow::from(&safety);
     assert_eq!(row.text().lines().count(), 4);
     assert_eq!(json(&row)["qr"], "ab");
+    let rotated = SafetyRow::from(&Safety {
+        rotated_ms: Some(1_763_778_485_123),
+        ..safety
+    });
+    let first = rotated.text().lines().next().unwrap().to_owned();
+    assert!(first.ends_with("key rotated 2025-11-22 02:28Z, signed by the old key"));
+    assert_eq!(json(&rotated)["rotated_ts"], "2025-11-22T02:28:05.123Z");
 }
 
 /// A proof is a line for people, and whole for programs: its bytes in hex.

@@ -75,6 +75,11 @@ impl Person {
             .run(&[&["-o", "json", "--no-input"], args].concat(), stdin)
     }
 
+    /// Runs a command that asks, with the answers.
+    pub(crate) fn answer(&self, args: &[&str], answers: &str) -> Outcome {
+        self.program.run(&[&["-o", "json"], args].concat(), answers)
+    }
+
     /// Runs a command whose program `wrapper` starts.
     pub(crate) fn run_under(&self, wrapper: &[&str], args: &[&str]) -> Outcome {
         let program = self.program.under(wrapper);

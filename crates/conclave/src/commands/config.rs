@@ -1,0 +1,103 @@
+//! `conclave config`: settings of a profile.
+
+use clap::ValueEnum;
+use conclave_client::Client;
+use conclave_client::view::TrustMode;
+
+use crate::exit::Failure;
+use crate::profile::Context;
+use crate::rows::SettingRow;
+
+/// Show and change settings of this profile.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  conclave config list
+  conclave config set trust.mode strict")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// Show all settings
+    #[command(after_help = "Examples:
+  conclave config list
+  conclave config list -o json")]
+    List,
+    /// Show one setting
+    #[command(after_help = "Examples:
+  conclave config get trust.mode
+  conclave config get trust.mode -o json")]
+    Get {
+        /// The setting
+        setting: Setting,
+    },
+    /// Change one setting
+    #[command(after_help = "Examples:
+  conclave config set trust.mode strict
+  conclave config set trust.mode tofu")]
+    Set {
+        /// The setting
+        setting: Setting,
+        /// Its new value
+        value: String,
+    },
+}
+
+/// What can be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Setting {
+    /// `tofu`: send to whoever is pinned on first use; `strict`: only to people whose safety number was compared
+    #[value(name = "trust.mode")]
+    TrustMode,
+}
+
+impl Setting {
+    const ALL: [Self; 1] = [Self::TrustMode];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::TrustMode => "trust.mode",
+        }
+    }
+
+    fn value(self, client: &Client) -> Result<&'static str, Failure> {
+        match self {
+            Self::TrustMode => Ok(client.trust_mode()?.name()),
+        }
+    }
+
+    fn change(self, client: &Client, value: &str) -> Result<(), Failure> {
+        match self {
+            Self::TrustMode => {
+                let mode = TrustMode::from_name(value).ok_or_else(|| {
+                    Failure::usage(format!("`{value}` is no trust mode; say tofu or strict"))
+                })?;
+                Ok(client.set_trust_mode(mode)?)
+            }
+        }
+    }
+}
+
+/// Shows, or changes and shows.
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let work = async |client: &Client| {
+        let shown = match args.action {
+            Action::List => Setting::ALL.to_vec(),
+            Action::Get { setting } => vec![setting],
+            Action::Set { setting, value } => {
+                setting.change(client, &value)?;
+                vec![setting]
+            }
+        };
+        for setting in shown {
+            context.out.row(&SettingRow {
+                setting: setting.name(),
+                value: setting.value(client)?,
+            })?;
+        }
+        Ok(())
+    };
+    context.with_client(work).await
+}
