@@ -48,6 +48,16 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// Nothing, when it says no more than that the device was removed, and `may_stay`.
+    pub(crate) fn unless_removed(self, may_stay: bool) -> Result<(), Self> {
+        match self.error {
+            LeafNodeError::Leaf(LeafError::NotListed) if may_stay => Ok(()),
+            _ => Err(self),
+        }
+    }
+}
+
 impl From<HpkeError> for Refusal {
     fn from(error: HpkeError) -> Self {
         Self::of(error.into())
@@ -129,6 +139,11 @@ pub(crate) fn check_node(
         accounts,
         previous,
     )
+}
+
+/// Whether a leaf signs with the same key as what stood at its place.
+pub(crate) fn has_key(node: &LeafNode, previous: &LeafClaim) -> bool {
+    node.signature_key().as_slice() == previous.signature_key
 }
 
 /// The bytes of a leaf's HPKE key, which OpenMLS shows encoded only.

@@ -234,26 +234,23 @@ impl Conversation {
         let committer = self
             .member(sender.u32())
             .ok_or_else(|| garbage("not by a member"))?;
-        self.check_policy(&staged, accounts, committer)?;
-        self.check_leaves(&staged, accounts, sender, committer)?;
+        let members = self.members();
+        let summary = Summary::of(&staged, committer, &members, accounts);
+        self.check_policy(&members, &summary)?;
+        let renews_only = policy::renews_only(&self.context, &summary);
+        self.check_leaves(&staged, accounts, (sender, committer), renews_only)?;
         self.check_keys(&staged, entry, bound, committer)?;
         Ok((committer, staged))
     }
 
-    fn check_policy(
-        &self,
-        staged: &StagedCommit,
-        accounts: &dyn Accounts,
-        committer: Member,
-    ) -> Result<(), ApplyError> {
-        let members = self.members();
-        let summary = Summary::of(staged, committer, &members, accounts);
+    fn check_policy(&self, members: &[Member], summary: &Summary) -> Result<(), ApplyError> {
+        let committer = summary.committer;
         let is_newer = summary.context == Err(ContextError::NeedsNewerVersion);
-        if is_newer && policy::may_describe(&self.context, &summary) {
+        if is_newer && policy::may_describe(&self.context, summary) {
             return Err(ApplyError::NeedsNewerVersion);
         }
         // C-034, C-035, C-091 to C-095
-        policy::check(&self.context, &members, &summary).map_err(|violation| match violation {
+        policy::check(&self.context, members, summary).map_err(|violation| match violation {
             PolicyViolation::Remove { account_id } => ApplyError::Revocation {
                 account_id,
                 committer,
@@ -269,8 +266,8 @@ impl Conversation {
         &self,
         staged: &StagedCommit,
         accounts: &dyn Accounts,
-        sender: LeafNodeIndex,
-        committer: Member,
+        (sender, committer): (LeafNodeIndex, Member),
+        renews_only: bool,
     ) -> Result<(), ApplyError> {
         let shape = |node: &LeafNode| {
             check_capabilities(node).map_err(|()| ApplyError::Policy {
@@ -283,7 +280,10 @@ impl Conversation {
             shape(node)?;
             // C-017, C-018, C-030: the committer's new leaf, against the one it replaces
             let previous = self.claim_at(sender);
-            checks.take(leaf::check_node(node, accounts, previous.as_ref()).map(|_| ()));
+            let checked = leaf::check_node(node, accounts, previous.as_ref()).map(|_| ());
+            // C-099: who knows of a removal and who does not yet agree on what changes nobody's membership
+            let may_renew = renews_only && previous.is_some_and(|it| leaf::has_key(node, &it));
+            checks.take(checked.or_else(|refused| refused.unless_removed(may_renew)));
         }
         for add in staged.add_proposals() {
             let package = add.add_proposal().key_package();

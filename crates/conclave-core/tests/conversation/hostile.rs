@@ -3,14 +3,15 @@
 use conclave_core::access::AccessKey;
 use conclave_core::conversation::context::RULES_VERSION;
 use conclave_core::conversation::{
-    Applied, ApplyError, CommitError, Member as Somebody, OpenError, Opened, PolicyViolation,
-    SealError, Unreadable,
+    Applied, ApplyError, Change, CommitError, Member as Somebody, OpenError, Opened,
+    PolicyViolation, SealError, Unreadable,
 };
 use conclave_core::credential::{Credential, KnownAccount, LeafError};
+use conclave_core::identity::DeviceSecret;
 use conclave_core::leaf::LeafNodeError;
 use conclave_core::secret::Secret;
 use conclave_hostile::member::{Builder, extensions, leaf_with};
-use conclave_hostile::people::{NOW_MS, Person, SERVER};
+use conclave_hostile::people::{FixedEnv, NOW_MS, Person, SERVER, device_facts};
 use conclave_hostile::side::{Side, content, friends, head_at, message_by};
 use conclave_hostile::welcome::{self, Plan, key_package, lend_psk};
 use conclave_proto::codec;
@@ -221,18 +222,63 @@ fn c018_a_leaf_keeps_account_device_and_seq() {
     }
 }
 
-/// The committer's new leaf must be a device of its account by the state accepted now: a removed device is out.
+/// A device that its account has removed, and that is still inside, brings nobody in and changes nothing.
 #[test]
 fn c017_a_commit_by_a_removed_device_is_refused() {
     let (mut ana, mut ben) = friends();
+    remove_first(&ana, &mut ben);
+    let package = key_package(ana.outside(), &second_device(&mut ben));
+    let result = answer(&mut ana, &mut ben, |builder| {
+        builder.propose_adds([package])
+    });
+    assert_eq!(leaf_error(&result), LeafError::NotListed);
+}
+
+/// Its account's newest state lists Ana's device no more, as Ben knows.
+fn remove_first(ana: &Side, ben: &mut Side) {
     let without_device = ana
         .person
         .identity
         .next_state(&ana.person.state, &[], NOW_MS);
     let known = KnownAccount::new(SERVER, without_device, vec![]);
     ben.book.accept(known.unwrap());
-    let result = answer(&mut ana, &mut ben, |builder| builder);
-    assert_eq!(leaf_error(&result), LeafError::NotListed);
+}
+
+/// A key package of another device of Ben's, which his account lists.
+fn second_device(ben: &mut Side) -> Vec<u8> {
+    let mut other = Side::new(2, &[]);
+    let env = FixedEnv::new(55);
+    other.person.own.secret = DeviceSecret::generate(&env);
+    other.person.own.device_id = DeviceId::random(&env);
+    other.env = env;
+    let facts = device_facts(ben.person.own.account_id, other.person.own.device_id);
+    let identity = &ben.person.identity;
+    let certs = [
+        ben.person.cert.clone(),
+        identity.certify(&other.person.own.secret, &facts),
+    ];
+    let state = identity.next_state(&ben.person.state, &certs, NOW_MS);
+    let known = KnownAccount::new(SERVER, state, certs.to_vec());
+    ben.book.accept(known.unwrap());
+    other.key_package(false)
+}
+
+/// It may renew its own keys until somebody takes it out: so those who know of its removal and those who do not
+/// yet stay in one group.
+#[test]
+fn c099_a_removed_device_renews_its_keys_and_no_more() {
+    let (mut ana, mut ben) = friends();
+    remove_first(&ana, &mut ben);
+    let entry = ana.self_update().entry;
+    let applied = ben.try_apply(&entry).unwrap();
+    assert_eq!(
+        applied.committer.unwrap().device_id,
+        ana.person.own.device_id
+    );
+    ana.apply(&entry).unwrap();
+    let gone = ben.leaf_of(&ana.person);
+    let out = ben.change(&[Change::Remove { leaf: gone }]).unwrap();
+    assert!(ana.try_apply(&out.pending.entry).unwrap().removed_self());
 }
 
 /// Wrong next keys with a valid binding name the committer; without one nobody is named.
