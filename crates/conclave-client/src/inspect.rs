@@ -1,7 +1,7 @@
 //! What a profile knows about its conversations, for whoever checks that all devices agree.
 
 use conclave_core::conversation::Conversation;
-use conclave_proto::id::{AccountId, ChatId, DeviceId, Epoch, Hash32, LogId, Seq};
+use conclave_proto::id::{AccountId, ChatId, DeviceId, Epoch, Hash32, LogId, MessageId, Seq};
 
 use crate::client::Client;
 use crate::error::ClientError;
@@ -23,16 +23,46 @@ pub struct ConversationView {
     pub epoch: Epoch,
     /// Equal on all devices in the same state of the same epoch (RFC 9420 §8.7).
     pub authenticator: Vec<u8>,
+    /// This device.
+    pub own: (AccountId, DeviceId),
     /// Devices in it, in order of their leaves.
     pub members: Vec<(AccountId, DeviceId)>,
     /// Last entry applied.
     pub cursor: (Seq, Hash32),
 }
 
+/// Where a message stands in the log that it came through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MessagePlace {
+    /// The message.
+    pub id: MessageId,
+    /// The log.
+    pub log_id: LogId,
+    /// Epoch of its entry.
+    pub epoch: Epoch,
+    /// Place in the log.
+    pub seq: Seq,
+}
+
 impl Client {
+    /// The epoch of every conversation that this device still reads: cheap, to see whether
+    /// [`Client::inspect`] has anything new to say.
+    pub fn epochs(&self) -> Result<Vec<(LogId, Epoch)>, ClientError> {
+        self.engine().look(|tx, _| {
+            let rows = tx.active_conversations()?.into_iter();
+            Ok(rows.map(|row| (row.log_id, row.epoch)).collect())
+        })
+    }
+
+    /// Where the messages of a chat stand, in the order of its history; those that stand in no log are left out.
+    pub fn places(&self, chat: ChatId) -> Result<Vec<MessagePlace>, ClientError> {
+        self.engine().look(|tx, _| Ok(tx.places(chat)?))
+    }
+
     /// Every conversation that this device still reads, oldest first within a chat.
     pub fn inspect(&self) -> Result<Vec<ConversationView>, ClientError> {
-        self.engine().look(|tx, _| {
+        self.engine().look(|tx, own| {
+            let device = &own.account.device;
             let mut views = Vec::new();
             for row in tx.active_conversations()? {
                 let Some(group) = Conversation::load(tx, row.log_id)? else {
@@ -47,6 +77,7 @@ impl Client {
                     is_going: row.stage == Stage::Live && group.is_active(),
                     epoch: row.epoch,
                     authenticator: group.epoch_authenticator(),
+                    own: (device.account_id, device.device_id),
                     members: members
                         .map(|member| (member.account_id, member.device_id))
                         .collect(),

@@ -1,17 +1,23 @@
 //! Whether what was promised was kept.
 //!
 //! While the world runs: all devices that are in one epoch of one log have the same members and the same
-//! authenticator. When it has come to rest: every text that was queued is on every device of its chat, once,
-//! in one order, and nothing is told that did not happen.
+//! authenticator. When it has come to rest:
+//!
+//! 1. all devices that go on with a log stand at its one head, and only devices of their accounts are in it
+//! 2. a text that was queued is on every device that was a member in the epoch it was sealed in, once
+//! 3. no device has a text of an epoch that it was not a member of: removed ones read nothing more
+//! 4. any two devices have what they both have in one order
+//! 5. nothing is told that did not happen
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail, ensure};
 use conclave_client::Client;
-use conclave_client::inspect::ConversationView;
+use conclave_client::inspect::{ConversationView, MessagePlace};
 use conclave_client::view::{ChatState, Message, MessageState};
-use conclave_proto::id::{AccountId, DeviceId, Epoch, LogId};
+use conclave_proto::id::{AccountId, DeviceId, Epoch, LogId, MessageId};
 
+use crate::device::{Device, Stage};
 use crate::model::{Place, Sent};
 use crate::world::World;
 
@@ -26,26 +32,68 @@ struct Seen {
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
     epochs: BTreeMap<(LogId, Epoch), Seen>,
+    /// Which epochs each device was seen in, by its name.
+    looked: BTreeSet<(String, LogId, Epoch)>,
 }
 
 impl Checker {
-    fn see(&mut self, who: &str, view: &ConversationView) -> anyhow::Result<()> {
-        let seen = Seen {
-            authenticator: view.authenticator.clone(),
-            members: view.members.clone(),
-        };
-        let known = self.epochs.entry((view.log_id, view.epoch));
-        let known = known.or_insert_with(|| Seen {
-            authenticator: seen.authenticator.clone(),
-            members: seen.members.clone(),
-        });
-        ensure!(
-            *known == seen,
-            "{who} stands in another epoch {} of {} than another device: a fork",
-            view.epoch.0,
-            view.log_id
-        );
+    /// Looks at what is new on a device.
+    fn look(&mut self, name: &str, client: &Client) -> anyhow::Result<()> {
+        let epochs = client.epochs()?.into_iter();
+        let mut is_new = false;
+        for (log_id, epoch) in epochs {
+            is_new |= self.looked.insert((name.to_owned(), log_id, epoch));
+        }
+        if is_new {
+            for view in client.inspect()? {
+                self.see(name, view)?;
+            }
+        }
         Ok(())
+    }
+
+    fn see(&mut self, name: &str, view: ConversationView) -> anyhow::Result<()> {
+        if !view.members.iter().any(|member| view.own == *member) {
+            // this device was removed: it does not see the epoch after that
+            return Ok(());
+        }
+        let (log_id, epoch) = (view.log_id, view.epoch);
+        let seen = Seen {
+            authenticator: view.authenticator,
+            members: view.members,
+        };
+        match self.epochs.get(&(log_id, epoch)) {
+            Some(known) if *known == seen => {}
+            Some(_) => bail!(
+                "{name} stands in another epoch {} of {log_id} than another device: a fork",
+                epoch.0
+            ),
+            None => {
+                self.epochs.insert((log_id, epoch), seen);
+            }
+        }
+        Ok(())
+    }
+
+    fn members(&self, at: &MessagePlace) -> Option<&[(AccountId, DeviceId)]> {
+        let seen = self.epochs.get(&(at.log_id, at.epoch))?;
+        Some(&seen.members)
+    }
+}
+
+/// What one device shows of one place.
+struct Story<'a> {
+    device: &'a Device,
+    ids: (AccountId, DeviceId),
+    history: Vec<Message>,
+    stands: BTreeMap<MessageId, MessagePlace>,
+}
+
+impl Story<'_> {
+    /// The texts, in order.
+    fn texts(&self) -> Vec<&str> {
+        let texts = self.history.iter();
+        texts.map(|message| message.text.as_str()).collect()
     }
 }
 
@@ -53,11 +101,8 @@ impl World {
     /// Looks at every conversation of every device that runs.
     pub(crate) fn look(&mut self) -> anyhow::Result<()> {
         for device in &self.devices {
-            let Some(client) = device.alive() else {
-                continue;
-            };
-            for view in client.inspect()? {
-                self.checker.see(&device.name, &view)?;
+            if let Some(client) = device.alive().filter(|client| client.is_registered()) {
+                self.checker.look(&device.name, client)?;
             }
         }
         Ok(())
@@ -65,33 +110,52 @@ impl World {
 
     /// Holds the world, at rest, against the model.
     pub(crate) fn judge(&mut self) -> anyhow::Result<()> {
-        for device in &self.devices {
-            let client = device.client()?;
-            for view in client.inspect()? {
-                self.checker.see(&device.name, &view)?;
-            }
-            is_content(client).with_context(|| device.name.clone())?;
+        self.look()?;
+        for device in self
+            .devices
+            .iter()
+            .filter(|device| device.stage == Stage::In)
+        {
+            is_content(device.client()?).with_context(|| device.name.clone())?;
         }
+        self.accounts_agree()?;
         self.heads_agree()?;
         for place in self.model.places() {
-            let Place::Pair(one, other) = place;
-            self.pair(place, one, other).with_context(|| {
-                let names = [self.name_of(one), self.name_of(other)];
-                format!("the chat of {}", names.join(" and "))
+            self.judge_place(place).with_context(|| match place {
+                Place::Group(number) => Place::group_name(number),
+                Place::Pair(one, other) => {
+                    format!(
+                        "the chat of {} and {}",
+                        self.name_of(one),
+                        self.name_of(other)
+                    )
+                }
             })?;
         }
         Ok(())
     }
 
-    fn name_of(&self, person: usize) -> String {
+    pub(crate) fn name_of(&self, person: usize) -> String {
         let identifier = self.people.get(person);
         identifier.map(ToString::to_string).unwrap_or_default()
     }
 
-    /// At rest all devices that go on with a log stand at its one head.
+    /// 1. At rest a log has one head, and members are devices that their accounts list.
     fn heads_agree(&self) -> anyhow::Result<()> {
         let mut heads = BTreeMap::new();
-        for device in &self.devices {
+        let mut listed = BTreeSet::new();
+        for device in self
+            .devices
+            .iter()
+            .filter(|device| device.stage == Stage::In)
+        {
+            listed.insert(device.ids()?);
+        }
+        for device in self
+            .devices
+            .iter()
+            .filter(|device| device.stage == Stage::In)
+        {
             for view in device.client()?.inspect()? {
                 if !view.is_going {
                     continue;
@@ -104,72 +168,182 @@ impl World {
                     device.name,
                     view.log_id
                 );
+                let stranger = view.members.iter().find(|member| !listed.contains(member));
+                ensure!(
+                    stranger.is_none() || !view.is_live,
+                    "{} talks to a device that no account lists: {stranger:?}",
+                    device.name
+                );
             }
         }
         Ok(())
     }
 
-    /// Both sides of a chat tell the same story, and it is the true one.
-    fn pair(&self, place: Place, one: usize, other: usize) -> anyhow::Result<()> {
+    /// The chat of a device at a place, if it has any.
+    fn story<'a>(&self, device: &'a Device, place: Place) -> anyhow::Result<Option<Story<'a>>> {
+        let client = device.client()?;
+        let chat = match (place, place.partner(device.person)) {
+            (Place::Pair(..), Some(with)) => client.find_chat(&self.name_of(with)),
+            (Place::Group(number), _) => client.find_chat(&Place::group_name(number)),
+            (Place::Pair(..), None) => return Ok(None),
+        };
+        let Ok(chat) = chat else {
+            let must = matches!(place, Place::Pair(..)) && device.stage == Stage::In;
+            ensure!(!must, "{} has no such chat", device.name);
+            return Ok(None);
+        };
+        let shown = client.chat(chat)?;
+        let is_odd = device.stage == Stage::In && shown.state == ChatState::Paused;
+        ensure!(
+            !is_odd,
+            "{}: the chat is paused: {}",
+            device.name,
+            shown.reason
+        );
+        let history = client.history(chat, usize::MAX)?;
+        let stands = client.places(chat)?.into_iter();
+        Ok(Some(Story {
+            device,
+            ids: device.ids()?,
+            history,
+            stands: stands.map(|at| (at.id, at)).collect(),
+        }))
+    }
+
+    fn judge_place(&self, place: Place) -> anyhow::Result<()> {
         let mut stories = Vec::new();
-        for device in &self.devices {
-            let Some(with) = place.partner(device.person) else {
-                continue;
-            };
-            let client = device.client()?;
-            let chat = client.find_chat(&self.name_of(with))?;
-            let state = client.chat(chat)?;
-            ensure!(
-                state.state == ChatState::Open,
-                "{}: the chat is {}: {}",
-                device.name,
-                state.state.name(),
-                state.reason
-            );
-            let history = client.history(chat, usize::MAX)?;
-            for message in &history {
-                is_true(&self.model.sent, place, message).with_context(|| device.name.clone())?;
-            }
-            stories.push((device, history));
+        for device in self
+            .devices
+            .iter()
+            .filter(|device| device.is_up() && device.is_member())
+        {
+            stories.extend(self.story(device, place)?);
+        }
+        for story in &stories {
+            self.is_true(place, story)
+                .with_context(|| story.device.name.clone())?;
         }
         for sent in self.model.sent.iter().filter(|sent| sent.to == place) {
-            for (device, history) in &stories {
-                let texts = history.iter().filter(|message| message.text == sent.text);
-                let count = texts.count();
-                let is_right = count == 1 || (sent.id.is_none() && count == 0);
-                let giver = self.devices.get(sent.device).map(|device| &device.name);
-                ensure!(
-                    is_right,
-                    "{} has {count} times what {giver:?} was given: {}",
-                    device.name,
-                    short(&sent.text)
-                );
+            self.is_kept(sent, &stories)
+                .with_context(|| format!("the text {}", short(&sent.text)))?;
+        }
+        for (index, one) in stories.iter().enumerate() {
+            for other in stories.iter().skip(index + 1) {
+                one_order(one, other)?;
             }
         }
-        let mut texts = stories.iter().map(|(device, history)| {
-            let texts: Vec<&str> = history
+        Ok(())
+    }
+
+    /// 2. Who was there has it, once.
+    fn is_kept(&self, sent: &Sent, stories: &[Story<'_>]) -> anyhow::Result<()> {
+        let mut stands = None;
+        for story in stories {
+            let shown = story
+                .history
                 .iter()
-                .map(|message| message.text.as_str())
-                .collect();
-            (&device.name, texts)
-        });
-        let Some((first, expected)) = texts.next() else {
-            bail!("nobody of {one} and {other} has a device");
-        };
-        for (name, texts) in texts {
-            let differs = expected
-                .iter()
-                .zip(&texts)
-                .position(|(left, right)| left != right);
+                .filter(|message| message.text == sent.text);
+            let shown: Vec<_> = shown.collect();
             ensure!(
-                expected == texts,
-                "{first} and {name} have another order, from place {differs:?} of {} and {}",
-                expected.len(),
-                texts.len()
+                shown.len() <= 1,
+                "{} has it {} times",
+                story.device.name,
+                shown.len()
+            );
+            let [message] = shown.as_slice() else {
+                continue;
+            };
+            if message.state == MessageState::Failed {
+                let is_said = !message.reason.is_empty() && matches!(sent.to, Place::Group(_));
+                ensure!(is_said, "{}: failed: {}", story.device.name, message.reason);
+                return Ok(());
+            }
+            if let Some(at) = story.stands.get(&message.id) {
+                let first = *stands.get_or_insert(*at);
+                ensure!(first == *at, "it stands at {first:?}, and at {at:?}");
+            }
+        }
+        let Some(at) = stands else {
+            let giver = self.devices.get(sent.device);
+            let is_excused =
+                sent.id.is_none() || giver.is_none_or(|giver| giver.stage != Stage::In);
+            ensure!(is_excused, "nobody has it");
+            return Ok(());
+        };
+        let Some(members) = self.checker.members(&at) else {
+            // nobody was looked at in that epoch
+            return Ok(());
+        };
+        for story in stories
+            .iter()
+            .filter(|story| story.device.stage == Stage::In)
+        {
+            let has = story
+                .history
+                .iter()
+                .any(|message| message.text == sent.text);
+            let was_there = members.contains(&story.ids);
+            let name = &story.device.name;
+            ensure!(
+                has || !was_there,
+                "{name} was a member in epoch {} and lacks it",
+                at.epoch.0
             );
         }
         Ok(())
     }
+
+    /// 3. and 5. Everything shown was sent here, in an epoch that this device was in.
+    fn is_true(&self, place: Place, story: &Story<'_>) -> anyhow::Result<()> {
+        for message in &story.history {
+            let text = short(&message.text);
+            let mut sent = self.model.sent.iter();
+            let is_known = sent.any(|sent| sent.to == place && sent.text == message.text);
+            let reason = &message.reason;
+            ensure!(
+                is_known,
+                "a message that nobody wrote here: {text}, {reason}"
+            );
+            let members = story.stands.get(&message.id);
+            let members = members.and_then(|at| self.checker.members(at));
+            if let Some(members) = members {
+                ensure!(
+                    members.contains(&story.ids),
+                    "{text} was sealed while this device was no member"
+                );
+            }
+            let is_queued = message.state == MessageState::Queued;
+            let is_out = story.device.stage == Stage::Out;
+            ensure!(!is_queued || is_out, "{text} is only queued: {reason}");
+            let is_arrived = message.state > MessageState::Accepted;
+            let must = matches!(place, Place::Pair(..)) && story.device.stage == Stage::In;
+            ensure!(is_arrived || !must, "{text} is only accepted");
+        }
+        Ok(())
+    }
+}
+
+/// 4. What both have, both have in one order.
+fn one_order(one: &Story<'_>, other: &Story<'_>) -> anyhow::Result<()> {
+    let (left, right) = (one.texts(), other.texts());
+    let both: BTreeSet<&str> = left
+        .iter()
+        .filter(|text| right.contains(text))
+        .copied()
+        .collect();
+    let common = |texts: Vec<&str>| -> Vec<String> {
+        let common = texts.into_iter().filter(|text| both.contains(text));
+        common.map(short).collect()
+    };
+    let (left, right) = (common(left), common(right));
+    let differs = left.iter().zip(&right).find(|(left, right)| left != right);
+    ensure!(
+        left == right,
+        "{} and {} have another order from {differs:?} on",
+        one.device.name,
+        other.device.name
+    );
+    Ok(())
 }
 
 /// Honest faults accuse nobody: no proof, no warning but of clocks.
@@ -182,26 +356,6 @@ fn is_content(client: &Client) -> anyhow::Result<()> {
     if let Some(warning) = odd {
         bail!("a warning: {warning}");
     }
-    Ok(())
-}
-
-/// A message is one that was sent here, and an own one has arrived.
-fn is_true(sent: &[Sent], place: Place, message: &Message) -> anyhow::Result<()> {
-    let text = short(&message.text);
-    let known = sent
-        .iter()
-        .any(|sent| sent.to == place && sent.text == message.text);
-    ensure!(
-        known,
-        "a message that nobody wrote here: {text}, {}",
-        message.reason
-    );
-    let is_through = matches!(
-        message.state,
-        MessageState::Received | MessageState::Delivered | MessageState::Read
-    );
-    let state = message.state.name();
-    ensure!(is_through, "{text} is only {state}: {}", message.reason);
     Ok(())
 }
 

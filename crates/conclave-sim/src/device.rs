@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use conclave_client::transport::MemoryTransport;
 use conclave_client::{Client, Unlock};
 use conclave_proto::env::SharedEnv;
+use conclave_proto::id::{AccountId, DeviceId};
 use conclave_proto::identifier::Identifier;
 use conclave_server::otp::CodeMessage;
 use tokio::sync::{Notify, mpsc};
@@ -17,6 +18,17 @@ use crate::server::SimServer;
 use crate::time::{ActorEnv, Time};
 use crate::trace::Trace;
 use crate::wire::Wire;
+
+/// Where a device is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It asks to be let into its account.
+    Asking,
+    /// Its account lists it.
+    In,
+    /// Its account lists it no more.
+    Out,
+}
 
 /// A device of somebody. The process runs while `client` is there.
 #[derive(Debug)]
@@ -30,6 +42,8 @@ pub(crate) struct Device {
     pub(crate) wire: Arc<Wire>,
     pub(crate) transport: Arc<MemoryTransport>,
     client: Option<Client>,
+    pub(crate) stage: Stage,
+    ids: Option<(AccountId, DeviceId)>,
     /// When it starts again, ms since the world began.
     pub(crate) back_ms: u64,
 }
@@ -76,13 +90,15 @@ impl Device {
             wire,
             transport: Arc::new(transport),
             client: Some(client),
+            stage: Stage::Asking,
+            ids: None,
             back_ms: 0,
         })
     }
 
     /// Registers its account and goes online. The network must be calm.
     pub(crate) async fn register(
-        &self,
+        &mut self,
         server: &SimServer,
         identifier: &Identifier,
         codes: &mut mpsc::UnboundedReceiver<CodeMessage>,
@@ -94,8 +110,28 @@ impl Device {
             .await?;
         let code = codes.recv().await.context("the server sent no code")?;
         client.register_confirm_over(transport, &code.code).await?;
+        self.enter()
+    }
+
+    /// Its account lists it: it goes online.
+    pub(crate) fn enter(&mut self) -> anyhow::Result<()> {
+        let client = self.client()?;
+        let own = client.whoami()?;
         client.go_online_over(self.transport.clone());
+        self.ids = Some((own.account_id, own.device_id));
+        self.stage = Stage::In;
         Ok(())
+    }
+
+    /// What it is called in credentials.
+    pub(crate) fn ids(&self) -> anyhow::Result<(AccountId, DeviceId)> {
+        let name = &self.name;
+        self.ids.with_context(|| format!("{name} has no account"))
+    }
+
+    /// Whether it was ever let into its account.
+    pub(crate) fn is_member(&self) -> bool {
+        self.ids.is_some()
     }
 
     /// The process; an error while it does not run.
@@ -109,6 +145,11 @@ impl Device {
     /// The process, unless it is down or dead.
     pub(crate) fn alive(&self) -> Option<&Client> {
         self.client.as_ref().filter(|_| !self.mortal.is_dead())
+    }
+
+    /// The process of a device that its account has let in.
+    pub(crate) fn online(&self) -> Option<&Client> {
+        self.alive().filter(|client| client.is_registered())
     }
 
     pub(crate) fn is_up(&self) -> bool {

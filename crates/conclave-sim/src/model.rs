@@ -20,6 +20,8 @@ pub(crate) struct Sent {
 pub(crate) enum Place {
     /// Two people, by their places, the smaller first.
     Pair(usize, usize),
+    /// A group, by its number.
+    Group(usize),
 }
 
 impl Place {
@@ -32,8 +34,13 @@ impl Place {
         match self {
             Self::Pair(one, other) if one == of => Some(other),
             Self::Pair(one, other) if other == of => Some(one),
-            Self::Pair(..) => None,
+            _ => None,
         }
+    }
+
+    /// What a group of that number is called.
+    pub(crate) fn group_name(number: usize) -> String {
+        format!("group {number}")
     }
 }
 
@@ -41,6 +48,8 @@ impl Place {
 #[derive(Debug, Default)]
 pub(crate) struct Model {
     pub(crate) sent: Vec<Sent>,
+    /// Groups that somebody began, also in doubt.
+    pub(crate) groups: usize,
 }
 
 impl Model {

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use conclave_client::ClientError;
 
 use crate::crash::Side;
+use crate::device::{Device, Stage};
 use crate::model::{Place, Sent};
 use crate::world::World;
 
@@ -24,7 +25,8 @@ impl World {
         let device = self.chance.index(self.devices.len());
         match self.chance.below(100) {
             0..45 => self.send(device).await?,
-            45..57 => self.accept(device)?,
+            45..54 => self.accept(device)?,
+            54..57 => self.change_devices(device).await?,
             57..63 => self.read(device)?,
             63..69 => self.plan_death(device)?,
             69..72 => self.kill(device).await?,
@@ -43,31 +45,47 @@ impl World {
         self.pass(ms).await
     }
 
+    pub(crate) fn device(&self, device: usize) -> anyhow::Result<&Device> {
+        self.devices.get(device).context("no such device")
+    }
+
     async fn send(&mut self, device: usize) -> anyhow::Result<()> {
         let filling = self.chance.spread(3_000);
-        let others = self.people.len() - 1;
-        let from = self.devices.get(device).context("no such device")?;
-        let mut to = self.chance.index(others);
-        to += usize::from(to >= from.person);
+        let person = self.device(device)?.person;
+        let place = if self.model.groups > 0 && self.chance.percent(60) {
+            Place::Group(self.chance.index(self.model.groups))
+        } else {
+            let other = self.chance.index(self.people.len() - 1);
+            Place::pair(person, other + usize::from(other >= person))
+        };
+        self.send_to(device, place, filling).await
+    }
+
+    async fn send_to(&mut self, device: usize, place: Place, filling: u64) -> anyhow::Result<()> {
+        let from = self.device(device)?;
+        let to = match (place, place.partner(from.person)) {
+            (_, Some(partner)) => self.name_of(partner),
+            (Place::Group(number), _) => Place::group_name(number),
+            (Place::Pair(..), None) => return Ok(()),
+        };
         let text = self.model.next_text(&from.name, filling);
         self.trace.note(&format!("{} writes to {to}", from.name));
-        let place = Place::pair(from.person, to);
-        let identifier = self.people.get(to).context("nobody")?.to_string();
         let Some(client) = from.alive() else {
             return Ok(());
         };
         let sent = tokio::select! {
             biased;
             () = self.died.notified() => None,
-            sent = tokio::time::timeout(PATIENCE, client.send(&identifier, &text)) => sent.ok(),
+            sent = tokio::time::timeout(PATIENCE, client.send(&to, &text)) => sent.ok(),
         };
         let id = match sent {
             Some(Ok(message)) => Some(message.id),
-            Some(Err(ClientError::NotAllowed(_))) => {
-                // a request waits: it is answered first
+            // a request waits: it is answered first
+            Some(Err(ClientError::NotAllowed(_))) if place.partner(from.person).is_some() => {
                 return self.accept(device);
             }
             Some(Err(error)) if is_known_trouble(&error) => None,
+            Some(Err(error)) if is_no(&error) => return Ok(()),
             Some(Err(error)) => return Err(error).context("a text is refused"),
             None => None,
         };
@@ -84,8 +102,8 @@ impl World {
 
     /// Accepts every request that waits there.
     fn accept(&self, device: usize) -> anyhow::Result<()> {
-        let device = self.devices.get(device).context("no such device")?;
-        let Some(client) = device.alive() else {
+        let device = self.device(device)?;
+        let Some(client) = device.online() else {
             return Ok(());
         };
         for request in known(client.requests())?.unwrap_or_default() {
@@ -97,7 +115,7 @@ impl World {
 
     fn read(&mut self, device: usize) -> anyhow::Result<()> {
         let device = self.devices.get(device).context("no such device")?;
-        let Some(client) = device.alive() else {
+        let Some(client) = device.online() else {
             return Ok(());
         };
         let chats = known(client.chats())?.unwrap_or_default();
@@ -109,8 +127,8 @@ impl World {
     }
 
     fn plan_death(&mut self, device: usize) -> anyhow::Result<()> {
-        let device = self.devices.get(device).context("no such device")?;
         let (left, side) = (self.chance.spread(40), side(self.chance.percent(50)));
+        let device = self.device(device)?;
         self.trace
             .note(&format!("{} will die {side:?} {left}", device.name));
         if device.is_up() {
@@ -120,8 +138,7 @@ impl World {
     }
 
     async fn kill(&mut self, device: usize) -> anyhow::Result<()> {
-        let device = self.devices.get(device).context("no such device")?;
-        device.mortal.kill();
+        self.device(device)?.mortal.kill();
         self.bury().await
     }
 
@@ -140,12 +157,7 @@ impl World {
 
     /// A while without a network, and without anybody being told.
     async fn silence(&mut self, device: usize) -> anyhow::Result<()> {
-        let wire = self
-            .devices
-            .get(device)
-            .context("no such device")?
-            .wire
-            .clone();
+        let wire = self.device(device)?.wire.clone();
         wire.set_silent(true);
         let ms = self.chance.spread(200_000);
         self.trace
@@ -156,15 +168,15 @@ impl World {
     }
 
     fn cut(&self, device: usize) -> anyhow::Result<()> {
-        let device = self.devices.get(device).context("no such device")?;
+        let device = self.device(device)?;
         self.trace.note(&format!("{} is cut off", device.name));
         device.transport.cut();
         Ok(())
     }
 
     fn turn_clock(&mut self, device: usize) -> anyhow::Result<()> {
-        let device = self.devices.get(device).context("no such device")?;
         let ms = i64::try_from(self.chance.spread(1_200_000)).unwrap_or(0) - 600_000;
+        let device = self.device(device)?;
         self.trace
             .note(&format!("{}'s clock: {ms} ms", device.name));
         device.env.set_wrong_by(ms);
@@ -181,16 +193,19 @@ impl World {
     /// Nothing breaks any more: everybody starts, accepts, receives and sends until nothing is left.
     pub(crate) async fn rest(&mut self) -> anyhow::Result<()> {
         self.calm().await?;
+        self.settle().await?;
+        self.settle_accounts().await?;
         for _ in 0..2 {
             self.settle().await?;
         }
         self.trace.note("everybody says a last word");
         for place in self.model.places() {
-            let Place::Pair(one, other) = place;
-            for (from, to) in [(one, other), (other, one)] {
-                self.last_word(from, to).await?;
-                self.settle().await?;
+            for device in 0..self.devices.len() {
+                if self.device(device)?.stage == Stage::In {
+                    self.send_to(device, place, 0).await?;
+                }
             }
+            self.settle().await?;
         }
         self.settle().await
     }
@@ -213,38 +228,25 @@ impl World {
 
     async fn settle(&mut self) -> anyhow::Result<()> {
         for device in 0..self.devices.len() {
+            self.settle_one(device).await?;
             self.accept(device)?;
+            self.settle_one(device).await?;
             self.pass(RECEIPT_MS).await?;
-            self.settle_one(device).await?;
-            self.accept(device)?;
-            self.settle_one(device).await?;
         }
         Ok(())
     }
 
     async fn settle_one(&self, device: usize) -> anyhow::Result<()> {
-        let device = self.devices.get(device).context("no such device")?;
-        let settled = device.client()?.settle(REST).await;
-        settled.with_context(|| format!("{} does not come to rest: a log is wedged", device.name))
-    }
-
-    async fn last_word(&mut self, from: usize, to: usize) -> anyhow::Result<()> {
-        let device = self.devices.iter().position(|device| device.person == from);
-        let device = device.context("somebody without a device")?;
-        let speaker = self.devices.get(device).context("no such device")?;
-        let text = self.model.next_text(&speaker.name, 0);
-        let identifier = self.people.get(to).context("nobody")?.to_string();
-        let sending = speaker.client()?.send(&identifier, &text);
-        let message = tokio::time::timeout(REST, sending).await;
-        let message = message.context("a last word does not leave")?;
-        let message = message.with_context(|| format!("the last word of {}", speaker.name))?;
-        self.model.sent.push(Sent {
-            device,
-            to: Place::pair(from, to),
-            text,
-            id: Some(message.id),
-        });
-        Ok(())
+        let device = self.device(device)?;
+        if device.stage != Stage::In {
+            return Ok(());
+        }
+        match device.client()?.settle(REST).await {
+            // its account may have put it out: the others say so
+            Err(error) if is_put_out(&error) => Ok(()),
+            settled => settled
+                .with_context(|| format!("{} does not come to rest: a log is wedged", device.name)),
+        }
     }
 }
 
@@ -253,15 +255,28 @@ fn side(is_before: bool) -> Side {
 }
 
 /// Trouble that a network or a death makes: the person tries again.
-fn is_known_trouble(error: &ClientError) -> bool {
+pub(crate) fn is_known_trouble(error: &ClientError) -> bool {
     matches!(
         error,
         ClientError::Unreachable(_) | ClientError::TimedOut | ClientError::Store(_)
     )
 }
 
+/// The program says no, and nothing happened.
+pub(crate) fn is_no(error: &ClientError) -> bool {
+    matches!(
+        error,
+        ClientError::NotAllowed(_) | ClientError::NotFound(_) | ClientError::Removed
+    )
+}
+
+/// The server does not know this device any more.
+fn is_put_out(error: &ClientError) -> bool {
+    matches!(error, ClientError::Removed)
+}
+
 /// The answer of a command; nothing when the process died meanwhile.
-fn known<T>(answer: Result<T, ClientError>) -> anyhow::Result<Option<T>> {
+pub(crate) fn known<T>(answer: Result<T, ClientError>) -> anyhow::Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if is_known_trouble(&error) => Ok(None),

@@ -25,10 +25,8 @@ mod stream {
     pub(super) const STORE: u64 = 2;
     pub(super) const PEOPLE: u64 = 3;
     pub(super) const PLAY: u64 = 4;
+    pub(super) const DEVICES: u64 = 5;
 }
-
-/// Steps between two looks at all devices: a look costs more than a step.
-const LOOK_EVERY: u64 = 5;
 
 const NAMES: [&str; 4] = ["anna", "ben", "cleo", "dora"];
 
@@ -45,6 +43,8 @@ pub(crate) struct World {
     pub(crate) model: Model,
     pub(crate) checker: Checker,
     pub(crate) chance: Chance,
+    /// Chance of devices that come later.
+    steps: Chance,
     codes: mpsc::UnboundedReceiver<CodeMessage>,
     folder: TempDir,
 }
@@ -97,6 +97,7 @@ impl World {
             model: Model::default(),
             checker: Checker::default(),
             chance: Chance::new(seed, stream::PLAY),
+            steps: Chance::new(seed, stream::DEVICES),
             codes,
             folder,
         };
@@ -105,10 +106,31 @@ impl World {
         for name in NAMES.iter().take(count) {
             world.people.push(format!("{name}@example.org").parse()?);
             let person = world.people.len() - 1;
-            let device = Device::new(&world.around(), person, name, &mut chance)?;
-            world.devices.push(device);
+            world.make_device(person, name, &mut chance)?;
         }
         Ok(world)
+    }
+
+    fn make_device(
+        &mut self,
+        person: usize,
+        name: &str,
+        chance: &mut Chance,
+    ) -> anyhow::Result<()> {
+        let device = Device::new(&self.around(), person, name, chance)?;
+        self.devices.push(device);
+        Ok(())
+    }
+
+    /// One more device of somebody, which its account does not know yet. Its place.
+    pub(crate) fn new_device(&mut self, person: usize) -> anyhow::Result<usize> {
+        let owner = NAMES.get(person).copied().unwrap_or_default();
+        let name = format!("{owner}-{}", self.devices.len());
+        let mut chance = self.steps.fork();
+        self.make_device(person, &name, &mut chance)?;
+        let device = self.devices.len() - 1;
+        self.device(device)?.wire.set_rough(true);
+        Ok(device)
     }
 
     fn around(&self) -> Surroundings<'_> {
@@ -122,7 +144,7 @@ impl World {
     }
 
     async fn run(&mut self, steps: u64) -> anyhow::Result<()> {
-        for device in &self.devices {
+        for device in &mut self.devices {
             let identifier = self
                 .people
                 .get(device.person)
@@ -133,11 +155,10 @@ impl World {
                 .with_context(|| format!("{} cannot register", device.name))?;
         }
         self.set_rough(true);
-        for step in 0..steps {
+        for _ in 0..steps {
             self.step().await?;
-            if step % LOOK_EVERY == 0 {
-                self.look()?;
-            }
+            self.enter_linked()?;
+            self.look()?;
         }
         self.rest().await?;
         self.judge()

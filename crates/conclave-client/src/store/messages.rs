@@ -4,6 +4,7 @@ use conclave_proto::id::{AccountId, ChatId, Epoch, LogId, MessageId, Seq};
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{StoreError, Tx, id, int, optional_counter};
+use crate::inspect::MessagePlace;
 use crate::view::MessageState;
 
 /// One message.
@@ -95,6 +96,24 @@ fn message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
 }
 
 impl Tx<'_> {
+    /// Where the messages of a chat stand, in the order of its history.
+    pub(crate) fn places(&self, chat_id: ChatId) -> Result<Vec<MessagePlace>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT message_id, log_id, epoch, seq FROM message
+             WHERE chat_id = ?1 AND log_id IS NOT NULL AND seq IS NOT NULL AND epoch IS NOT NULL
+             ORDER BY ordinal, seq",
+        )?;
+        let places = statement.query_map([chat_id.as_bytes()], |row| {
+            Ok(MessagePlace {
+                id: MessageId::new(id(row, "message_id")?),
+                log_id: LogId::new(id(row, "log_id")?),
+                epoch: Epoch(super::counter(row, "epoch")?),
+                seq: Seq(super::counter(row, "seq")?),
+            })
+        })?;
+        Ok(places.collect::<Result<_, _>>()?)
+    }
+
     /// Writes a message unless (sender, id) is known already: the first one stays (C-052). Whether it was written.
     pub(crate) fn insert_message(&self, new: &NewMessage<'_>) -> Result<bool, StoreError> {
         let state = if new.own {

@@ -1,0 +1,205 @@
+//! Accounts change: devices are let in and taken out.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use conclave_client::ClientError;
+
+use crate::device::Stage;
+use crate::play::is_known_trouble;
+use crate::world::World;
+
+/// How long two devices try to link, virtual.
+const LINK_PATIENCE: Duration = Duration::from_mins(2);
+/// Devices of one person, and of all people: worlds stay small.
+const DEVICES_MAX: (usize, usize) = (1, 6);
+
+impl World {
+    /// A new device is let in, one that asked tries again, or one is taken out.
+    pub(crate) async fn change_devices(&mut self, device: usize) -> anyhow::Result<()> {
+        let person = self.device(device)?.person;
+        let waiting = self.find(person, Stage::Asking);
+        let own = self.devices.iter().filter(|device| device.person == person);
+        let others: Vec<usize> = self.others_of(device)?;
+        if let Some(asking) = waiting {
+            return self.link(asking).await;
+        }
+        if own.count() < DEVICES_MAX.0 && self.devices.len() < DEVICES_MAX.1 {
+            let asking = self.new_device(person)?;
+            return self.link(asking).await;
+        }
+        match others.first() {
+            Some(other) if self.chance.percent(50) => self.take_out(device, *other).await,
+            _ => Ok(()),
+        }
+    }
+
+    fn find(&self, person: usize, stage: Stage) -> Option<usize> {
+        let is_meant = |device: &crate::device::Device| {
+            device.person == person && device.stage == stage && device.alive().is_some()
+        };
+        self.devices.iter().position(is_meant)
+    }
+
+    fn others_of(&self, device: usize) -> anyhow::Result<Vec<usize>> {
+        let person = self.device(device)?.person;
+        let others = self.devices.iter().enumerate().filter(|(index, other)| {
+            *index != device && other.person == person && other.stage == Stage::In
+        });
+        Ok(others.map(|(index, _)| index).collect())
+    }
+
+    /// A new device and one of the account try to link.
+    async fn link(&mut self, asking: usize) -> anyhow::Result<()> {
+        let person = self.device(asking)?.person;
+        let Some(letting_in) = self.find(person, Stage::In) else {
+            return Ok(());
+        };
+        let (new, old) = (self.device(asking)?, self.device(letting_in)?);
+        let (Some(new_client), Some(old_client)) = (new.alive(), old.alive()) else {
+            return Ok(());
+        };
+        self.trace
+            .note(&format!("{} lets in {}", old.name, new.name));
+        let (new_way, old_way) = (new.transport.as_ref(), old.transport.as_ref());
+        let address = self.server.address();
+        let linking = async {
+            let shown = new_client
+                .link_start_over(new_way, &address, &new.name)
+                .await?;
+            let code: String = shown.code.chars().filter(char::is_ascii_digit).collect();
+            let (let_in, finished) = tokio::join!(
+                old_client.approve_device_over(old_way, &shown.uri, &code),
+                new_client.link_finish_over(new_way),
+            );
+            let_in?;
+            finished?;
+            Ok::<_, ClientError>(())
+        };
+        let linked = tokio::select! {
+            biased;
+            () = self.died.notified() => None,
+            linked = tokio::time::timeout(LINK_PATIENCE, Box::pin(linking)) => linked.ok(),
+        };
+        match linked {
+            Some(Err(error)) if !is_link_trouble(&error) => {
+                return Err(error).context("a device cannot be let in");
+            }
+            _ => {}
+        }
+        self.enter_linked()
+    }
+
+    /// Who got into its account, whoever heard of it, goes online.
+    pub(crate) fn enter_linked(&mut self) -> anyhow::Result<()> {
+        for device in &mut self.devices {
+            let is_new = device.stage == Stage::Asking
+                && device.alive().is_some_and(|client| client.is_registered());
+            if is_new {
+                self.trace.note(&format!("{} is in", device.name));
+                device.enter()?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_out(&mut self, device: usize, other: usize) -> anyhow::Result<()> {
+        let (from, out) = (self.device(device)?, self.device(other)?);
+        let Some(client) = from.online() else {
+            return Ok(());
+        };
+        self.trace
+            .note(&format!("{} takes out {}", from.name, out.name));
+        let removing = client.remove_device_over(from.transport.as_ref(), out.ids()?.1);
+        let removed = tokio::select! {
+            biased;
+            () = self.died.notified() => None,
+            removed = tokio::time::timeout(LINK_PATIENCE, removing) => removed.ok(),
+        };
+        match removed {
+            Some(Err(error)) if !is_link_trouble(&error) => {
+                Err(error).context("a device cannot be taken out")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// At rest: who was taken out knows it, nobody asks any more, and the others list each other and nobody else.
+    pub(crate) async fn settle_accounts(&mut self) -> anyhow::Result<()> {
+        self.enter_linked()?;
+        for index in 0..self.devices.len() {
+            let is_in = match self.device(index)?.online() {
+                Some(client) => !matches!(
+                    client.settle(LINK_PATIENCE).await,
+                    Err(ClientError::Removed)
+                ),
+                None => false,
+            };
+            if let Some(device) = self.devices.get_mut(index) {
+                device.stage = if is_in { Stage::In } else { Stage::Out };
+            }
+        }
+        for person in 0..self.people.len() {
+            self.forget_who_never_came(person).await?;
+        }
+        Ok(())
+    }
+
+    /// A device that was let in and died before it heard of that for good is taken out by hand.
+    async fn forget_who_never_came(&self, person: usize) -> anyhow::Result<()> {
+        let own = self.devices.iter().filter(|device| device.person == person);
+        let own: Vec<_> = own.filter(|device| device.stage == Stage::In).collect();
+        let Some(first) = own.first() else {
+            bail!("{} has no device left", self.name_of(person));
+        };
+        let mut there = Vec::new();
+        for device in &own {
+            there.push(device.ids()?.1);
+        }
+        let client = first.client()?;
+        for listed in client.devices()? {
+            if !there.contains(&listed.id) {
+                self.trace.note(&format!("{} forgets a device", first.name));
+                client
+                    .remove_device_over(first.transport.as_ref(), listed.id)
+                    .await
+                    .context("a device that never came cannot be taken out")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every device knows exactly the devices of its account.
+    pub(crate) fn accounts_agree(&self) -> anyhow::Result<()> {
+        for device in self
+            .devices
+            .iter()
+            .filter(|device| device.stage == Stage::In)
+        {
+            let listed = device.client()?.devices()?;
+            let listed: BTreeSet<_> = listed.iter().map(|device| device.id).collect();
+            let mut there = BTreeSet::new();
+            for other in &self.devices {
+                if other.person == device.person && other.stage == Stage::In {
+                    there.insert(other.ids()?.1);
+                }
+            }
+            ensure!(
+                listed == there,
+                "{} lists {listed:?}, there are {there:?}",
+                device.name
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Trouble that a network, a death or a lost race makes while devices are let in or taken out.
+fn is_link_trouble(error: &ClientError) -> bool {
+    is_known_trouble(error)
+        || matches!(
+            error,
+            ClientError::NotFound(_) | ClientError::LinkFailed(_) | ClientError::Removed
+        )
+}
