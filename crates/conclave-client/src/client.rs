@@ -368,19 +368,24 @@ impl Client {
     /// which needs the driver. Returns once the message is on disk.
     pub async fn send(&self, to: &str, text: &str) -> Result<Message, ClientError> {
         send::check_text(text)?;
-        let chat = match self.find_chat(to) {
-            // Somebody who only claims the identifier is not who is meant: look it up.
-            Ok(_) if self.is_only_claimed(to)? => {
-                self.inner.shared.ask(parse_identifier(to)?).await?
-            }
-            Err(ClientError::NotFound(_)) if !to.starts_with("c_") => {
-                self.inner.shared.ask(parse_identifier(to)?).await?
-            }
-            found => found?,
-        };
+        let chat = self.chat_of(to).await?;
         let message = self.engine().step(|step| send::queue(step, chat, text))?;
         self.inner.shared.wake.notify_one();
         Ok(message)
+    }
+
+    /// The chat that `to` means; an identifier not known yet is looked up first, which needs the driver.
+    pub(crate) async fn chat_of(&self, to: &str) -> Result<ChatId, ClientError> {
+        match self.find_chat(to) {
+            // Somebody who only claims the identifier is not who is meant: look it up.
+            Ok(_) if self.is_only_claimed(to)? => {
+                self.inner.shared.ask(parse_identifier(to)?).await
+            }
+            Err(ClientError::NotFound(_)) if !to.starts_with("c_") => {
+                self.inner.shared.ask(parse_identifier(to)?).await
+            }
+            found => found,
+        }
     }
 
     /// Waits until an own message is at least at `state` or failed; `TimedOut` after `timeout`.

@@ -9,6 +9,7 @@ use conclave_proto::id::{AccountId, ChatId};
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::event::Event;
+use crate::members;
 use crate::net::Net;
 use crate::shared::{Shared, broken, is_local, tell};
 use crate::store::{ChatRow, ChatStage, ContactRow, StoreError, Tx, parse_known};
@@ -177,6 +178,44 @@ pub(crate) async fn look_up(
     }
 }
 
+/// Fetches and judges the newest states of accounts that leaves were made under (C-017). A lie leaves things as
+/// they are. Whether the server could be asked now.
+pub(crate) async fn fetch_missing(
+    shared: &Shared,
+    net: &mut Net,
+    accounts: &[AccountId],
+) -> Result<bool, TransportError> {
+    let (directory, _) = net.connection(Role::Directory).await?;
+    for account in accounts {
+        let pinned = shared.engine().look(|tx, own| {
+            if *account == own.account.device.account_id {
+                return Ok(own.account.state.content.seq);
+            }
+            Ok(tx.contact(*account)?.map_or(1, |row| row.pin.seq))
+        });
+        let from_seq = pinned.map_err(|error| broken(shared, &error))?;
+        let states = calls::fetch_states(directory.as_ref(), net.pass()?, *account, from_seq);
+        let states = match states.await {
+            Ok(states) => states,
+            Err(error) if is_rate_limited(&error) => {
+                net.due_at(shared.env.now_ms().saturating_add(LIMITED_RECHECK_MS));
+                return Ok(false);
+            }
+            Err(error) if is_about_contact(&error) => continue,
+            Err(error) => return Err(error),
+        };
+        let judged = shared
+            .engine()
+            .step(|step| accept_states(step, Source::Peer, &states));
+        match judged {
+            Ok(_) => net.progress = true,
+            Err(ClientError::WrongServer(text)) => tell(shared, &text),
+            Err(error) => return Err(broken(shared, &error)),
+        }
+    }
+    Ok(true)
+}
+
 fn refused_states(shared: &Shared, error: &ClientError) -> TransportError {
     match error {
         ClientError::WrongServer(text) => {
@@ -212,6 +251,7 @@ pub(crate) fn accept_states(
         _ => judge(pinned.as_ref().map(|row| &row.pin), server_id, &parsed),
     };
     let is_usable = parse_known(server_id, states).is_some();
+    let has_advanced = matches!(verdict, Verdict::Advanced(..));
     let mut contact = match (verdict, pinned) {
         (Verdict::New(_), None) if matches!(source, Source::Confirm(_)) => {
             return Ok(Judged::Stopped);
@@ -257,6 +297,9 @@ pub(crate) fn accept_states(
         take_back(step, &mut contact)?;
     }
     step.tx.put_contact(&contact)?;
+    if has_advanced {
+        members::drop_revoked(step, account)?;
+    }
     Ok(Judged::Accepted(Box::new(contact)))
 }
 
@@ -451,6 +494,20 @@ fn open_chat(shared: &Shared, judged: Judged, identifier: &str) -> Result<ChatId
         step.tx.put_chat(&chat)?;
         Ok(chat.chat_id)
     })
+}
+
+/// A group's row that is not written yet.
+pub(crate) fn new_group_chat(step: &Step<'_>, name: &str, stage: ChatStage) -> ChatRow {
+    ChatRow {
+        chat_id: ChatId::random(step.env),
+        kind: ChatKind::Group,
+        peer: None,
+        name: name.to_owned(),
+        stage,
+        reason: String::new(),
+        live_log: None,
+        created_ms: step.now_ms,
+    }
 }
 
 /// A direct chat's row that is not written yet.

@@ -1,7 +1,7 @@
 //! What an opened message changes: rows, marks, contacts. Each check of its words is named where it is made.
 
 use conclave_core::content::{Content, Kind, Receipt, StateHead};
-use conclave_core::conversation::Member;
+use conclave_core::conversation::{Conversation, Member};
 use conclave_proto::account::AccountStates;
 use conclave_proto::id::{AccountId, Day, Epoch, Hash32, MessageId, Seq};
 use conclave_proto::label;
@@ -11,9 +11,9 @@ use crate::contact::{Source, accept_states};
 use crate::engine::{Step, show};
 use crate::error::ClientError;
 use crate::event::Event;
-use crate::recover;
-use crate::store::{ContactRow, ConversationRow, NewMessage, Position};
-use crate::view::MessageState;
+use crate::store::{ChatStage, ContactRow, ConversationRow, NewMessage, Position};
+use crate::view::{ChatKind, MessageState};
+use crate::{members, recover};
 
 /// Who sent what nobody can open: in a group it may have been anybody.
 const NOBODY: AccountId = AccountId::new([0; 16]);
@@ -43,16 +43,16 @@ pub(crate) fn placeholder(
         .unwrap_or_default();
     let (peer, delivered) = (peer(step, row)?, row.want_delivered);
     let at_ms = Day(entry.day).start_ms();
-    insert(
-        step,
-        row,
-        entry,
-        peer,
-        MessageId::new(id),
-        ("", &[], reason),
-        at_ms,
-        0,
-    )?;
+    let said = Said {
+        sender: peer,
+        message_id: MessageId::new(id),
+        body: "",
+        raw: &[],
+        reason,
+        sent_ms: at_ms,
+        devices: 0,
+    };
+    insert(step, row, entry, &said)?;
     row.want_delivered = delivered;
     Ok(())
 }
@@ -63,6 +63,28 @@ fn peer(step: &Step<'_>, row: &ConversationRow) -> Result<AccountId, ClientError
     Ok(chat.peer.unwrap_or(NOBODY))
 }
 
+/// Who hears what is said in a conversation.
+#[derive(Debug, Default)]
+pub(crate) struct Audience {
+    /// Devices besides the sender's.
+    pub(crate) devices: u32,
+    /// The people, each once.
+    pub(crate) people: Vec<AccountId>,
+}
+
+impl Audience {
+    pub(crate) fn of(group: Option<&Conversation>) -> Self {
+        let Some(group) = group else {
+            return Self::default();
+        };
+        let others = group.members().len().saturating_sub(1);
+        Self {
+            devices: u32::try_from(others).unwrap_or(u32::MAX),
+            people: group.people(),
+        }
+    }
+}
+
 /// Writes what an opened message says.
 pub(crate) fn apply_content(
     step: &mut Step<'_>,
@@ -70,7 +92,7 @@ pub(crate) fn apply_content(
     entry: &Entry,
     sender: &Member,
     content: Content,
-    devices: u32,
+    audience: &Audience,
 ) -> Result<(), ClientError> {
     check_seen(step, row, entry, content.seen.seq, content.seen.hash)?;
     let is_blocked = step
@@ -83,31 +105,43 @@ pub(crate) fn apply_content(
     if let Some(head) = content.state_head {
         check_state_head(step, row, sender, head)?;
     }
-    let sent_ms = clamp(content.sent_ms, Day(entry.day));
-    let id = content.message_id;
+    let Some(chat) = step.tx.chat(row.chat_id)? else {
+        return Ok(());
+    };
+    if chat.stage == ChatStage::Left {
+        // Said to those who stayed.
+        return Ok(());
+    }
+    let said = Said {
+        sender: sender.account_id,
+        message_id: content.message_id,
+        body: "",
+        raw: &[],
+        reason: "",
+        sent_ms: clamp(content.sent_ms, Day(entry.day)),
+        devices: audience.devices,
+    };
     match content.kind {
         Kind::Text { body } => insert(
             step,
             row,
             entry,
-            sender.account_id,
-            id,
-            (&body, &[], ""),
-            sent_ms,
-            devices,
+            &Said {
+                body: &body,
+                ..said
+            },
         ),
         // C-056: kept whole, shown as what it is.
         Kind::Newer { bytes } => insert(
             step,
             row,
             entry,
-            sender.account_id,
-            id,
-            ("", &bytes, ""),
-            sent_ms,
-            devices,
+            &Said {
+                raw: &bytes,
+                ..said
+            },
         ),
-        Kind::Receipt(receipt) => apply_receipt(step, row, sender, receipt),
+        Kind::Receipt(receipt) => apply_receipt(step, row, sender, receipt, &audience.people),
         Kind::Profile { name, capability } => {
             let Some(mut contact) = step.tx.contact(sender.account_id)? else {
                 return Ok(());
@@ -141,6 +175,7 @@ pub(crate) fn apply_content(
                 Err(error) => Err(error),
             }
         }
+        Kind::Leave if chat.kind == ChatKind::Group => members::is_leaving(step, row, sender),
         Kind::Leave => recover::pause(step, row, "the other side left this conversation"),
     }
 }
@@ -197,6 +232,12 @@ fn check_state_head(
         let proof = [contact.pin.hash.to_vec(), head.hash.to_vec()].concat();
         step.tx
             .put_evidence("two account states with one number", &proof, step.now_ms)?;
+        let chat = step.tx.chat(row.chat_id)?;
+        if chat.is_some_and(|chat| chat.kind == ChatKind::Group) {
+            // Whoever says so of themselves would stop everybody's group; sending to them alone stops by a lookup.
+            step.warn("somebody in a group has another account state than the server shows; compare safety numbers");
+            return Ok(());
+        }
         return recover::pause(
             step,
             row,
@@ -212,13 +253,42 @@ fn apply_receipt(
     row: &mut ConversationRow,
     sender: &Member,
     receipt: Receipt,
+    people: &[AccountId],
 ) -> Result<(), ClientError> {
     let there = step.tx.chain(row.log_id, receipt.delivered.seq)?;
-    if sender.account_id == step.own.account.device.account_id || !receipt.holds(there) {
+    if !receipt.holds(there) {
         return Ok(());
     }
-    row.their_delivered = row.their_delivered.max(receipt.delivered.seq.0);
-    row.their_read = row.their_read.max(receipt.read_up_to.0);
+    let (delivered, read) = (receipt.delivered.seq.0, receipt.read_up_to.0);
+    if sender.account_id == step.own.account.device.account_id {
+        // Read on another own device; the others need not be told twice.
+        step.tx.mark_read_to(row.log_id, read)?;
+        row.want_read = row.want_read.max(read);
+        row.told_read = row.told_read.max(read);
+        row.told_delivered = row.told_delivered.max(delivered);
+        return Ok(());
+    }
+    step.tx
+        .raise_mark(row.log_id, sender.account_id, delivered, read)?;
+    raise_states(step, row, people)
+}
+
+/// Own messages are delivered and read as far as everybody else has received and read.
+pub(crate) fn raise_states(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    people: &[AccountId],
+) -> Result<(), ClientError> {
+    let own = step.own.account.device.account_id;
+    let mut least: Option<(u64, u64)> = None;
+    for account in people.iter().filter(|account| **account != own) {
+        let (delivered, read) = step.tx.mark(row.log_id, *account)?;
+        let (all_delivered, all_read) = least.unwrap_or((u64::MAX, u64::MAX));
+        least = Some((all_delivered.min(delivered), all_read.min(read)));
+    }
+    let (delivered, read) = least.unwrap_or((0, 0));
+    row.their_delivered = row.their_delivered.max(delivered);
+    row.their_read = row.their_read.max(read);
     let below = [MessageState::Accepted, MessageState::Delivered];
     for (seq, from, state) in [
         (row.their_read, below.as_slice(), MessageState::Read),
@@ -235,46 +305,56 @@ fn apply_receipt(
     Ok(())
 }
 
-/// Writes a message of somebody else; the first of (sender, id) stays (C-052).
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one row's fields, each of its own type"
-)]
+/// A message as it came in.
+struct Said<'a> {
+    sender: AccountId,
+    message_id: MessageId,
+    body: &'a str,
+    raw: &'a [u8],
+    reason: &'a str,
+    sent_ms: u64,
+    devices: u32,
+}
+
+/// Writes a message of somebody else, or of another own device; the first of (sender, id) stays (C-052).
 fn insert(
     step: &mut Step<'_>,
     row: &mut ConversationRow,
     entry: &Entry,
-    sender: AccountId,
-    message_id: MessageId,
-    (body, raw, reason): (&str, &[u8], &str),
-    sent_ms: u64,
-    devices: u32,
+    said: &Said<'_>,
 ) -> Result<(), ClientError> {
+    let (sender, message_id) = (said.sender, said.message_id);
+    let own = sender == step.own.account.device.account_id;
     let new = NewMessage {
         chat_id: row.chat_id,
         message_id,
         sender,
-        own: false,
-        body,
-        raw,
-        reason,
-        sent_ms,
+        own,
+        body: said.body,
+        raw: said.raw,
+        reason: said.reason,
+        sent_ms: said.sent_ms,
         is_heard: false,
     };
     let is_new = step.tx.insert_message(&new)?;
     step.tx
-        .place_message(sender, message_id, &position(row, entry, devices))?;
-    row.want_delivered = entry.seq;
-    let written = step.tx.message(sender, message_id)?;
-    if let Some(written) = written {
-        if written.is_read {
-            // Read as the request's first text before its place in the log was known.
-            row.want_read = row.want_read.max(entry.seq);
-        }
-        if is_new {
-            let shown = show(step.tx, step.own, &written)?;
-            step.events.push(Event::Received(shown));
-        }
+        .place_message(sender, message_id, &position(row, entry, said.devices))?;
+    if own {
+        // By another device of this account: the log has it.
+        step.tx.accept_message(message_id)?;
+    } else {
+        row.want_delivered = entry.seq;
+    }
+    let Some(written) = step.tx.message(sender, message_id)? else {
+        return Ok(());
+    };
+    if written.is_read && !own {
+        // Read as the request's first text before its place in the log was known.
+        row.want_read = row.want_read.max(entry.seq);
+    }
+    if is_new {
+        let shown = show(step.tx, step.own, &written)?;
+        step.events.push(Event::Received(shown));
     }
     Ok(())
 }

@@ -7,8 +7,9 @@
 //! 3. join what was accepted
 //! 4. open chats that have something to say and no conversation yet
 //! 5. sync every log that moved
-//! 6. send what is queued
-//! 7. post invitations that are due
+//! 6. make commits of what is wanted
+//! 7. send what is queued
+//! 8. post invitations that are due
 //!
 //! A round ends at the first lost connection; the next one starts over from what is on disk.
 
@@ -24,7 +25,7 @@ use tokio::sync::mpsc;
 use crate::net::Net;
 use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
-use crate::{contact, device, invite, outbox, own, request, sync};
+use crate::{contact, device, invite, membership, outbox, own, request, sync};
 
 /// Rounds that make progress without a pause before the driver lets others run.
 const ROUNDS_IN_A_ROW: u32 = 1000;
@@ -111,6 +112,7 @@ async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     invite::open_chats(shared, net).await?;
     // C-060: everything is read to its head before anything is sealed.
     sync::sync_moved(shared, net).await?;
+    membership::pursue(shared, net).await?;
     outbox::flush(shared, net).await?;
     invite::post_due(shared, net).await
 }
@@ -125,6 +127,7 @@ fn publish(shared: &Shared, net: &Net, asked: u64, trouble: Option<TransportErro
                 Ok(tx.outbox_waiting()?
                     + tx.posts_waiting()?
                     + tx.bundles_waiting()?
+                    + tx.intents_waiting()?
                     + tx.receipts_waiting()?)
             });
         if matches!(waiting, Ok(0)) {

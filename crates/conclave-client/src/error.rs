@@ -57,6 +57,9 @@ pub enum ClientError {
     /// No such chat, contact, message or request.
     #[error("{0}")]
     NotFound(String),
+    /// It is so already; nothing was changed.
+    #[error("{0}")]
+    Exists(String),
     /// Words that cannot be understood; the text says what is expected.
     #[error("{0}")]
     BadInput(String),

@@ -8,16 +8,18 @@
 use conclave_core::capability::Capability;
 use conclave_core::conversation::create::create;
 use conclave_core::conversation::{Conversation, CreateError, CreateOptions, Created, Predecessor};
-use conclave_core::credential::{KnownAccount, LeafError};
+use conclave_core::credential::{Accounts as _, KnownAccount, LeafError};
 use conclave_core::hpke;
 use conclave_core::inbox_item::{self, InboxItem, WelcomePointer};
 use conclave_core::intro::{FirstText, Greeting, Intro, IntroFor};
 use conclave_core::key_package::{self, CheckedKeyPackage, KeyPackageError};
 use conclave_core::leaf::LeafNodeError;
+use conclave_core::sealed_blob::BlobPointer;
 use conclave_proto::ErrorCode;
-use conclave_proto::blob::NewBlob;
+use conclave_proto::account::DeviceCert;
+use conclave_proto::codec;
 use conclave_proto::hello::Role;
-use conclave_proto::id::{AccountId, Day, Epoch, Incarnation, LogId, MessageId, Seq};
+use conclave_proto::id::{AccountId, Day, Epoch, Hash32, Incarnation, LogId, MessageId, Seq};
 use conclave_proto::identifier::Identifier;
 use conclave_proto::key_package::ClaimedKeyPackages;
 use conclave_proto::limits::{
@@ -29,12 +31,15 @@ use prost::Message as _;
 use crate::contact::{Judged, Source, accept_states};
 use crate::engine::Step;
 use crate::error::ClientError;
+use crate::intent::new_blob;
 use crate::net::Net;
 use crate::outbox::fail;
 use crate::recover;
 use crate::send::{check_chat, contact_of};
 use crate::shared::{Shared, broken, is_clock_wrong, is_local, is_local_refusal};
-use crate::store::{ChatRow, ChatStage, ContactRow, ConversationRow, OutboxKind, Stage};
+use crate::store::{
+    ChatRow, ChatStage, ContactRow, ConversationRow, OutboxKind, PendingWelcome, Stage,
+};
 use crate::transport::{TransportError, calls};
 use crate::view::ChatKind;
 
@@ -193,7 +198,7 @@ fn make(
 }
 
 /// C-030: the pointer must reach the device; a key of right length that nothing can be sealed to is found here.
-fn can_be_sealed_to(known: Option<&KnownAccount>, peer: &CheckedKeyPackage) -> bool {
+pub(crate) fn can_be_sealed_to(known: Option<&KnownAccount>, peer: &CheckedKeyPackage) -> bool {
     let cert = known.and_then(|known| known.cert(peer.device_id()));
     cert.is_some_and(|cert| hpke::seal(cert.content.inbox_key.as_slice(), b"", b"", b"").is_ok())
 }
@@ -239,6 +244,28 @@ fn keep(
     contact: &ContactRow,
     created: Created,
 ) -> Result<(), ClientError> {
+    let at = keep_created(step, chat, &created)?;
+    let damaged = || ClientError::Store("a contact's state is damaged".into());
+    let known = contact.known().ok_or_else(damaged)?;
+    let first = first_text(step, chat)?;
+    let Some(tree) = created.tree else {
+        return Ok(());
+    };
+    for welcome in created.welcomes {
+        let cert = known.cert(welcome.device_id).ok_or_else(damaged)?;
+        let way = (welcome.blob.pointer, tree.pointer.duplicate());
+        queue_pointer(step, cert, at, way, &created.conversation, first.clone())?;
+    }
+    Ok(())
+}
+
+/// Writes the conversation row of a new conversation and the request that makes its log; the chat goes on in it.
+/// Where those who are invited begin to read.
+pub(crate) fn keep_created(
+    step: &mut Step<'_>,
+    chat: &ChatRow,
+    created: &Created,
+) -> Result<Start, ClientError> {
     let log_id = created.log_id;
     let start = chain_start(step.own.server_id(), log_id);
     let head = Head {
@@ -247,82 +274,114 @@ fn keep(
         hash: start,
         incarnation: Incarnation(0),
     };
-    let ordinal = step.tx.next_ordinal(chat.chat_id)?;
-    let mut row = ConversationRow::new(
-        log_id,
-        chat.chat_id,
-        ordinal,
-        Stage::Creating,
-        head,
-        step.now_ms,
-    );
-    let new_blob = |blob: &conclave_core::conversation::SealedBlob| NewBlob {
-        blob_id: blob.pointer.blob_id.to_vec(),
-        bytes: blob.bytes.clone(),
-    };
-    let blobs = created
-        .welcomes
-        .iter()
-        .map(|welcome| new_blob(&welcome.blob));
+    let chat_id = chat.chat_id;
+    let ordinal = step.tx.next_ordinal(chat_id)?;
+    let mut row =
+        ConversationRow::new(log_id, chat_id, ordinal, Stage::Creating, head, step.now_ms);
+    let blobs = created.welcomes.iter().map(|welcome| &welcome.blob);
+    let blobs = blobs.chain(&created.tree).map(new_blob);
     let request = CreateLog {
         log_id: log_id.to_vec(),
         access_key: created.access.public().to_vec(),
-        blobs: blobs.chain(created.tree.as_ref().map(new_blob)).collect(),
+        blobs: blobs.collect(),
         retention_days: RETENTION_DAYS,
         ..CreateLog::default()
     };
     row.create_request = Some(request.encode_to_vec());
     step.tx.put_conversation(&row)?;
     step.tx.put_chain(log_id, Seq(0), start)?;
-    step.tx.forget_voided(chat.chat_id)?;
+    step.tx.forget_voided(chat_id)?;
     step.tx.put_chat(&ChatRow {
         live_log: Some(log_id),
         ..chat.clone()
     })?;
-    queue_pointers(step, chat, contact, created)
+    Ok(Start {
+        epoch: head.epoch,
+        seq: head.seq,
+        hash: head.hash,
+    })
 }
 
-/// Seals one pointer for each invited device and queues it.
-fn queue_pointers(
+/// Where an invited device begins to read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Start {
+    /// The epoch that it joins.
+    pub(crate) epoch: Epoch,
+    /// Last entry before that epoch.
+    pub(crate) seq: Seq,
+    /// Chain hash there.
+    pub(crate) hash: Hash32,
+}
+
+/// An own commit that adds devices won: they learn where to begin, and what opens their welcomes.
+pub(crate) fn queue_pointers_of(
     step: &mut Step<'_>,
-    chat: &ChatRow,
-    contact: &ContactRow,
-    created: Created,
+    row: &ConversationRow,
+    group: &Conversation,
+    brought: Vec<PendingWelcome>,
+    (seq, hash): (u64, Hash32),
 ) -> Result<(), ClientError> {
-    let damaged = || ClientError::Store("a contact's state is damaged".into());
-    let known = contact.known().ok_or_else(damaged)?;
-    let first = first_text(step, chat)?;
-    let log_id = created.log_id;
-    let Some(tree) = created.tree else {
-        return Ok(());
+    let at = Start {
+        epoch: row.epoch,
+        seq: Seq(seq),
+        hash,
     };
-    for welcome in created.welcomes {
-        let cert = known.cert(welcome.device_id).ok_or_else(damaged)?;
-        let to = (welcome.account_id, welcome.device_id);
-        let item = InboxItem::Welcome(WelcomePointer {
-            log_id,
-            welcome: welcome.blob.pointer,
-            tree: tree.pointer.duplicate(),
-            epoch: Epoch(1),
-            start_seq: Seq(0),
-            start_hash: chain_start(step.own.server_id(), log_id),
-            intro: intro(step, to, log_id, first.clone())?,
-        });
-        let sealed = inbox_item::seal(&item, cert)
-            .map_err(|error| ClientError::Broken(error.to_string()))?;
-        step.tx.push_post(log_id, to, &sealed, pointer_due(step))?;
+    for welcome in brought {
+        let accounts = step.tx.known_accounts(&step.own.known);
+        let known = accounts.known(welcome.account_id);
+        let cert = known
+            .as_ref()
+            .and_then(|known| known.cert(welcome.device_id));
+        let way = (
+            codec::parse_exact::<BlobPointer>(&welcome.welcome),
+            codec::parse_exact::<BlobPointer>(&welcome.tree),
+        );
+        // Revoked since: it is taken out by whoever sees it.
+        if let (Some(cert), (Ok(welcome), Ok(tree))) = (cert, way) {
+            queue_pointer(step, cert, at, (welcome, tree), group, None)?;
+        }
     }
     Ok(())
 }
 
-fn pointer_due(step: &Step<'_>) -> u64 {
+/// Seals the pointer for one invited device and queues it.
+fn queue_pointer(
+    step: &Step<'_>,
+    cert: &DeviceCert,
+    at: Start,
+    (welcome, tree): (BlobPointer, BlobPointer),
+    group: &Conversation,
+    first: Option<FirstText>,
+) -> Result<(), ClientError> {
+    let to = (cert.content.account_id, cert.content.device_id);
+    let log_id = group.log_id();
+    let context = group.context();
+    let item = InboxItem::Welcome(WelcomePointer {
+        log_id,
+        kind: context.kind,
+        name_bytes: context.name_bytes.clone(),
+        welcome,
+        tree,
+        epoch: at.epoch,
+        start_seq: at.seq,
+        start_hash: at.hash,
+        intro: intro(step, to, log_id, first)?,
+    });
+    let sealed =
+        inbox_item::seal(&item, cert).map_err(|error| ClientError::Broken(error.to_string()))?;
+    Ok(step.tx.push_post(log_id, to, &sealed, pointer_due(step))?)
+}
+
+/// When an item is posted: at random within seconds.
+pub(crate) fn pointer_due(step: &Step<'_>) -> u64 {
     let mut random = [0; 4];
     step.env.fill(&mut random);
     step.now_ms
         .saturating_add(u64::from(u32::from_be_bytes(random)) % POINTER_DELAY_MAX_MS)
 }
 
-fn intro(
+/// Who this account is, signed for one device and log.
+pub(crate) fn intro(
     step: &Step<'_>,
     to: (AccountId, conclave_proto::id::DeviceId),
     log_id: LogId,
@@ -408,7 +467,7 @@ pub(crate) async fn create_log(
     outcome.map_err(|error| broken(shared, &error))
 }
 
-/// Step 7 of a round: pointers whose time has come are posted.
+/// Step 8 of a round: pointers whose time has come are posted.
 pub(crate) async fn post_due(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     loop {
         let next = shared.engine().look(|tx, _| {

@@ -20,7 +20,9 @@
 //! - `invite`, `request`: first contact, from both ends
 //! - `send`, `outbox`: a message's way out
 //! - `sync`, `receive`, `content`: a log's way in
-//! - `membership`, `recover`: commits, and conversations that cannot go on
+//! - `group`: groups, as front ends ask for them
+//! - `intent`, `membership`, `members`: what is wanted of members, commits, and what follows from them
+//! - `recover`: conversations that cannot go on
 //! - [`transport`]: connections, real and in memory
 //! - `store`: the encrypted database
 //!
@@ -51,8 +53,11 @@ mod content;
 mod device;
 mod driver;
 mod engine;
+mod group;
+mod intent;
 mod invite;
 mod link;
+mod members;
 mod membership;
 mod net;
 mod outbox;

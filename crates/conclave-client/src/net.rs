@@ -7,6 +7,7 @@ use conclave_proto::hello::Role;
 use conclave_proto::id::{Epoch, LogId};
 use tokio::sync::mpsc;
 
+use crate::intent::Claimed;
 use crate::transport::{Connection, Push, Transport, TransportError};
 
 /// How long a chat that failed alone is left alone, in ms.
@@ -38,6 +39,8 @@ pub(crate) struct Net {
     pub(crate) own_seq: u64,
     /// Whether the server should be asked about this device again.
     pub(crate) status_due: bool,
+    /// Key packages claimed for commits that did not win yet.
+    pub(crate) claimed: Claimed,
     /// Whether the inbox may have something.
     pub(crate) inbox_moved: bool,
     /// Whether everything must be read once.
@@ -65,6 +68,7 @@ impl Net {
             commit_after_ms: BTreeMap::new(),
             own_seq: 0,
             status_due: false,
+            claimed: Claimed::new(),
             inbox_moved: true,
             all_moved: true,
             due_ms: None,

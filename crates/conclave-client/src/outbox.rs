@@ -23,14 +23,14 @@ use crate::shared::{Shared, broken, is_local};
 use crate::store::{ChatRow, ConversationRow, OutboxKind, OutboxRow, Stage};
 use crate::transport::{TransportError, calls};
 use crate::view::{ChatKind, MessageState};
-use crate::{membership, sync};
+use crate::{members, membership, sync};
 
 /// Epoch changes one flush of a log lives through before it lets the round go on.
 const STALE_MAX: u32 = 8;
 /// How long a log is left alone after that, in ms.
 const STALE_PAUSE_MS: u64 = 2_000;
 
-/// Step 6 of a round: receipts that are due are queued, then every log sends what it has.
+/// Step 7 of a round: receipts that are due are queued, then every log sends what it has.
 pub(crate) async fn flush(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     let logs = shared.engine().look(|tx, _| {
         let rows = tx.active_conversations()?;
@@ -122,10 +122,12 @@ enum Next {
 async fn flush_log(shared: &Shared, net: &mut Net, log_id: LogId) -> Result<(), TransportError> {
     let mut stale = 0;
     while stale < STALE_MAX {
-        let may_update = net
-            .commit_after_ms
-            .get(&log_id)
-            .is_none_or(|after| *after <= shared.env.now_ms());
+        let after_ms = net.commit_after_ms.get(&log_id).copied().unwrap_or(0);
+        let may_update = after_ms <= shared.env.now_ms();
+        if !may_update {
+            // What waits for this time must not wait for something else to happen.
+            net.due_at(after_ms);
+        }
         let next = shared.engine().step(|step| next(step, log_id, may_update));
         match next.map_err(|error| broken(shared, &error))? {
             Next::Nothing => return Ok(()),
@@ -153,12 +155,12 @@ async fn flush_log(shared: &Shared, net: &mut Net, log_id: LogId) -> Result<(), 
 
 /// Reads the log forward; whether its head was reached, so that sealing may go on (C-060).
 async fn read_on(shared: &Shared, net: &mut Net, log_id: LogId) -> Result<bool, TransportError> {
-    let is_done = sync::sync_log(shared, net, log_id).await? == sync::Read::Done;
-    if !is_done {
+    let read = sync::sync_log(shared, net, log_id).await?;
+    if read != sync::Read::Done {
         net.moved.insert(log_id);
-        net.progress = true;
+        net.progress |= read == sync::Read::More;
     }
-    Ok(is_done)
+    Ok(read == sync::Read::Done)
 }
 
 /// Takes the oldest row and, when it is not sealed for this epoch, seals it: ratchet step and bytes together.
@@ -181,7 +183,12 @@ fn next(step: &mut Step<'_>, log_id: LogId, may_update: bool) -> Result<Next, Cl
     let Some(mut row) = step.tx.next_outbox(chat_id, log_id, is_live)? else {
         return Ok(Next::Nothing);
     };
-    if may_send(step, chat_id)?.is_none() {
+    if row.kind == OutboxKind::Leave {
+        // Rights are given up first: only then may everybody with rights take this account out.
+        if members::is_giving_up(step, chat_id)? {
+            return Ok(Next::Nothing);
+        }
+    } else if may_send(step, chat_id)?.is_none() {
         return Ok(Next::Nothing);
     }
     if row.epoch.is_some_and(|epoch| epoch != conversation.epoch.0) {
@@ -232,6 +239,8 @@ fn content(
     row: &OutboxRow,
 ) -> Result<Option<Content>, ClientError> {
     let own = &step.own.account;
+    let chat = step.tx.chat(conversation.chat_id)?;
+    let is_group = chat.is_some_and(|chat| chat.kind == ChatKind::Group);
     let mut sent_ms = step.now_ms;
     let mut message_id = MessageId::random(step.env);
     let kind = match row.kind {
@@ -248,8 +257,10 @@ fn content(
         }
         OutboxKind::Profile => Kind::Profile {
             name: own.name.clone(),
-            capability: Capability::parse(&own.capability),
+            // What opens this inbox is for contacts, not for whoever is in a group (C-108).
+            capability: Capability::parse(&own.capability).filter(|_| !is_group),
         },
+        OutboxKind::Leave => Kind::Leave,
         OutboxKind::Receipt => {
             let seq = Seq(conversation.want_delivered.max(conversation.want_read));
             let Some(hash) = step.tx.chain(conversation.log_id, seq)? else {

@@ -258,7 +258,7 @@ impl Client {
 /// The chat that `to` means: an identifier's, a group's by its name, or `c_…`.
 ///
 /// What reads as an identifier is one: nobody can name a group like a person to be written to in their place.
-fn find_chat(tx: &Tx<'_>, to: &str) -> Result<ChatRow, ClientError> {
+pub(crate) fn find_chat(tx: &Tx<'_>, to: &str) -> Result<ChatRow, ClientError> {
     if to.starts_with("c_") {
         return tx.chat(parse_chat(to)?)?.ok_or_else(|| no_chat(to));
     }
@@ -350,7 +350,7 @@ fn tell_profile(step: &Step<'_>) -> Result<(), ClientError> {
     Ok(())
 }
 
-fn show_chat(tx: &Tx<'_>, own: &Own, row: &ChatRow) -> Result<Chat, ClientError> {
+pub(crate) fn show_chat(tx: &Tx<'_>, own: &Own, row: &ChatRow) -> Result<Chat, ClientError> {
     let last = tx.history(row.chat_id, 1)?.into_iter().next();
     let last = last.map(|row| show(tx, own, &row)).transpose()?;
     let contact = row.peer.map(|peer| tx.contact(peer)).transpose()?.flatten();

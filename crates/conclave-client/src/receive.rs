@@ -3,21 +3,24 @@
 //! Each entry is tried in a savepoint: an entry that cannot be applied is rolled back alone, and the
 //! group in memory, which is then ahead of the disk, is dropped and loaded again.
 
+use std::collections::BTreeSet;
+
 use conclave_core::content::Content;
 use conclave_core::conversation::{Applied, ApplyError, Conversation, Member, Opened, Unreadable};
-use conclave_proto::id::{Day, Epoch, LogId, Seq};
+use conclave_proto::id::{AccountId, Day, Epoch, Hash32, LogId, Seq};
 use conclave_proto::label;
 use conclave_proto::limits::{HEAL_SPACING_MS, RETENTION_DAYS};
 use conclave_proto::log::{Entry, EntryKind};
 
-use crate::content::{apply_content, placeholder, position, unreadable};
+use crate::content::{Audience, apply_content, placeholder, position, unreadable};
 use crate::engine::{Step, person};
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::recover;
 use crate::store::{ConversationRow, OutboxKind, OutboxRow};
 use crate::sync::CheckedPage;
-use crate::view::MessageState;
+use crate::view::{ChatKind, MessageState};
+use crate::{invite, members};
 
 /// What applying a page did.
 #[derive(Debug, Default)]
@@ -26,6 +29,8 @@ pub(crate) struct PageOutcome {
     pub(crate) progress: bool,
     /// The conversation cannot be read on for now.
     pub(crate) stuck: bool,
+    /// Newest states of these accounts are needed to read on.
+    pub(crate) missing: Vec<AccountId>,
 }
 
 /// How an entry left the conversation.
@@ -35,13 +40,17 @@ pub(crate) enum Outcome {
     Done,
     /// Not applied; the cursor stays before it.
     Stuck,
+    /// Not applied before newer states of these accounts were asked for.
+    Missing(Vec<AccountId>),
 }
 
-/// Applies a verified page to the conversation, entry by entry.
+/// Applies a verified page to the conversation, entry by entry. `tried` are accounts whose newest states were
+/// fetched already: what is refused under them is refused.
 pub(crate) fn apply_page(
     step: &mut Step<'_>,
     log_id: LogId,
     page: CheckedPage,
+    tried: &BTreeSet<AccountId>,
 ) -> Result<PageOutcome, ClientError> {
     let mut outcome = PageOutcome::default();
     let Some(mut row) = step.tx.conversation(log_id)? else {
@@ -51,11 +60,17 @@ pub(crate) fn apply_page(
     for (entry, kind, hash) in &page.entries {
         let applied = match (entry.is_expired(), kind) {
             (true, _) => expired(step, &mut row, entry, *kind)?,
-            (false, EntryKind::Commit) => commit(step, &mut row, &mut group, entry)?,
+            (false, EntryKind::Commit) => {
+                let at = (entry, *hash);
+                commit(step, &mut row, &mut group, at, tried)?
+            }
             (false, _) => message(step, &mut row, &mut group, entry)?,
         };
-        if matches!(applied, Outcome::Stuck) {
+        if applied != Outcome::Done {
             outcome.stuck = true;
+            if let Outcome::Missing(accounts) = applied {
+                outcome.missing = accounts;
+            }
             outcome.progress = true;
             // What was applied before this entry stays; a conversation that broke wrote its row itself.
             if !step.tx.is_broken(log_id)? {
@@ -190,7 +205,8 @@ fn commit(
     step: &mut Step<'_>,
     row: &mut ConversationRow,
     slot: &mut Option<Conversation>,
-    entry: &Entry,
+    (entry, hash): (&Entry, Hash32),
+    tried: &BTreeSet<AccountId>,
 ) -> Result<Outcome, ClientError> {
     group(step, row.log_id, slot)?;
     let Some(mut group) = slot.take() else {
@@ -204,11 +220,20 @@ fn commit(
     });
     match applied {
         Ok(applied) => {
+            let outcome = merged(step, row, &group, &applied, (entry.seq, hash))?;
             *slot = Some(group);
-            merged(step, row, &applied)
+            Ok(outcome)
         }
         Err(Attempt::Store(error)) => Err(error.into()),
-        Err(Attempt::Refused(error)) => refused(step, row, error),
+        Err(Attempt::Refused(error)) => {
+            let missing = error.missing().iter();
+            let missing: Vec<_> = missing.filter(|of| !tried.contains(*of)).copied().collect();
+            if missing.is_empty() {
+                refused(step, row, error)
+            } else {
+                Ok(Outcome::Missing(missing))
+            }
+        }
     }
 }
 
@@ -228,23 +253,43 @@ impl From<crate::store::StoreError> for Attempt {
 pub(crate) fn merged(
     step: &mut Step<'_>,
     row: &mut ConversationRow,
+    group: &Conversation,
     applied: &Applied,
+    at: (u64, Hash32),
 ) -> Result<Outcome, ClientError> {
+    let brought = step.tx.take_pending_welcomes(row.log_id)?;
     if applied.removed_self() {
-        // Nothing after this entry is for this device; the person decides whether to talk on.
-        let reason = "the other side removed this device from the conversation";
-        recover::break_off(step, row.clone(), reason)?;
-        recover::pause(step, row, reason)?;
-        return Ok(Outcome::Stuck);
+        return removed(step, row, applied);
     }
     row.epoch = row.epoch.next();
     row.pending_bundle = None;
+    row.pending_blobs = None;
     if applied.is_own() {
         row.update_due = false;
         row.updated_ms = step.now_ms;
         row.own_sends = 0;
+        invite::queue_pointers_of(step, row, group, brought, at)?;
     }
+    members::changed(step, row, group, applied, at.0)?;
     Ok(Outcome::Done)
+}
+
+/// This device was taken out: nothing after this entry is for it.
+fn removed(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    applied: &Applied,
+) -> Result<Outcome, ClientError> {
+    let chat = step.tx.chat(row.chat_id)?;
+    if let Some(chat) = chat.filter(|chat| chat.kind == ChatKind::Group) {
+        members::left(step, row, chat, applied)?;
+        return Ok(Outcome::Stuck);
+    }
+    // The person decides whether to talk on.
+    let reason = "the other side removed this device from the conversation";
+    recover::break_off(step, row.clone(), reason)?;
+    recover::pause(step, row, reason)?;
+    Ok(Outcome::Stuck)
 }
 
 fn refused(
@@ -313,13 +358,13 @@ fn message(
         Epoch(entry.epoch),
     );
     match opened.map_err(|error| ClientError::Store(error.to_string()))? {
-        Opened::Message { sender, content } => {
-            let devices = devices(slot.as_ref());
-            match Content::decode_padded(&content) {
-                Ok(content) => apply_content(step, row, entry, &sender, content, devices)?,
-                Err(error) => unreadable(step, row, entry, &error.to_string())?,
+        Opened::Message { sender, content } => match Content::decode_padded(&content) {
+            Ok(content) => {
+                let audience = Audience::of(slot.as_ref());
+                apply_content(step, row, entry, &sender, content, &audience)?;
             }
-        }
+            Err(error) => unreadable(step, row, entry, &error.to_string())?,
+        },
         Opened::Own => copied(step, row)?,
         Opened::Unreadable(reason) => {
             if reason == Unreadable::Closed {
@@ -334,11 +379,6 @@ fn message(
 /// C-080: in a new epoch every ratchet starts anew, so that what the sender says next can be read.
 fn heal(step: &Step<'_>, row: &mut ConversationRow) {
     row.update_due |= step.now_ms.abs_diff(row.updated_ms) >= HEAL_SPACING_MS;
-}
-
-fn devices(group: Option<&Conversation>) -> u32 {
-    let others = group.map_or(0, |group| group.members().len().saturating_sub(1));
-    u32::try_from(others).unwrap_or(u32::MAX)
 }
 
 /// One's own bytes in the log: accepted, wherever the reply went.

@@ -4,8 +4,10 @@
 //! acceptance: a new conversation with the pinned identity is joined at once, as both wrote first (C-058)
 //! or as a successor (C-059).
 
+use std::collections::BTreeSet;
+
 use conclave_core::conversation::join::join;
-use conclave_core::conversation::{Conversation, JoinError, Joined, RebootPsk};
+use conclave_core::conversation::{Conversation, ConversationKind, JoinError, Joined, RebootPsk};
 use conclave_core::inbox_item::{self, InboxItem, WelcomePointer};
 use conclave_core::intro::Introduced;
 use conclave_core::sealed_blob;
@@ -14,13 +16,20 @@ use conclave_proto::account::AccountStates;
 use conclave_proto::codec;
 use conclave_proto::hello::Role;
 use conclave_proto::id::{AccountId, ChatId, Day, Incarnation, LogId};
-use conclave_proto::limits::{INBOX_PAGE_ITEMS, PAGES_AT_ONCE};
+use conclave_proto::limits::{
+    GROUP_REQUESTS_MAX, INBOX_PAGE_ITEMS, JOIN_UPDATE_MS, PAGES_AT_ONCE, SELF_UPDATE_MS,
+};
 use conclave_proto::log::Head;
 
-use crate::contact::{Judged, Source, accept_states, is_about_contact, look_up, new_chat};
+use crate::contact::{
+    Judged, Source, accept_states, fetch_missing, is_about_contact, look_up, new_chat,
+    new_group_chat,
+};
 use crate::engine::{Step, show};
 use crate::error::ClientError;
 use crate::event::Event;
+use crate::intent::random_below;
+use crate::members::LEFT;
 use crate::net::Net;
 use crate::recover;
 use crate::shared::{Shared, broken, is_clock_wrong, is_local};
@@ -28,6 +37,7 @@ use crate::store::{
     ChatRow, ChatStage, ContactRow, ConversationRow, InvitationRow, NewMessage, OutboxKind, Stage,
 };
 use crate::transport::{TransportError, calls};
+use crate::view::ChatKind;
 
 /// Step 2 of a round: every item becomes rows in one transaction, then is acknowledged.
 pub(crate) async fn read_inbox(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
@@ -114,7 +124,7 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
     let Ok(InboxItem::Welcome(pointer)) = inbox_item::open(bytes, &step.own.account.device) else {
         return Ok(VOID);
     };
-    if step.tx.conversation(pointer.log_id)?.is_some() {
+    if !may_lead_on(step, &pointer)? {
         return Ok(VOID);
     }
     let device = &step.own.account.device;
@@ -148,7 +158,8 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
         }),
         // Changed: kept for when the person accepts the new identity. Gaps close with the next lookup.
         Ok(Judged::Stopped | Judged::Fetch(..)) => {
-            if let Some(chat) = step.tx.chat_with(sender)? {
+            let is_direct = pointer.kind == ConversationKind::Direct;
+            if let Some(chat) = step.tx.chat_with(sender)?.filter(|_| is_direct) {
                 invite_row(step, &chat, sender, &pointer)?;
             }
             Ok(Taken {
@@ -181,6 +192,11 @@ fn introduce(
     {
         return Ok(VOID);
     }
+    if pointer.kind == ConversationKind::Own {
+        // Of this account's own devices, which do not come this way.
+        return Ok(VOID);
+    }
+    let is_group = pointer.kind == ConversationKind::Group;
     let greeting = &introduced.greeting;
     if contact.identifier.is_empty() || !contact.confirmed {
         contact.identifier = greeting.identifier.to_string();
@@ -188,7 +204,12 @@ fn introduce(
     contact.own_name.clone_from(&greeting.name);
     contact.capability = greeting.capability.as_bytes().to_vec();
     step.tx.put_contact(&contact)?;
-    let chat = if let Some(chat) = known_chat {
+    let chat = if is_group {
+        let Some(chat) = group_chat(step, &contact, pointer)? else {
+            return Ok(VOID);
+        };
+        chat
+    } else if let Some(chat) = known_chat {
         chat
     } else {
         let stage = if contact.accepted {
@@ -201,7 +222,8 @@ fn introduce(
         chat
     };
     invite_row(step, &chat, sender, pointer)?;
-    if let Some(first) = &greeting.first {
+    // A group is no place for words to one person.
+    if let Some(first) = greeting.first.as_ref().filter(|_| !is_group) {
         let is_new = step.tx.insert_message(&NewMessage {
             chat_id: chat.chat_id,
             message_id: first.message_id,
@@ -226,6 +248,63 @@ fn introduce(
         requested: (chat.stage == ChatStage::Request).then_some(chat.chat_id),
         again: false,
     })
+}
+
+/// Whether a pointer can lead anywhere: to a log that is new here, or back into one that this device is out of.
+/// One that leads to an epoch it was in already is an old one, replayed (C-110).
+fn may_lead_on(step: &Step<'_>, pointer: &WelcomePointer) -> Result<bool, ClientError> {
+    if step.tx.is_invited(pointer.log_id)? {
+        return Ok(false);
+    }
+    let here = step.tx.conversation(pointer.log_id)?;
+    Ok(here.is_none_or(|row| row.stage == Stage::Broken && pointer.epoch > row.epoch))
+}
+
+/// The chat of a group that somebody invites to: a contact's at once, a stranger's as a request. Who left by
+/// themselves is asked again. `None` when this stranger asks too much.
+fn group_chat(
+    step: &mut Step<'_>,
+    contact: &ContactRow,
+    pointer: &WelcomePointer,
+) -> Result<Option<ChatRow>, ClientError> {
+    let inviter = contact.pin.account_id;
+    let asked = step.tx.join_wish(pointer.log_id)?;
+    if let Some(wish) = &asked {
+        step.tx.delete_join_wish(pointer.log_id)?;
+        if let Some(chat) = step.tx.chat(wish.chat_id)? {
+            let chat = ChatRow {
+                stage: ChatStage::Open,
+                reason: String::new(),
+                ..chat
+            };
+            step.tx.put_chat(&chat)?;
+            return Ok(Some(chat));
+        }
+    }
+    let stage = if contact.accepted {
+        ChatStage::Open
+    } else {
+        ChatStage::Request
+    };
+    let here = step.tx.conversation(pointer.log_id)?;
+    let here = here.map(|row| step.tx.chat(row.chat_id)).transpose()?;
+    if let Some(mut chat) = here.flatten().filter(|chat| chat.kind == ChatKind::Group) {
+        chat.stage = if chat.reason == LEFT {
+            ChatStage::Request
+        } else {
+            stage
+        };
+        chat.reason.clear();
+        step.tx.put_chat(&chat)?;
+        return Ok(Some(chat));
+    }
+    // C-111: what one stranger can make this device keep is bounded.
+    if stage == ChatStage::Request && step.tx.requests_by(inviter)? >= GROUP_REQUESTS_MAX {
+        return Ok(None);
+    }
+    let chat = new_group_chat(step, pointer.name(), stage);
+    step.tx.put_chat(&chat)?;
+    Ok(Some(chat))
 }
 
 fn invite_row(
@@ -296,26 +375,68 @@ async fn join_one(
     let [welcome, tree] = opened.as_slice() else {
         return Ok(());
     };
-    let joined = shared.engine().step(|step| {
-        let result = step
-            .tx
-            .attempt(|| try_join(step, invitation, &pointer, welcome, tree));
-        match result {
-            Ok(joined) => settle(step, invitation, &pointer, &joined).map(|()| None),
-            Err(Attempt::Store(error)) => Err(error.into()),
-            Err(Attempt::Refused(JoinError::Failed(error))) => {
-                Err(ClientError::Store(error.to_string()))
+    let mut tried = BTreeSet::new();
+    loop {
+        let entered = shared.engine().step(|step| {
+            let ways = (welcome.as_slice(), tree.as_slice());
+            enter(step, invitation, &pointer, ways, &tried)
+        });
+        match entered.map_err(|error| broken(shared, &error))? {
+            Entered::Joined => {
+                net.moved.insert(invitation.log_id);
+                return Ok(());
             }
-            Err(Attempt::Refused(error)) => Ok(Some(error.to_string())),
-            Err(Attempt::Stranger) => Ok(Some("its welcome is by somebody else".to_owned())),
+            Entered::Refused(reason) => return give_up(shared, invitation, &reason),
+            Entered::Missing(accounts) => {
+                // C-017: each account is asked for once, then the welcome is judged by what is known.
+                if !fetch_missing(shared, net, &accounts).await? {
+                    return Ok(());
+                }
+                tried.extend(accounts);
+            }
         }
-    });
-    match joined.map_err(|error| broken(shared, &error))? {
-        None => {
-            net.moved.insert(invitation.log_id);
-            Ok(())
+    }
+}
+
+/// What a welcome led to.
+enum Entered {
+    Joined,
+    Refused(String),
+    /// Newest states of these accounts are needed first.
+    Missing(Vec<AccountId>),
+}
+
+/// Joins, in one transaction with everything that follows from it.
+fn enter(
+    step: &mut Step<'_>,
+    invitation: &InvitationRow,
+    pointer: &WelcomePointer,
+    (welcome, tree): (&[u8], &[u8]),
+    tried: &BTreeSet<AccountId>,
+) -> Result<Entered, ClientError> {
+    let result = step
+        .tx
+        .attempt(|| try_join(step, invitation, pointer, welcome, tree));
+    match result {
+        Ok(joined) => {
+            settle(step, invitation, pointer, &joined)?;
+            Ok(Entered::Joined)
         }
-        Some(reason) => give_up(shared, invitation, &reason),
+        Err(Attempt::Store(error)) => Err(error.into()),
+        Err(Attempt::Refused(JoinError::Failed(error))) => {
+            Err(ClientError::Store(error.to_string()))
+        }
+        Err(Attempt::Refused(error)) => {
+            let missing = error.missing().iter();
+            let missing: Vec<_> = missing.filter(|of| !tried.contains(*of)).copied().collect();
+            Ok(if missing.is_empty() {
+                Entered::Refused(error.to_string())
+            } else {
+                Entered::Missing(missing)
+            })
+        }
+        Err(Attempt::Stranger) => Ok(Entered::Refused("its welcome is by somebody else".into())),
+        Err(Attempt::Kind) => Ok(Entered::Refused("it is not what its sender says".into())),
     }
 }
 
@@ -323,6 +444,7 @@ enum Attempt {
     Store(crate::store::StoreError),
     Refused(JoinError),
     Stranger,
+    Kind,
 }
 
 impl From<crate::store::StoreError> for Attempt {
@@ -349,6 +471,10 @@ fn try_join(
         &psks,
     )
     .map_err(Attempt::Refused)?;
+    // C-112: what was shown to the person is what is joined.
+    if joined.conversation.context().kind != pointer.kind {
+        return Err(Attempt::Kind);
+    }
     // C-039: the person behind the welcome is the one whose intro was accepted: the same pinned account.
     if joined.inviter.account_id == invitation.account_id {
         Ok(joined)
@@ -404,8 +530,16 @@ fn settle(
         head,
         step.now_ms,
     );
-    // C-057: soon after joining, with the first send, a leaf of our own replaces the key package's.
-    row.update_due = true;
+    let is_group = pointer.kind == ConversationKind::Group;
+    if is_group && !joined.last_resort {
+        // C-113: at a random time within days, so that those who came together do not commit together.
+        let wait_ms = random_below(step, JOIN_UPDATE_MS);
+        let updated_ms = step.now_ms.saturating_sub(SELF_UPDATE_MS);
+        row.updated_ms = updated_ms.saturating_add(wait_ms);
+    } else {
+        // C-057: soon after joining, with the first send, a leaf of our own replaces the key package's.
+        row.update_due = true;
+    }
     step.tx.put_conversation(&row)?;
     step.tx.put_chain(log_id, head.seq, head.hash)?;
     step.tx
@@ -430,6 +564,10 @@ fn settle(
         step.tx.put_last(chat.chat_id, live)?;
     }
     chat.live_log = Some(live);
+    if is_group {
+        let name = joined.conversation.context().name();
+        name.clone_into(&mut chat.name);
+    }
     Ok(step.tx.put_chat(&chat)?)
 }
 
@@ -452,9 +590,27 @@ fn give_up(
 ) -> Result<(), TransportError> {
     let done = shared.engine().step(|step| {
         step.tx.void_invitation(invitation.log_id)?;
+        let chat = step.tx.chat(invitation.chat_id)?;
+        let Some(chat) = chat.filter(|chat| chat.kind == ChatKind::Group) else {
+            step.warn(format!(
+                "an invitation cannot be taken ({reason}); write to the other person to start anew"
+            ));
+            return Ok(());
+        };
+        // Another invitation is as good as this one.
+        step.tx.delete_invitation(invitation.log_id)?;
+        let text = format!("the invitation to it could not be taken ({reason})");
         step.warn(format!(
-            "an invitation cannot be taken ({reason}); write to the other person to start anew"
+            "the group {}: {text}; ask to be added again",
+            chat.name
         ));
+        if chat.live_log.is_none() {
+            step.tx.put_chat(&ChatRow {
+                stage: ChatStage::Left,
+                reason: text,
+                ..chat
+            })?;
+        }
         Ok(())
     });
     done.map_err(|error| broken(shared, &error))

@@ -16,7 +16,7 @@ pub(crate) fn queue(
     text: &str,
 ) -> Result<Message, ClientError> {
     check_text(text)?;
-    check_chat(step, chat_id)?;
+    let chat = check_chat(step, chat_id)?;
     let message_id = MessageId::random(step.env);
     let sender = step.own.account.device.account_id;
     step.tx.insert_message(&NewMessage {
@@ -30,12 +30,28 @@ pub(crate) fn queue(
         sent_ms: step.now_ms,
         is_heard: true,
     })?;
+    introduce_again(step, &chat)?;
     step.tx
         .push_outbox(chat_id, None, Some(message_id), OutboxKind::Text)?;
     let row = step.tx.message(sender, message_id)?;
     let row =
         row.ok_or_else(|| ClientError::Broken("a message vanished while it was queued".into()))?;
     show(step.tx, step.own, &row)
+}
+
+/// Who came into a group since this account spoke last does not know its name: it is said again, before the text.
+fn introduce_again(step: &Step<'_>, chat: &ChatRow) -> Result<(), ClientError> {
+    let Some(log_id) = chat.live_log else {
+        return Ok(());
+    };
+    if let Some(mut row) = step.tx.conversation(log_id)?.filter(|row| row.profile_due) {
+        row.profile_due = false;
+        step.tx.put_conversation(&row)?;
+        let chat_id = chat.chat_id;
+        step.tx
+            .push_outbox(chat_id, Some(log_id), None, OutboxKind::Profile)?;
+    }
+    Ok(())
 }
 
 /// Refuses texts that no message can hold, before anything changes.

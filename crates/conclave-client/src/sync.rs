@@ -20,7 +20,7 @@ use crate::net::Net;
 use crate::shared::{Shared, broken, is_local};
 use crate::store::{ConversationRow, Stage};
 use crate::transport::{Connection, TransportError, calls};
-use crate::{invite, receive, recover};
+use crate::{contact, invite, receive, recover};
 
 /// Step 5 of a round: every log that may have moved is read to its head.
 pub(crate) async fn sync_moved(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
@@ -43,6 +43,7 @@ pub(crate) async fn sync_moved(shared: &Shared, net: &mut Net) -> Result<(), Tra
                 }
                 // C-083: it stays on the list, and the others have their turn.
                 Ok(Read::More) => net.progress = true,
+                Ok(Read::Later) => {}
                 Err(error) if is_local(&error) => {
                     if is_too_many(&error) {
                         // More handles than the server allows: they close with the connection.
@@ -92,6 +93,8 @@ pub(crate) enum Read {
     Done,
     /// Not to its head yet.
     More,
+    /// Not to its head, and it cannot be read on now.
+    Later,
 }
 
 /// Reads one log towards its head, through as many epochs as it takes and at most so many pages (C-083).
@@ -100,6 +103,7 @@ pub(crate) async fn sync_log(
     net: &mut Net,
     log_id: LogId,
 ) -> Result<Read, TransportError> {
+    let mut tried = BTreeSet::new();
     for _ in 0..PAGES_AT_ONCE {
         let row = shared.engine().look(|tx, _| Ok(tx.conversation(log_id)?));
         let row = row.map_err(|error| broken(shared, &error))?;
@@ -124,9 +128,17 @@ pub(crate) async fn sync_log(
                     checked.cursor_after() == checked.head.seq && checked.head.epoch == row.epoch;
                 let applied = shared
                     .engine()
-                    .step(|step| receive::apply_page(step, log_id, checked));
+                    .step(|step| receive::apply_page(step, log_id, checked, &tried));
                 let applied = applied.map_err(|error| broken(shared, &error))?;
                 net.progress |= applied.progress;
+                if !applied.missing.is_empty() {
+                    // C-017: each account is asked for once, then the entry is judged by what is known.
+                    if !contact::fetch_missing(shared, net, &applied.missing).await? {
+                        return Ok(Read::Later);
+                    }
+                    tried.extend(applied.missing);
+                    continue;
+                }
                 if applied.stuck || is_last {
                     return Ok(Read::Done);
                 }

@@ -119,6 +119,17 @@ pub struct Person {
     pub name: String,
 }
 
+impl Person {
+    /// How to call them in a sentence: identifier, else name, else account id.
+    pub fn label(&self) -> String {
+        match (self.identifier.as_str(), self.name.as_str()) {
+            ("", "") => self.account_id.to_string(),
+            ("", name) => name.to_owned(),
+            (identifier, _) => identifier.to_owned(),
+        }
+    }
+}
+
 /// One row of a chat's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -222,6 +233,78 @@ pub struct Chat {
     pub last: Option<Message>,
     /// When that was, ms since 1970-01-01 UTC; else when the chat began.
     pub ts_ms: u64,
+}
+
+/// What somebody may do in a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GroupRole {
+    /// Writes, leaves, and adds own devices.
+    Member,
+    /// Also adds people, removes members, and changes name and link.
+    Admin,
+    /// Also removes anybody and gives roles.
+    Owner,
+}
+
+impl GroupRole {
+    /// The stable name: `member`, `admin`, `owner`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Member => "member",
+            Self::Admin => "admin",
+            Self::Owner => "owner",
+        }
+    }
+
+    /// The role with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Member, Self::Admin, Self::Owner]
+            .into_iter()
+            .find(|role| role.name() == name)
+    }
+}
+
+/// A group with its people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Group {
+    /// The chat, with its name.
+    pub chat: Chat,
+    /// How often its members or keys changed; `None` when this account is not in.
+    pub epoch: Option<u64>,
+    /// Who is in, owners first; empty when this account is not in.
+    pub people: Vec<GroupMember>,
+    /// Devices of all of them together.
+    pub devices: u64,
+    /// Whether there is a link that lets people ask to come in.
+    pub has_link: bool,
+    /// What was wanted and is not done yet.
+    pub waiting: Vec<Wish>,
+    /// What was wanted and cannot be.
+    pub failed: Vec<Wish>,
+}
+
+/// One person of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupMember {
+    /// Who.
+    pub person: Person,
+    /// What they may do.
+    pub role: GroupRole,
+    /// Devices of theirs in the group.
+    pub devices: u64,
+    /// Whether it is this account.
+    pub own: bool,
+    /// Whether the server confirmed that the identifier belongs to the account.
+    pub confirmed: bool,
+}
+
+/// Something that was wanted of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wish {
+    /// What, in words.
+    pub text: String,
+    /// Why it failed; empty while it waits.
+    pub reason: String,
 }
 
 /// Whether a contact's identity was compared.

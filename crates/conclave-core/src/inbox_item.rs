@@ -6,11 +6,12 @@ use conclave_proto::account::DeviceCert;
 use conclave_proto::codec;
 use conclave_proto::id::{DeviceId, Epoch, Hash32, LogId, Seq};
 use conclave_proto::label;
-use conclave_proto::limits::{INBOX_ITEM_BYTES, NOTICE_TEXT_BYTES_MAX};
+use conclave_proto::limits::{INBOX_ITEM_BYTES, NAME_BYTES_MAX, NOTICE_TEXT_BYTES_MAX};
 use openmls_traits::types::HpkeCiphertext;
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize, VLBytes};
 use zeroize::Zeroizing;
 
+use crate::conversation::ConversationKind;
 use crate::hpke::{self, HpkeError, KEM_OUTPUT_BYTES, TAG_BYTES};
 use crate::identity::OwnDevice;
 use crate::intro::Intro;
@@ -61,6 +62,19 @@ pub struct Notice {
     pub intro: Intro,
 }
 
+impl WelcomePointer {
+    /// The group's name, for people.
+    pub fn name(&self) -> &str {
+        str::from_utf8(self.name_bytes.as_slice()).unwrap_or_default()
+    }
+
+    fn is_well_formed(&self) -> bool {
+        let name = self.name_bytes.as_slice();
+        let is_named = self.kind == ConversationKind::Group || name.is_empty();
+        is_named && name.len() <= NAME_BYTES_MAX && str::from_utf8(name).is_ok()
+    }
+}
+
 impl Notice {
     /// What it says to people.
     pub fn text(&self) -> &str {
@@ -107,6 +121,10 @@ pub struct WelcomePointer {
     pub start_seq: Seq,
     /// Chain hash there.
     pub start_hash: Hash32,
+    /// What the conversation is for, by the inviter's word: what is joined must be of this kind.
+    pub kind: ConversationKind,
+    /// The group's name, by the inviter's word; empty in every other kind.
+    pub name_bytes: VLBytes,
     /// Who invites; nothing is fetched before it was verified and accepted (C-039).
     pub intro: Intro,
 }
@@ -169,6 +187,7 @@ pub fn parse(padded: &[u8]) -> Result<InboxItem, ItemError> {
     };
     match item {
         Ok(InboxItem::Notice(notice)) if !notice.is_well_formed() => Err(ItemError::Malformed),
+        Ok(InboxItem::Welcome(pointer)) if !pointer.is_well_formed() => Err(ItemError::Malformed),
         item => item.map_err(|_| ItemError::Malformed),
     }
 }
@@ -208,6 +227,8 @@ mod tests {
             epoch: Epoch(1),
             start_seq: Seq(0),
             start_hash: Hash32::new([4; 32]),
+            kind: ConversationKind::Direct,
+            name_bytes: vec![].into(),
             intro: intro(from, to),
         })
     }
@@ -260,8 +281,7 @@ mod tests {
         let InboxItem::Welcome(pointer) = open(&bytes, &to.own).unwrap() else {
             panic!("another kind");
         };
-        let slack =
-            conclave_proto::limits::NAME_BYTES_MAX + conclave_proto::limits::IDENTIFIER_BYTES_MAX;
+        let slack = NAME_BYTES_MAX + conclave_proto::limits::IDENTIFIER_BYTES_MAX;
         assert!(codec::encode(&InboxItem::Welcome(pointer)).len() + slack < PLAIN_BYTES - 4);
     }
 

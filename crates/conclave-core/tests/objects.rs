@@ -46,6 +46,8 @@ fn pointer(from: &Person, to: &Person) -> WelcomePointer {
         epoch: Epoch(1),
         start_seq: Seq(0),
         start_hash: chain_start(SERVER, LOG),
+        kind: conclave_core::conversation::ConversationKind::Direct,
+        name_bytes: vec![].into(),
         intro: intro(from, to),
     }
 }

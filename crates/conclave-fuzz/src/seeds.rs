@@ -463,6 +463,8 @@ fn pointer() -> WelcomePointer {
         epoch: Epoch(1),
         start_seq: Seq(0),
         start_hash: Hash32::new([4; 32]),
+        kind: conclave_core::conversation::ConversationKind::Direct,
+        name_bytes: vec![].into(),
         intro: introduction(Some("Hello")),
     }
 }

@@ -116,6 +116,20 @@ pub const SELF_UPDATE_MS: u64 = 7 * 86_400_000;
 pub const SELF_UPDATE_SENDS: u32 = 500;
 /// At most one self-update because of an entry that cannot be decrypted in this time, in ms: a member can make many.
 pub const HEAL_SPACING_MS: u64 = 3_600_000;
+/// Commits made for one wish about a group's members before it fails: with each the wait before the next
+/// doubles, so others must have changed the group for minutes.
+pub const INTENT_TRIES_MAX: u32 = 20;
+
+/// People of a group up to which receipts are sent: each of them costs every other one entry.
+pub const RECEIPT_PEOPLE_MAX: usize = 32;
+
+/// Requests of one stranger that wait at once, groups that they invite to included.
+pub const GROUP_REQUESTS_MAX: usize = 8;
+
+/// Longest time after joining a group until the leaf is updated, in ms: random below it, so that those who came
+/// together do not commit together.
+pub const JOIN_UPDATE_MS: u64 = 3 * 86_400_000;
+
 /// At most one receipt per conversation in this time, in ms.
 pub const RECEIPT_SPACING_MS: u64 = 2_000;
 /// Largest random delay before an invitation's pointer is posted, in ms.

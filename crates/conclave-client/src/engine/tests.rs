@@ -325,7 +325,9 @@ async fn removed_device_stops_that_chat_alone() {
             removed: vec![],
             context_before: step.group(row.log_id)?.context().clone(),
         };
-        receive::merged(step, &mut row, &applied)
+        let group = step.group(row.log_id)?;
+        let at = (row.cursor_seq.0 + 1, row.cursor_hash);
+        receive::merged(step, &mut row, &group, &applied, at)
     });
     assert_eq!(removed.unwrap(), Outcome::Stuck);
     let (state, reason) = anna.chat_state(&ben);

@@ -92,6 +92,8 @@ pub(crate) struct ConversationRow {
     pub(crate) copied_ms: u64,
     /// Epoch in which the own account's state head was last told.
     pub(crate) state_told: u64,
+    /// Whether people came who were not told this account's name.
+    pub(crate) profile_due: bool,
     /// Newest head read, encoded, with the server's signature behind it.
     pub(crate) signed_head: Option<Vec<u8>>,
 }
@@ -132,6 +134,7 @@ impl ConversationRow {
             recovered_ms: 0,
             copied_ms: 0,
             state_told: 0,
+            profile_due: false,
             signed_head: None,
         }
     }
@@ -169,6 +172,7 @@ fn conversation(row: &Row<'_>) -> rusqlite::Result<ConversationRow> {
         recovered_ms: counter(row, "recovered_ms")?,
         copied_ms: counter(row, "copied_ms")?,
         state_told: counter(row, "state_told")?,
+        profile_due: row.get("profile_due")?,
         signed_head: row.get("signed_head")?,
     })
 }
@@ -235,9 +239,9 @@ impl Tx<'_> {
                 "INSERT OR REPLACE INTO conversation (log_id, chat_id, ordinal, stage, epoch, cursor_seq,
                  cursor_hash, incarnation, create_request, pending_bundle, update_due, updated_ms, own_sends,
                  their_delivered, their_read, told_delivered, told_read, want_delivered, want_read, receipt_ms,
-                 read_ms, recovered_ms, copied_ms, state_told, signed_head, pending_blobs)
+                 read_ms, recovered_ms, copied_ms, state_told, signed_head, pending_blobs, profile_due)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-                 ?20, ?21, ?22, ?23, ?24, ?25, ?26)",
+                 ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
             )?
             .execute(params![
                 row.log_id.as_bytes(),
@@ -266,6 +270,7 @@ impl Tx<'_> {
                 int(row.state_told),
                 row.signed_head,
                 row.pending_blobs,
+                row.profile_due,
             ])?;
         Ok(())
     }

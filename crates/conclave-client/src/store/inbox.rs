@@ -20,6 +20,15 @@ pub(crate) struct InvitationRow {
     pub(crate) received_ms: u64,
 }
 
+/// That this person asked to come into a group.
+#[derive(Debug, Clone)]
+pub(crate) struct JoinWish {
+    /// The group's chat.
+    pub(crate) chat_id: ChatId,
+    /// Whom they asked.
+    pub(crate) asked: Vec<AccountId>,
+}
+
 /// A sealed item that must be posted.
 #[derive(Debug, Clone)]
 pub(crate) struct PostRow {
@@ -60,6 +69,60 @@ impl Tx<'_> {
             ],
         )?;
         Ok(())
+    }
+
+    /// Groups that somebody invites to and that wait for an answer, declined ones included.
+    pub(crate) fn requests_by(&self, account: AccountId) -> Result<usize, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT count(*) AS n FROM invitation JOIN chat USING (chat_id)
+             WHERE invitation.account_id = ?1 AND chat.kind = 'group'
+             AND chat.stage IN ('request', 'declined')",
+        )?;
+        let count = statement.query_row([account.as_bytes()], |row| counter(row, "n"))?;
+        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    /// Remembers that this person asked to come into a group.
+    pub(crate) fn put_join_wish(&self, log_id: LogId, wish: &JoinWish) -> Result<(), StoreError> {
+        let asked: Vec<u8> = wish.asked.iter().flat_map(|id| id.to_vec()).collect();
+        self.0.execute(
+            "INSERT OR REPLACE INTO join_wish (log_id, chat_id, asked) VALUES (?1, ?2, ?3)",
+            params![log_id.as_bytes(), wish.chat_id.as_bytes(), asked],
+        )?;
+        Ok(())
+    }
+
+    /// Whether this person asked to come into a group.
+    pub(crate) fn join_wish(&self, log_id: LogId) -> Result<Option<JoinWish>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT * FROM join_wish WHERE log_id = ?1")?;
+        let row = statement.query_row([log_id.as_bytes()], |row| {
+            let asked = row.get::<_, Vec<u8>>("asked")?;
+            let (asked, _) = asked.as_chunks::<16>();
+            Ok(JoinWish {
+                chat_id: ChatId::new(id(row, "chat_id")?),
+                asked: asked.iter().map(|id| AccountId::new(*id)).collect(),
+            })
+        });
+        Ok(row.optional()?)
+    }
+
+    /// The wish is granted, refused or taken back.
+    pub(crate) fn delete_join_wish(&self, log_id: LogId) -> Result<(), StoreError> {
+        self.0.execute(
+            "DELETE FROM join_wish WHERE log_id = ?1",
+            [log_id.as_bytes()],
+        )?;
+        Ok(())
+    }
+
+    /// Whether an invitation to this log is here, void or not.
+    pub(crate) fn is_invited(&self, log_id: LogId) -> Result<bool, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM invitation WHERE log_id = ?1)")?;
+        Ok(statement.query_row([log_id.as_bytes()], |row| row.get(0))?)
     }
 
     /// Invitations of a chat that are not void, oldest first.
@@ -140,12 +203,12 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The item that is due first among those whose log the server has.
+    /// The item that is due first among those whose log the server has, or that ask to come into one.
     pub(crate) fn next_post(&self) -> Result<Option<PostRow>, StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT post.* FROM post JOIN conversation USING (log_id) JOIN chat USING (chat_id)
+            "SELECT post.* FROM post LEFT JOIN conversation USING (log_id) LEFT JOIN chat USING (chat_id)
              LEFT JOIN contact ON contact.account_id = chat.account_id
-             WHERE conversation.stage = 'live' AND chat.stage = 'open'
+             WHERE (conversation.log_id IS NULL OR (conversation.stage = 'live' AND chat.stage = 'open'))
              AND NOT coalesce(contact.blocked, 0) AND contact.changed IS NULL
              ORDER BY due_ms, post.id LIMIT 1",
         )?;
@@ -186,9 +249,9 @@ impl Tx<'_> {
     /// Items not posted yet that may be.
     pub(crate) fn posts_waiting(&self) -> Result<u64, StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT count(*) AS n FROM post JOIN conversation USING (log_id) JOIN chat USING (chat_id)
+            "SELECT count(*) AS n FROM post LEFT JOIN conversation USING (log_id) LEFT JOIN chat USING (chat_id)
              LEFT JOIN contact ON contact.account_id = chat.account_id
-             WHERE conversation.stage <> 'broken' AND chat.stage = 'open'
+             WHERE (conversation.log_id IS NULL OR (conversation.stage <> 'broken' AND chat.stage = 'open'))
              AND NOT coalesce(contact.blocked, 0) AND contact.changed IS NULL",
         )?;
         Ok(statement.query_row([], |row| counter(row, "n"))?)

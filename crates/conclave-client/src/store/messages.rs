@@ -316,6 +316,16 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Marks everything of a log up to `seq` read: another own device did.
+    pub(crate) fn mark_read_to(&self, log_id: LogId, seq: u64) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached(
+                "UPDATE message SET is_read = 1, is_heard = 1 WHERE log_id = ?1 AND seq <= ?2 AND is_read = 0",
+            )?
+            .execute(params![log_id.as_bytes(), int(seq)])?;
+        Ok(())
+    }
+
     /// Marks everything in a chat read; how many were not, and the last read position of each log.
     pub(crate) fn mark_read(
         &self,

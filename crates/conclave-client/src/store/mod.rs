@@ -11,6 +11,7 @@ mod devices;
 #[cfg(test)]
 pub(crate) mod fault;
 mod inbox;
+mod intents;
 mod keys;
 mod messages;
 mod mls;
@@ -19,10 +20,11 @@ mod outbox;
 
 pub(crate) use account::{OwnAccount, PendingRegistration};
 pub(crate) use chats::{ChatRow, ChatStage};
-pub(crate) use contacts::{ContactRow, parse_known};
+pub(crate) use contacts::{ContactRow, Known, parse_known};
 pub(crate) use conversations::{ConversationRow, Stage};
 pub(crate) use devices::{Approval, PendingLink};
-pub(crate) use inbox::InvitationRow;
+pub(crate) use inbox::{InvitationRow, JoinWish};
+pub(crate) use intents::{IntentKind, IntentRow, PendingWelcome};
 pub(crate) use messages::{MessageRow, NewMessage, Position};
 pub(crate) use open::{KeyFile, key_kind};
 pub(crate) use outbox::{OutboxKind, OutboxRow};

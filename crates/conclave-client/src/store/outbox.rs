@@ -14,6 +14,8 @@ pub(crate) enum OutboxKind {
     Receipt,
     /// Name and capability; belongs to one log.
     Profile,
+    /// That this account leaves the group; belongs to one log.
+    Leave,
 }
 
 impl OutboxKind {
@@ -22,6 +24,7 @@ impl OutboxKind {
             Self::Text => "text",
             Self::Receipt => "receipt",
             Self::Profile => "profile",
+            Self::Leave => "leave",
         }
     }
 
@@ -29,6 +32,7 @@ impl OutboxKind {
         match name {
             "receipt" => Self::Receipt,
             "profile" => Self::Profile,
+            "leave" => Self::Leave,
             _ => Self::Text,
         }
     }
@@ -195,6 +199,24 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Takes back that this account leaves, as far as it was not said.
+    pub(crate) fn drop_leave(&self, chat_id: ChatId) -> Result<(), StoreError> {
+        self.0.execute(
+            "DELETE FROM outbox WHERE chat_id = ?1 AND kind = 'leave' AND sealed IS NULL",
+            [chat_id.as_bytes()],
+        )?;
+        Ok(())
+    }
+
+    /// Texts of a chat that wait, oldest first.
+    pub(crate) fn waiting_texts(&self, chat_id: ChatId) -> Result<Vec<OutboxRow>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT * FROM outbox WHERE chat_id = ?1 AND kind = 'text' AND seq IS NULL ORDER BY id",
+        )?;
+        let rows = statement.query_map([chat_id.as_bytes()], outbox)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Unsealed receipts of a log, to be replaced by a newer one.
     pub(crate) fn drop_unsealed_receipts(&self, log_id: LogId) -> Result<(), StoreError> {
         self.0.execute(
@@ -209,7 +231,7 @@ impl Tx<'_> {
     pub(crate) fn outbox_waiting(&self) -> Result<u64, StoreError> {
         let mut statement = self.0.prepare_cached(
             "SELECT count(*) AS n FROM outbox JOIN chat USING (chat_id) LEFT JOIN contact USING (account_id)
-             WHERE outbox.seq IS NULL AND chat.stage = 'open'
+             WHERE outbox.seq IS NULL AND (chat.stage = 'open' OR outbox.kind = 'leave')
              AND NOT coalesce(contact.blocked, 0) AND contact.changed IS NULL
              AND (chat.kind = 'own' OR coalesce(contact.verified, 0)
                   OR NOT EXISTS (SELECT 1 FROM meta WHERE key = 'trust_mode' AND value = CAST('strict' AS BLOB)))",

@@ -12,6 +12,7 @@ CREATE INDEX chat_name ON chat (name) WHERE kind = 'group';
 
 -- What an own commit that adds devices brings along, until the log says who won.
 ALTER TABLE conversation ADD COLUMN pending_blobs BLOB; -- PutBundle without handle and entry
+ALTER TABLE conversation ADD COLUMN profile_due INTEGER NOT NULL DEFAULT 0; -- somebody is here who was not told the own name
 CREATE TABLE pending_welcome (
     log_id     BLOB NOT NULL,
     account_id BLOB NOT NULL,
@@ -26,14 +27,17 @@ CREATE TABLE intent (
     id         INTEGER PRIMARY KEY,
     chat_id    BLOB NOT NULL REFERENCES chat (chat_id),
     kind       TEXT NOT NULL,
-    account_id BLOB NOT NULL DEFAULT x'',
-    device_id  BLOB NOT NULL DEFAULT x'',
-    value      BLOB NOT NULL DEFAULT x'',
+    account_id BLOB NOT NULL,              -- zeros when it is about nobody
+    device_id  BLOB NOT NULL,              -- empty when it is about a person
+    value      BLOB NOT NULL,
     tries      INTEGER NOT NULL DEFAULT 0,
     due_ms     INTEGER NOT NULL DEFAULT 0,
     reason     TEXT NOT NULL DEFAULT '',   -- why it failed; empty while it waits
     UNIQUE (chat_id, kind, account_id, device_id)
 );
+
+-- Groups that this person asked to come into, by their link.
+CREATE TABLE join_wish (log_id BLOB PRIMARY KEY, chat_id BLOB NOT NULL, asked BLOB NOT NULL) WITHOUT ROWID;
 
 -- How far each person of a group has received and read.
 CREATE TABLE mark (

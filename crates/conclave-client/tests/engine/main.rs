@@ -7,6 +7,8 @@ mod fallback;
 #[cfg(test)]
 mod gaps;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod kill;

@@ -186,7 +186,15 @@ impl World {
         for _ in 0..2 {
             for person in people {
                 self.clock.pass(RECEIPT_PAUSE_MS);
-                person.settle(LONG).await.unwrap();
+                let settled = person.settle(LONG).await;
+                settled.unwrap_or_else(|error| {
+                    panic!(
+                        "{}: {error}: {:?}\n{:?}",
+                        person.address,
+                        person.status(),
+                        person.groups()
+                    )
+                });
             }
         }
     }
@@ -195,7 +203,13 @@ impl World {
 fn copy_files(from: &Path, to: &Path) {
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
-        std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        let copy = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            std::fs::create_dir(&copy).unwrap();
+            copy_files(&entry.path(), &copy);
+        } else {
+            std::fs::copy(entry.path(), copy).unwrap();
+        }
     }
 }
 

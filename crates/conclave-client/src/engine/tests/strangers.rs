@@ -144,6 +144,8 @@ fn giant(
         epoch: Epoch(1),
         start_seq: Seq(0),
         start_hash: chain_start(own.device.server_id, log_id),
+        kind: ConversationKind::Direct,
+        name_bytes: vec![].into(),
         intro: Intro::sign(&own.device, &own.state, &own.cert, &to, &greeting).unwrap(),
     };
     let item = inbox_item::seal(&InboxItem::Welcome(pointer), cert).unwrap();

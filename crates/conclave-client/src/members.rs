@@ -1,0 +1,195 @@
+//! What happens when members of a conversation change: names, marks, revoked devices, leaving and being removed.
+
+use conclave_core::conversation::{Applied, Change, Conversation, Member};
+use conclave_core::mls_store::MlsRows as _;
+use conclave_proto::id::{AccountId, ChatId};
+
+use crate::content::raise_states;
+use crate::engine::{Step, person};
+use crate::error::ClientError;
+use crate::intent;
+use crate::membership::{Intent, want_soon};
+use crate::outbox::fail;
+use crate::store::{ChatRow, ChatStage, ConversationRow, IntentKind, Stage};
+use crate::view::ChatKind;
+
+/// Why a chat is over that this account left by itself.
+pub(crate) const LEFT: &str = "you left the group";
+
+/// A commit was merged: what the chat shows and what is wanted of it follow.
+pub(crate) fn changed(
+    step: &mut Step<'_>,
+    row: &mut ConversationRow,
+    group: &Conversation,
+    applied: &Applied,
+    seq: u64,
+) -> Result<(), ClientError> {
+    intent::settle(step, row.chat_id, group)?;
+    let Some(mut chat) = step.tx.chat(row.chat_id)? else {
+        return Ok(());
+    };
+    let name = group.context().name();
+    if chat.kind == ChatKind::Group && chat.name != name {
+        name.clone_into(&mut chat.name);
+        step.tx.put_chat(&chat)?;
+    }
+    let own = step.own.account.device.account_id;
+    for account in newcomers(group, applied) {
+        // What was said before they came is no concern of theirs.
+        step.tx.raise_mark(row.log_id, account, seq, seq)?;
+        row.profile_due |= account != own;
+    }
+    if applied.added.is_empty() && applied.removed.is_empty() {
+        return Ok(());
+    }
+    raise_states(step, row, &group.people())
+}
+
+/// Accounts that were not inside before.
+fn newcomers(group: &Conversation, applied: &Applied) -> Vec<AccountId> {
+    let members = group.members();
+    let is_new = |member: &Member| applied.added.iter().any(|added| added.leaf == member.leaf);
+    let was_in = |account: AccountId| {
+        let of = |member: &&Member| member.account_id == account;
+        applied
+            .removed
+            .iter()
+            .any(|removed| removed.account_id == account)
+            || members.iter().filter(of).any(|member| !is_new(member))
+    };
+    let mut accounts: Vec<_> = applied.added.iter().map(|added| added.account_id).collect();
+    accounts.sort();
+    accounts.dedup();
+    accounts.retain(|account| !was_in(*account));
+    accounts
+}
+
+/// This device was taken out of a group: what was read stays, nothing is written any more. No successor is
+/// tried: the others go on without it (C-109).
+pub(crate) fn left(
+    step: &mut Step<'_>,
+    row: &ConversationRow,
+    chat: ChatRow,
+    applied: &Applied,
+) -> Result<(), ClientError> {
+    let own = step.own.account.device.account_id;
+    let reason = match &applied.committer {
+        _ if chat.stage == ChatStage::Left => chat.reason.clone(),
+        Some(by) if by.account_id == own => {
+            "another device of this account took this one out of the group".to_owned()
+        }
+        Some(by) => format!(
+            "{} removed you from the group",
+            person(step.tx, by.account_id)?.label()
+        ),
+        None => LEFT.to_owned(),
+    };
+    if chat.stage != ChatStage::Left {
+        step.warn(format!(
+            "{}: {reason}; what was written stays readable",
+            chat.name
+        ));
+    }
+    retire(step, row, chat, &reason)
+}
+
+/// Ends a group here: its keys go, its rows stay.
+pub(crate) fn retire(
+    step: &mut Step<'_>,
+    row: &ConversationRow,
+    chat: ChatRow,
+    reason: &str,
+) -> Result<(), ClientError> {
+    let log_id = row.log_id;
+    step.tx.put_conversation(&ConversationRow {
+        stage: Stage::Broken,
+        create_request: None,
+        pending_bundle: None,
+        pending_blobs: None,
+        ..row.clone()
+    })?;
+    fail_texts(step, chat.chat_id, reason)?;
+    step.tx.drop_silent_outbox(log_id)?;
+    step.tx.delete_posts_of(log_id)?;
+    step.tx.delete_intents_of(chat.chat_id)?;
+    step.tx.delete_group(log_id.as_bytes())?;
+    Ok(step.tx.put_chat(&ChatRow {
+        stage: ChatStage::Left,
+        reason: reason.to_owned(),
+        live_log: None,
+        ..chat
+    })?)
+}
+
+/// What was not sent when a group ended for this account never will be.
+pub(crate) fn fail_texts(
+    step: &mut Step<'_>,
+    chat_id: ChatId,
+    reason: &str,
+) -> Result<(), ClientError> {
+    for text in step.tx.waiting_texts(chat_id)? {
+        fail(step, &text, reason)?;
+    }
+    Ok(())
+}
+
+/// Somebody says that they leave: whoever may takes them out.
+pub(crate) fn is_leaving(
+    step: &mut Step<'_>,
+    row: &ConversationRow,
+    sender: &Member,
+) -> Result<(), ClientError> {
+    let account = sender.account_id;
+    if account == step.own.account.device.account_id {
+        // Said on another own device.
+        if let Some(chat) = step.tx.chat(row.chat_id)? {
+            step.tx.put_chat(&ChatRow {
+                stage: ChatStage::Left,
+                reason: LEFT.to_owned(),
+                ..chat
+            })?;
+        }
+        return Ok(());
+    }
+    let group = step.group(row.log_id)?;
+    let theirs = group.members().into_iter();
+    let theirs = theirs.filter(|member| member.account_id == account);
+    let changes: Vec<_> = theirs
+        .map(|member| Change::Remove { leaf: member.leaf })
+        .collect();
+    let accounts = step.tx.known_accounts(&step.own.known);
+    if group.check_change(&accounts, &changes).is_ok() {
+        want_soon(step, row.chat_id, Intent::RemovePerson { account })?;
+    }
+    Ok(())
+}
+
+/// Whether this account still gives up its rights in a group that it leaves.
+pub(crate) fn is_giving_up(step: &Step<'_>, chat_id: ChatId) -> Result<bool, ClientError> {
+    let own = step.own.account.device.account_id;
+    let intents = step.tx.intents_of(chat_id)?;
+    Ok(intents.iter().any(|intent| {
+        intent.kind == IntentKind::SetRole && intent.account_id == own && intent.reason.is_empty()
+    }))
+}
+
+/// An account's newer state was accepted: devices that it lists no more go out of every conversation (C-107).
+pub(crate) fn drop_revoked(step: &Step<'_>, account: AccountId) -> Result<(), ClientError> {
+    for row in step.tx.active_conversations()? {
+        if row.stage != Stage::Live {
+            continue;
+        }
+        let group = step.group(row.log_id)?;
+        let accounts = step.tx.known_accounts(&step.own.known);
+        for member in group.members() {
+            let is_gone = member.account_id == account
+                && member.leaf != group.own_leaf()
+                && intent::is_revoked(&accounts, &member);
+            if is_gone {
+                let device = member.device_id;
+                want_soon(step, row.chat_id, Intent::RemoveDevice { account, device })?;
+            }
+        }
+    }
+    Ok(())
+}
