@@ -13,7 +13,10 @@ use zeroize::Zeroizing;
 use crate::capability::Capability;
 use crate::padding;
 
+mod sync;
 mod wire;
+
+pub use sync::{IdentitySeeds, SyncContact, SyncItem};
 
 /// Version of the content that we write.
 pub const CONTENT_VERSION: u32 = 1;
@@ -82,6 +85,8 @@ pub enum Kind {
     },
     /// The sender leaves; a member with the right removes the leaf.
     Leave,
+    /// To the account's own other devices, in the conversation that only they are in.
+    Sync(SyncItem),
     /// A kind or version not known here, kept whole until a newer program can read it (C-056).
     Newer {
         /// The protobuf bytes as they came.
@@ -94,7 +99,7 @@ impl Kind {
     pub const fn is_silent(&self) -> bool {
         matches!(
             self,
-            Self::Receipt(_) | Self::Profile { .. } | Self::AccountUpdate { .. }
+            Self::Receipt(_) | Self::Profile { .. } | Self::AccountUpdate { .. } | Self::Sync(_)
         )
     }
 }
@@ -178,6 +183,7 @@ impl Content {
             {
                 Err(ContentError::Malformed)
             }
+            Kind::Sync(item) => item.check(),
             Kind::Receipt(receipt) if receipt.read_up_to > receipt.delivered.seq => {
                 Err(ContentError::Malformed)
             }

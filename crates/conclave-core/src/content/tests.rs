@@ -34,6 +34,25 @@ fn padded(bytes: &[u8]) -> Vec<u8> {
     padding::pad(bytes, padded_len(bytes.len()).unwrap()).unwrap()
 }
 
+fn sync_contact(person: &Person) -> SyncContact {
+    SyncContact {
+        account_id: person.own.account_id,
+        states: conclave_proto::account::AccountStates {
+            states: vec![person.state.to_bytes()],
+            certs: vec![person.cert.to_bytes()],
+        },
+        identifier: "+491700000001".into(),
+        given_name: "Benni".into(),
+        own_name: "Ben".into(),
+        capability: Capability::parse(&[7; 32]),
+        confirmed: true,
+        accepted: true,
+        blocked: false,
+        verified: true,
+        declined: false,
+    }
+}
+
 /// Every kind comes back as it went in, with and without a state head.
 #[test]
 fn every_kind_survives() {
@@ -54,6 +73,22 @@ fn every_kind_survives() {
             name: String::new(),
             capability: None,
         },
+        Kind::Sync(SyncItem::Contact(Box::new(sync_contact(&person)))),
+        Kind::Sync(SyncItem::Device {
+            device_id: person.own.device_id,
+            name: "laptop".into(),
+        }),
+        Kind::Sync(SyncItem::Profile {
+            name: "Anna".into(),
+            capability: Capability::parse(&[5; 32]).unwrap(),
+        }),
+        Kind::Sync(SyncItem::Read {
+            log_id: conclave_proto::id::LogId::new([6; 32]),
+            seq: 7,
+        }),
+        Kind::Sync(SyncItem::Identity(IdentitySeeds(
+            person.identity.to_stored(),
+        ))),
         Kind::AccountUpdate {
             states: person.chain(1),
             certs: vec![person.cert],

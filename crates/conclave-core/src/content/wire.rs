@@ -5,6 +5,7 @@ use conclave_proto::id::{Hash32, MessageId, Seq};
 use conclave_proto::limits::{DEVICES_MAX, STATE_CHAIN_MAX};
 use prost::Message as _;
 
+use super::sync::{SyncItem, WireSync};
 use super::{CONTENT_VERSION, Content, ContentError, Kind, Mark, Receipt, StateHead};
 use crate::capability::Capability;
 
@@ -29,10 +30,10 @@ struct WireEnvelope {
 }
 
 /// The kind of version 1, in the same message as the envelope. 21 to 31 are kept for kinds to come: reaction,
-/// edit, delete, attachment, timer change, contact card, group note, gossip.
+/// edit, delete, attachment, timer change, contact card, group note, gossip; 29 is for own devices.
 #[derive(Clone, PartialEq, prost::Message)]
 struct WireBody {
-    #[prost(oneof = "WireKind", tags = "16, 17, 18, 19, 20")]
+    #[prost(oneof = "WireKind", tags = "16, 17, 18, 19, 20, 29")]
     kind: Option<WireKind>,
 }
 
@@ -48,6 +49,8 @@ enum WireKind {
     AccountUpdate(WireAccountUpdate),
     #[prost(message, tag = "20")]
     Leave(WireLeave),
+    #[prost(message, tag = "29")]
+    Sync(WireSync),
 }
 
 /// Tags 2 and 3 are kept for the message that is replied to.
@@ -131,6 +134,7 @@ fn build_kind(kind: &Kind) -> Option<WireKind> {
             certs: certs.iter().map(DeviceCert::to_bytes).collect(),
         }),
         Kind::Leave => WireKind::Leave(WireLeave {}),
+        Kind::Sync(item) => WireKind::Sync(item.to_wire()),
         Kind::Newer { .. } => return None,
     })
 }
@@ -168,7 +172,14 @@ fn parse_body(version: u32, bytes: &[u8]) -> Result<Kind, ContentError> {
         return Ok(newer());
     }
     let body = WireBody::decode(bytes).map_err(|_| ContentError::Malformed)?;
-    body.kind.map_or_else(|| Ok(newer()), parse_kind)
+    match body.kind {
+        None => Ok(newer()),
+        Some(WireKind::Sync(sync)) => match SyncItem::from_wire(sync) {
+            None => Ok(newer()),
+            Some(item) => item.map(Kind::Sync),
+        },
+        Some(kind) => parse_kind(kind),
+    }
 }
 
 fn parse_kind(kind: WireKind) -> Result<Kind, ContentError> {
@@ -192,6 +203,11 @@ fn parse_kind(kind: WireKind) -> Result<Kind, ContentError> {
         },
         WireKind::AccountUpdate(update) => parse_update(&update)?,
         WireKind::Leave(WireLeave {}) => Kind::Leave,
+        // Taken before: an item may be newer than this program.
+        WireKind::Sync(sync) => match SyncItem::from_wire(sync) {
+            Some(item) => Kind::Sync(item?),
+            None => return Err(malformed),
+        },
     })
 }
 

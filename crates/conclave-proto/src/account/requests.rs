@@ -138,7 +138,7 @@ pub struct FetchStates {
 }
 
 /// An account's states in order, and the newest one's certificates.
-#[derive(Clone, PartialEq, prost::Message)]
+#[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct AccountStates {
     /// Encoded [`AccountState`]s, oldest first. A lookup gives the newest alone.
     #[prost(bytes = "vec", repeated, tag = "1")]
