@@ -9,12 +9,12 @@ use conclave_proto::id::{AccountId, ChatId};
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::event::Event;
-use crate::members;
 use crate::net::Net;
 use crate::shared::{Shared, broken, is_local, tell};
 use crate::store::{ChatRow, ChatStage, ContactRow, StoreError, Tx, parse_known};
 use crate::transport::{TransportError, calls};
 use crate::view::ChatKind;
+use crate::{members, own};
 
 /// An identifier is looked up again before a send when the last look is older than this, in ms.
 const RECHECK_MS: u64 = 86_400_000;
@@ -204,6 +204,16 @@ pub(crate) async fn fetch_missing(
             Err(error) if is_about_contact(&error) => continue,
             Err(error) => return Err(error),
         };
+        if shared
+            .engine()
+            .own()
+            .is_ok_and(|own| own.account.device.account_id == *account)
+        {
+            let followed = own::follow(shared, &states);
+            followed.map_err(|error| broken(shared, &error))?;
+            net.progress = true;
+            continue;
+        }
         let judged = shared
             .engine()
             .step(|step| accept_states(step, Source::Peer, &states));

@@ -13,7 +13,7 @@ use crate::error::ClientError;
 use crate::event::Event;
 use crate::store::{ChatStage, ContactRow, ConversationRow, NewMessage, Position};
 use crate::view::{ChatKind, MessageState};
-use crate::{members, recover};
+use crate::{members, own_sync, recover};
 
 /// Who sent what nobody can open: in a group it may have been anybody.
 const NOBODY: AccountId = AccountId::new([0; 16]);
@@ -108,6 +108,13 @@ pub(crate) fn apply_content(
     let Some(chat) = step.tx.chat(row.chat_id)? else {
         return Ok(());
     };
+    if chat.kind == ChatKind::Own {
+        // Nothing there is for people.
+        return match content.kind {
+            Kind::Sync(item) => own_sync::apply(step, sender, item),
+            _ => Ok(()),
+        };
+    }
     if chat.stage == ChatStage::Left {
         // Said to those who stayed.
         return Ok(());
@@ -177,6 +184,8 @@ pub(crate) fn apply_content(
         }
         Kind::Leave if chat.kind == ChatKind::Group => members::is_leaving(step, row, sender),
         Kind::Leave => recover::pause(step, row, "the other side left this conversation"),
+        // Said where others hear it: by no program of ours.
+        Kind::Sync(_) => Ok(()),
     }
 }
 

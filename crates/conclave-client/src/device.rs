@@ -47,7 +47,11 @@ pub(crate) async fn tend(shared: &Shared, net: &mut Net) -> Result<(), Transport
     }
     if std::mem::take(&mut net.status_due) {
         // Whatever reached the inbox, other devices may have changed the account too.
-        net.own_seq = calls::fetch_status(connection).await?.state_seq;
+        let status = calls::fetch_status(connection).await?;
+        net.own_seq = status.state_seq;
+        // Each invitation costs a package; a new device gets many at once.
+        let pool_left = usize::try_from(status.pool_left).unwrap_or(usize::MAX);
+        publish_key_packages(shared, connection, pool_left, status.has_last_resort).await?;
     }
     put_capability(shared, connection).await
 }

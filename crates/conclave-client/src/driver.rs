@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use crate::net::Net;
 use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
-use crate::{contact, device, invite, membership, outbox, own, request, sync};
+use crate::{contact, device, invite, membership, outbox, own, own_sync, request, sync};
 
 /// Rounds that make progress without a pause before the driver lets others run.
 const ROUNDS_IN_A_ROW: u32 = 1000;
@@ -105,9 +105,11 @@ async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     net.due_ms = None;
     device::tend(shared, net).await?;
     own::catch_up_in_round(shared, net).await?;
+    own::renew(shared, net).await?;
     contact::answer_questions(shared, net).await?;
     request::read_inbox(shared, net).await?;
     request::join_accepted(shared, net).await?;
+    own_sync::tend(shared, net)?;
     contact::recheck(shared, net).await?;
     invite::open_chats(shared, net).await?;
     // C-060: everything is read to its head before anything is sealed.

@@ -34,6 +34,7 @@ use crate::error::ClientError;
 use crate::intent::new_blob;
 use crate::net::Net;
 use crate::outbox::fail;
+use crate::own_sync;
 use crate::recover;
 use crate::send::{check_chat, contact_of};
 use crate::shared::{Shared, broken, is_clock_wrong, is_local, is_local_refusal};
@@ -295,6 +296,7 @@ pub(crate) fn keep_created(
         live_log: Some(log_id),
         ..chat.clone()
     })?;
+    own_sync::conversation_is_new(step, true)?;
     Ok(Start {
         epoch: head.epoch,
         seq: head.seq,
@@ -470,10 +472,13 @@ pub(crate) async fn create_log(
 /// Step 8 of a round: pointers whose time has come are posted.
 pub(crate) async fn post_due(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     loop {
-        let next = shared.engine().look(|tx, _| {
+        let next = shared.engine().look(|tx, own| {
             let Some(post) = tx.next_post()? else {
                 return Ok(None);
             };
+            if post.account_id == own.account.device.account_id {
+                return Ok(Some((post, own.account.capability.to_vec())));
+            }
             let capability = tx
                 .contact(post.account_id)?
                 .map(|contact| contact.capability);

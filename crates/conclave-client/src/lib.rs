@@ -62,6 +62,7 @@ mod membership;
 mod net;
 mod outbox;
 mod own;
+mod own_sync;
 mod people;
 mod receive;
 mod recover;

@@ -19,6 +19,7 @@ use crate::engine::Step;
 use crate::error::ClientError;
 use crate::intent::{self, Built};
 use crate::net::Net;
+use crate::own_sync;
 use crate::shared::{Shared, broken, is_local};
 use crate::store::{ConversationRow, IntentKind};
 use crate::transport::{TransportError, calls};
@@ -221,6 +222,17 @@ async fn claim(
         }
         claimed => claimed?,
     };
+    let is_own = shared
+        .engine()
+        .own()
+        .is_ok_and(|own| own.account.device.account_id == account);
+    if let (true, true, Some(device)) = (is_own, claimed.packages.is_empty(), device) {
+        let again = shared
+            .engine()
+            .step(|step| own_sync::not_there_yet(step, device));
+        net.due_at(again.map_err(|error| broken(shared, &error))?);
+        return Ok(());
+    }
     net.claimed.insert(key, claimed);
     Ok(())
 }

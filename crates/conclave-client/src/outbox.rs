@@ -23,7 +23,7 @@ use crate::shared::{Shared, broken, is_local};
 use crate::store::{ChatRow, ConversationRow, OutboxKind, OutboxRow, Stage};
 use crate::transport::{TransportError, calls};
 use crate::view::{ChatKind, MessageState};
-use crate::{members, membership, sync};
+use crate::{members, membership, own_sync, sync};
 
 /// Epoch changes one flush of a log lives through before it lets the round go on.
 const STALE_MAX: u32 = 8;
@@ -261,6 +261,14 @@ fn content(
             capability: Capability::parse(&own.capability).filter(|_| !is_group),
         },
         OutboxKind::Leave => Kind::Leave,
+        OutboxKind::Sync => {
+            let what = step.tx.shared_by(row.id)?;
+            let item = what.map(|what| own_sync::item(step, what)).transpose()?;
+            match item.flatten() {
+                Some(item) => Kind::Sync(item),
+                None => return Ok(None),
+            }
+        }
         OutboxKind::Receipt => {
             let seq = Seq(conversation.want_delivered.max(conversation.want_read));
             let Some(hash) = step.tx.chain(conversation.log_id, seq)? else {

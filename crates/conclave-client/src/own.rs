@@ -4,7 +4,7 @@
 //! server or from each other and follow it by the rules that hold for everybody's states (C-016): an unbroken
 //! chain by the known key, and nothing else.
 
-use conclave_core::identity::IdentitySecret;
+use conclave_core::identity::{DeviceFacts, IdentitySecret, ProvenDevice};
 use conclave_core::pin::{Pin, Verdict, judge};
 use conclave_proto::ErrorCode;
 use conclave_proto::account::{AccountState, AccountStates, DeviceCert, DeviceRole, PutState};
@@ -18,12 +18,15 @@ use crate::engine::Step;
 use crate::error::ClientError;
 use crate::link;
 use crate::net::Net;
-use crate::register::CERT_BEFORE_MS;
+use crate::own_sync;
+use crate::register::{CERT_BEFORE_MS, CERT_VALID_MS};
 use crate::shared::{Shared, broken};
-use crate::store::parse_known;
+use crate::store::{Thing, parse_known};
 use crate::transport::{Connection, RealTransport, Transport, TransportError, calls};
 use crate::view::{Device, DeviceOffer, LinkShown, Whoami};
 
+/// A certificate is made anew when it ends within this time, in ms: 60 days.
+const RENEW_BEFORE_MS: u64 = 60 * 86_400_000;
 /// How often a state is built anew because another device of the account was faster.
 const REBUILDS_MAX: u32 = 5;
 
@@ -181,15 +184,16 @@ pub(crate) fn check_name(name: &str) -> Result<(), ClientError> {
 
 /// A device has a name now.
 pub(crate) fn named(step: &mut Step<'_>, device: DeviceId, name: &str) -> Result<(), ClientError> {
-    Ok(step.tx.put_device_name(device, name)?)
+    step.tx.put_device_name(device, name)?;
+    Ok(step.tx.share(Thing::Device(device))?)
 }
 
 /// The identity key, for one signature.
 pub(crate) fn identity(step: &Step<'_>) -> Result<IdentitySecret, ClientError> {
-    let identity = step.tx.identity()?;
+    let held = [step.tx.identity()?, step.tx.next_identity()?];
     let newest = &step.own.account.state.content.identity;
-    identity
-        .filter(|identity| identity.public() == *newest)
+    let mut held = held.into_iter().flatten();
+    held.find(|identity| identity.public() == *newest)
         .ok_or_else(|| {
             ClientError::NotAllowed(
                 "this device does not hold the account's identity key; use another of its devices"
@@ -218,7 +222,7 @@ pub(crate) fn adopt(shared: &Shared, put: &PutState) -> Result<(), ClientError> 
         states: vec![put.state.clone()],
         certs: put.certs.clone(),
     };
-    match follow(shared, &states)? {
+    match follow_by(shared, &states, true)? {
         Followed::Here | Followed::Removed => Ok(()),
         Followed::Missing(_) | Followed::Alarm => Err(ClientError::Broken(
             "a state that this device made does not follow its own newest one".into(),
@@ -241,8 +245,22 @@ pub(crate) enum Followed {
 
 /// Judges states of the own account as everybody's are judged (C-016) and takes what follows.
 pub(crate) fn follow(shared: &Shared, states: &AccountStates) -> Result<Followed, ClientError> {
+    follow_by(shared, states, false)
+}
+
+fn follow_by(
+    shared: &Shared,
+    states: &AccountStates,
+    is_own_doing: bool,
+) -> Result<Followed, ClientError> {
     let mut engine = shared.engine();
-    let followed = engine.step(|step| follow_states(step, states))?;
+    let followed = engine.step(|step| {
+        let followed = follow_states(step, states)?;
+        if followed == Followed::Here {
+            own_sync::devices_changed(step, is_own_doing)?;
+        }
+        Ok(followed)
+    })?;
     engine.load_own()?;
     Ok(followed)
 }
@@ -358,6 +376,54 @@ async fn fetch(
         Followed::Missing(_) => Err(TransportError::Protocol("the account's states have a gap")),
         followed => Ok(followed),
     }
+}
+
+/// A part of each round: this device's certificate is made anew before it ends, so that it can go on to be added.
+pub(crate) async fn renew(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
+    let put = shared.engine().step(renewed);
+    let Some(put) = put.map_err(|error| broken(shared, &error))? else {
+        return Ok(());
+    };
+    let (account, _) = net.connection(Role::Account).await?;
+    match calls::put_state(account.as_ref(), put.clone()).await {
+        Ok(()) => adopt(shared, &put).map_err(|error| broken(shared, &error)),
+        // Another device was faster: this one follows it first, then tries again.
+        Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::Conflict => {
+            net.status_due = true;
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The next state with a fresh certificate of this device, when its own ends soon and it may make one.
+fn renewed(step: &mut Step<'_>) -> Result<Option<PutState>, ClientError> {
+    let own = &step.own.account;
+    let old = &own.cert.content;
+    let is_due = old.not_after_ms.saturating_sub(step.now_ms) < RENEW_BEFORE_MS;
+    if !is_due || old.role != DeviceRole::Certifier {
+        return Ok(None);
+    }
+    let Ok(identity) = identity(step) else {
+        return Ok(None);
+    };
+    let facts = DeviceFacts {
+        server_id: old.server_id,
+        account_id: old.account_id,
+        generation: old.generation,
+        device_id: old.device_id,
+        role: old.role,
+        not_before_ms: old.not_before_ms,
+        not_after_ms: step.now_ms.saturating_add(CERT_VALID_MS),
+    };
+    let mut certs = own.certs.clone();
+    certs.retain(|cert| cert.content.device_id != own.device.device_id);
+    certs.push(identity.certify_proven(&ProvenDevice::of(&own.cert), &facts));
+    let state = identity.next_state(&own.state, &certs, step.now_ms);
+    Ok(Some(PutState {
+        state: state.to_bytes(),
+        certs: certs.iter().map(DeviceCert::to_bytes).collect(),
+    }))
 }
 
 async fn remove(

@@ -7,7 +7,7 @@ use crate::contact::accept_change;
 use crate::engine::{Own, Step, person, show};
 use crate::error::ClientError;
 use crate::send::contact_of;
-use crate::store::{ChatRow, ChatStage, ContactRow, Tx};
+use crate::store::{ChatRow, ChatStage, ContactRow, Thing, Tx};
 use crate::trust::{noticed, safety_of, trust};
 use crate::view::{Chat, ChatKind, ChatState, Contact, Message, MessageInfo, Request, Safety};
 
@@ -176,7 +176,11 @@ impl Client {
             row.stage = ChatStage::Declined;
             // What was declined was seen: it counts as unread no more.
             step.tx.mark_read(chat)?;
-            Ok(step.tx.put_chat(&row)?)
+            step.tx.put_chat(&row)?;
+            if let Some(peer) = row.peer {
+                step.tx.share(Thing::Contact(peer))?;
+            }
+            Ok(())
         })
     }
 
@@ -215,6 +219,7 @@ impl Client {
                 let mut capability = [0; 32];
                 step.env.fill(&mut capability);
                 step.tx.put_capability(&capability)?;
+                step.tx.share(Thing::Profile)?;
                 tell_profile(step)?;
             }
             Ok(())

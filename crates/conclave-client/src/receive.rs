@@ -20,7 +20,7 @@ use crate::recover;
 use crate::store::{ConversationRow, OutboxKind, OutboxRow};
 use crate::sync::CheckedPage;
 use crate::view::{ChatKind, MessageState};
-use crate::{invite, members};
+use crate::{invite, members, own_sync};
 
 /// What applying a page did.
 #[derive(Debug, Default)]
@@ -269,6 +269,9 @@ pub(crate) fn merged(
         row.updated_ms = step.now_ms;
         row.own_sends = 0;
         invite::queue_pointers_of(step, row, group, brought, at)?;
+        if !applied.added.is_empty() && own_sync::is_own_chat(step, row.chat_id)? {
+            own_sync::tell_everything(step)?;
+        }
     }
     members::changed(step, row, group, applied, at.0)?;
     Ok(Outcome::Done)

@@ -31,13 +31,14 @@ use crate::event::Event;
 use crate::intent::random_below;
 use crate::members::LEFT;
 use crate::net::Net;
-use crate::recover;
+use crate::own_sync::{self, Pointed};
 use crate::shared::{Shared, broken, is_clock_wrong, is_local};
 use crate::store::{
     ChatRow, ChatStage, ContactRow, ConversationRow, InvitationRow, NewMessage, OutboxKind, Stage,
 };
 use crate::transport::{TransportError, calls};
 use crate::view::ChatKind;
+use crate::{own, recover};
 
 /// Step 2 of a round: every item becomes rows in one transaction, then is acknowledged.
 pub(crate) async fn read_inbox(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
@@ -68,6 +69,10 @@ pub(crate) async fn read_inbox(shared: &Shared, net: &mut Net) -> Result<(), Tra
             net.progress = true;
             if let Some(asker) = taken.confirm.take() {
                 confirm(shared, net, &asker).await?;
+            }
+            if taken.own_seq > 0 {
+                net.own_seq = net.own_seq.max(taken.own_seq);
+                own::catch_up_in_round(shared, net).await?;
             }
             if taken.again {
                 taken = take_item(shared, &item.item, true)?;
@@ -110,12 +115,15 @@ struct Taken {
     requested: Option<ChatId>,
     /// Whether the identity it shows must be looked up before it can be judged.
     again: bool,
+    /// The own account's states up to this seq are needed first; 0 = none.
+    own_seq: u64,
 }
 
 const VOID: Taken = Taken {
     confirm: None,
     requested: None,
     again: false,
+    own_seq: 0,
 };
 
 /// Opens one item and writes what it says.
@@ -137,7 +145,18 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
     };
     let sender = introduced.sender.state().content.account_id;
     if sender == device.account_id {
-        return Ok(VOID);
+        return match own_sync::pointed(step, &introduced, &pointer)? {
+            Pointed::Join(chat) => {
+                invite_row(step, &chat, sender, &pointer)?;
+                Ok(VOID)
+            }
+            Pointed::Newer(seq) if !looked_up => Ok(Taken {
+                own_seq: seq,
+                again: true,
+                ..VOID
+            }),
+            Pointed::Newer(_) | Pointed::Void => Ok(VOID),
+        };
     }
     let states = AccountStates {
         states: vec![introduced.sender.state().to_bytes()],
@@ -153,8 +172,8 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
         Ok(Judged::Doubtful) if looked_up => Ok(VOID),
         Ok(Judged::Doubtful) => Ok(Taken {
             confirm: Some(introduced.greeting.identifier.to_string()),
-            requested: None,
             again: true,
+            ..VOID
         }),
         // Changed: kept for when the person accepts the new identity. Gaps close with the next lookup.
         Ok(Judged::Stopped | Judged::Fetch(..)) => {
@@ -164,8 +183,7 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
             }
             Ok(Taken {
                 confirm: Some(introduced.greeting.identifier.to_string()),
-                requested: None,
-                again: false,
+                ..VOID
             })
         }
         Ok(Judged::Own) | Err(ClientError::WrongServer(_)) => Ok(VOID),
@@ -246,7 +264,7 @@ fn introduce(
     Ok(Taken {
         confirm,
         requested: (chat.stage == ChatStage::Request).then_some(chat.chat_id),
-        again: false,
+        ..VOID
     })
 }
 
@@ -514,6 +532,19 @@ fn settle(
 ) -> Result<(), ClientError> {
     let log_id = pointer.log_id;
     step.tx.delete_invitation(log_id)?;
+    // C-128: where it belongs is known only now, when another own device let this one in
+    let is_by_own = invitation.account_id == step.own.account.device.account_id;
+    let moved = if is_by_own {
+        let chat_id = own_sync::home(step, log_id, joined)?.chat_id;
+        Some(InvitationRow {
+            chat_id,
+            ..invitation.clone()
+        })
+    } else {
+        None
+    };
+    let invitation = moved.as_ref().unwrap_or(invitation);
+    own_sync::conversation_is_new(step, false)?;
     step.tx.forget_voided(invitation.chat_id)?;
     let head = Head {
         epoch: joined.conversation.epoch(),
@@ -542,8 +573,10 @@ fn settle(
     }
     step.tx.put_conversation(&row)?;
     step.tx.put_chain(log_id, head.seq, head.hash)?;
-    step.tx
-        .push_outbox(invitation.chat_id, Some(log_id), None, OutboxKind::Profile)?;
+    if !is_by_own {
+        step.tx
+            .push_outbox(invitation.chat_id, Some(log_id), None, OutboxKind::Profile)?;
+    }
     let Some(mut chat) = step.tx.chat(invitation.chat_id)? else {
         return Ok(());
     };

@@ -141,8 +141,15 @@ impl Tx<'_> {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Writes one person whole.
+    /// Writes one person whole; what the other own devices should know of it is shared with them.
     pub(crate) fn put_contact(&self, row: &ContactRow) -> Result<(), StoreError> {
+        let before = self.contact(row.pin.account_id)?;
+        self.put_contact_quietly(row)?;
+        self.share_contact(before.as_ref(), row)
+    }
+
+    /// The same of what another own device said.
+    pub(crate) fn put_contact_quietly(&self, row: &ContactRow) -> Result<(), StoreError> {
         self.0
             .prepare_cached(
                 "INSERT OR REPLACE INTO contact (account_id, identifier, given_name, own_name, fingerprint,

@@ -17,6 +17,7 @@ use super::{OwnAccount, StoreError, Tx};
 const CERTS: &str = "certs";
 const LINK: &str = "link";
 const APPROVAL: &str = "approval";
+const NEXT_IDENTITY: &str = "next_identity";
 const REMOVED: &str = "removed";
 
 /// A link that this device waits for: what it offered and showed.
@@ -183,6 +184,17 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Keeps an identity key that another own device made; it is used once the newest state names it.
+    pub(crate) fn put_next_identity(&self, identity: &IdentitySecret) -> Result<(), StoreError> {
+        self.set_meta(NEXT_IDENTITY, &identity.to_stored())
+    }
+
+    /// The identity key that another own device made, when there is one.
+    pub(crate) fn next_identity(&self) -> Result<Option<IdentitySecret>, StoreError> {
+        let bytes = self.meta(NEXT_IDENTITY)?;
+        Ok(bytes.and_then(|bytes| IdentitySecret::from_stored(&bytes)))
+    }
+
     /// Whether a state that follows the pinned one no longer lists this device.
     pub(crate) fn is_removed(&self) -> Result<bool, StoreError> {
         Ok(self.meta(REMOVED)?.is_some())
@@ -217,7 +229,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn delete_meta(&self, key: &str) -> Result<(), StoreError> {
+    pub(super) fn delete_meta(&self, key: &str) -> Result<(), StoreError> {
         self.0.execute("DELETE FROM meta WHERE key = ?1", [key])?;
         Ok(())
     }

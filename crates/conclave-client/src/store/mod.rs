@@ -17,6 +17,7 @@ mod messages;
 mod mls;
 mod open;
 mod outbox;
+mod sync;
 
 pub(crate) use account::{OwnAccount, PendingRegistration};
 pub(crate) use chats::{ChatRow, ChatStage};
@@ -28,6 +29,7 @@ pub(crate) use intents::{IntentKind, IntentRow, PendingWelcome};
 pub(crate) use messages::{MessageRow, NewMessage, Position};
 pub(crate) use open::{KeyFile, key_kind};
 pub(crate) use outbox::{OutboxKind, OutboxRow};
+pub(crate) use sync::Thing;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 

@@ -16,6 +16,8 @@ pub(crate) enum OutboxKind {
     Profile,
     /// That this account leaves the group; belongs to one log.
     Leave,
+    /// The newest value of one thing, to the own other devices; goes to their live log.
+    Sync,
 }
 
 impl OutboxKind {
@@ -25,6 +27,7 @@ impl OutboxKind {
             Self::Receipt => "receipt",
             Self::Profile => "profile",
             Self::Leave => "leave",
+            Self::Sync => "sync",
         }
     }
 
@@ -33,6 +36,7 @@ impl OutboxKind {
             "receipt" => Self::Receipt,
             "profile" => Self::Profile,
             "leave" => Self::Leave,
+            "sync" => Self::Sync,
             _ => Self::Text,
         }
     }

@@ -11,7 +11,7 @@ use conclave_proto::limits::{DEVICES_MAX, MAILBOX_VALID_MS};
 use conclave_proto::mailbox::{ANSWER, BUNDLE, OFFER, PROOF};
 
 use crate::support::tamper::{Fate, Road, Tamper};
-use crate::support::{LONG, Person, World};
+use crate::support::{DAY_MS, LONG, Person, World};
 
 /// A code that is surely not `code`.
 fn other_than(code: &str) -> &'static str {
@@ -465,4 +465,177 @@ async fn c015_two_devices_change_the_account_at_once() {
     let mut seen = ids(&old);
     seen.sort();
     assert_eq!(seen, both);
+}
+
+/// Settles everybody until what is going on between their devices has come to rest.
+async fn rest(world: &World, people: &[&Person]) {
+    for _ in 0..3 {
+        world.settle(people).await;
+    }
+}
+
+/// Everything said with `other`, once it is known there who that is.
+fn said(person: &Person, other: &str) -> Vec<String> {
+    let Ok(chat) = person.find_chat(other) else {
+        return Vec::new();
+    };
+    let history = person.history(chat, 1_000).unwrap();
+    history.into_iter().map(|message| message.text).collect()
+}
+
+/// Three devices of Anna's and two of Ben's: who joins later gets into the conversation, everybody sees each
+/// message from then on once and in one order, own ones as own.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_device_sees_each_message_once_in_one_order() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let anna2 = world.device_of(&anna, "second").await;
+    let ben2 = world.device_of(&ben, "phone").await;
+    let everybody = [&anna, &ben, &anna2, &ben2];
+    rest(&world, &everybody).await;
+    let anna3 = world.device_of(&anna2, "third").await;
+    let everybody = [&anna, &ben, &anna2, &ben2, &anna3];
+    rest(&world, &everybody).await;
+    let mut all = Vec::new();
+    for (number, person) in everybody.iter().enumerate() {
+        let to = if person.address == anna.address {
+            &ben
+        } else {
+            &anna
+        };
+        all.push(format!("by {number}"));
+        person.send(&to.address, &all[number]).await.unwrap();
+        rest(&world, &everybody).await;
+    }
+    for (number, person) in everybody.iter().enumerate() {
+        let is_anna = person.address == anna.address;
+        let other = if is_anna { &ben.address } else { &anna.address };
+        let chat = person.find_chat(other).unwrap();
+        let history = person.history(chat, 1_000).unwrap();
+        let new: Vec<_> = history
+            .iter()
+            .filter(|it| it.text.starts_with("by "))
+            .collect();
+        let texts: Vec<_> = new.iter().map(|it| it.text.clone()).collect();
+        assert_eq!(texts, all, "{number}");
+        for (by, message) in new.iter().enumerate() {
+            let is_own = (everybody[by].address == anna.address) == is_anna;
+            assert_eq!(message.own, is_own, "{number} sees {by}");
+        }
+    }
+}
+
+/// What one device decides the others of the account know: names, verified and blocked marks, names of devices.
+#[tokio::test(flavor = "multi_thread")]
+async fn c126_decisions_reach_every_own_device() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let number = anna.safety(&ben.address).unwrap().number;
+    anna.verify(&ben.address, &number).unwrap();
+    let anna2 = world.device_of(&anna, "second").await;
+    rest(&world, &[&anna, &anna2, &ben]).await;
+    let known = |person: &Person| person.contacts().unwrap();
+    assert_eq!(known(&anna2), known(&anna));
+    assert_eq!(known(&anna2).len(), 1);
+    // from the new one to the old one too
+    anna2.rename_contact(&ben.address, "Benni").unwrap();
+    anna2.set_blocked(&ben.address, true).unwrap();
+    let first = anna2.find_device("second").unwrap().id;
+    anna2.rename_device(first, "sofa").unwrap();
+    rest(&world, &[&anna2, &anna]).await;
+    assert_eq!(known(&anna), known(&anna2));
+    assert!(known(&anna)[0].blocked);
+    assert_eq!(known(&anna)[0].person.name, "Benni");
+    assert_eq!(anna.find_device("sofa").unwrap().id, first);
+    // and each other's newest word wins on both
+    anna.rename_contact(&ben.address, "one").unwrap();
+    anna2.rename_contact(&ben.address, "two").unwrap();
+    rest(&world, &[&anna, &anna2]).await;
+    assert_eq!(known(&anna), known(&anna2));
+}
+
+/// A removed device is taken out of the conversations by whoever sees it, and reads nothing that comes after.
+#[tokio::test(flavor = "multi_thread")]
+async fn c130_removed_device_reads_nothing_any_more() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let mut anna2 = world.device_of(&anna, "second").await;
+    rest(&world, &[&anna, &anna2, &ben]).await;
+    ben.say(&anna, "to both").await;
+    rest(&world, &[&anna, &anna2, &ben]).await;
+    assert!(said(&anna2, &ben.address).contains(&"to both".to_owned()));
+    anna2.die().await;
+    let id = anna.find_device("second").unwrap().id;
+    anna.remove_device_over(world.transport().as_ref(), id)
+        .await
+        .unwrap();
+    rest(&world, &[&anna, &ben]).await;
+    ben.say(&anna, "to one").await;
+    rest(&world, &[&anna, &ben]).await;
+    assert!(said(&anna, &ben.address).contains(&"to one".to_owned()));
+    anna2.restart(world.transport()).await;
+    let told = anna2.settle(LONG).await;
+    assert!(matches!(told, Err(ClientError::Removed)), "{told:?}");
+    let kept = said(&anna2, &ben.address);
+    assert!(kept.contains(&"to both".to_owned()));
+    assert!(!kept.contains(&"to one".to_owned()));
+}
+
+/// What one device reads is read on the others, and a request is answered once for all.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_and_read_marks_reach_every_own_device() {
+    let world = World::new().await;
+    let (anna, ben) = (world.person("anna").await, world.person("ben").await);
+    let anna2 = world.device_of(&anna, "second").await;
+    rest(&world, &[&anna, &anna2]).await;
+    ben.say(&anna, "hello").await;
+    rest(&world, &[&ben, &anna, &anna2]).await;
+    assert_eq!(anna2.requests().unwrap().len(), 1);
+    anna.accept(&ben).await;
+    rest(&world, &[&anna, &anna2, &ben]).await;
+    assert!(anna2.requests().unwrap().is_empty());
+    ben.say(&anna, "are you there?").await;
+    rest(&world, &[&ben, &anna, &anna2]).await;
+    assert!(anna2.status().unwrap().unread > 0);
+    anna.mark_read(anna.chat_with(&ben)).unwrap();
+    rest(&world, &[&anna, &anna2]).await;
+    assert_eq!(anna2.status().unwrap().unread, 0);
+}
+
+/// A certificate is made anew before it ends, and the other devices follow.
+#[tokio::test(flavor = "multi_thread")]
+async fn certificates_are_renewed_before_they_end() {
+    let mut world = World::new().await;
+    let mut old = world.person("anna").await;
+    let mut new = world.device_of(&old, "second").await;
+    rest(&world, &[&old, &new]).await;
+    let ends = |person: &Person| -> Vec<u64> {
+        person
+            .devices()
+            .unwrap()
+            .iter()
+            .map(|device| device.expires_ms)
+            .collect()
+    };
+    let before = ends(&old);
+    new.die().await;
+    world.clock.pass(330 * DAY_MS);
+    // the server's own certificate is made anew with its start
+    world.stop().await;
+    world.start().await;
+    old.restart(world.transport()).await;
+    old.settle(LONG).await.unwrap();
+    assert_eq!(ends(&old), before);
+    world.clock.pass(15 * DAY_MS);
+    old.settle(LONG).await.unwrap();
+    new.restart(world.transport()).await;
+    rest(&world, &[&new, &old]).await;
+    let after = ends(&old);
+    assert_eq!(ends(&new), after);
+    assert!(
+        after
+            .iter()
+            .zip(&before)
+            .all(|(after, before)| after > before)
+    );
 }

@@ -1,0 +1,131 @@
+//! Devices of one account, with the real programs over TLS: link, list, rename, remove.
+
+#![cfg(test)]
+
+mod support;
+
+use std::path::Path;
+use std::process::Child;
+
+use serde_json::Value;
+use support::person::of_type;
+use support::program::finish;
+use support::server::lines;
+use support::{Person, Server};
+
+/// A profile that waits to be let in, and what it shows.
+struct Waiting {
+    person: Person,
+    child: Child,
+    uri: String,
+    code: String,
+}
+
+/// Starts `conclave link` in a profile of its own.
+fn wait_at(folder: &Path, server: &Server, identifier: &str, name: &str) -> Waiting {
+    let own = folder.join(name);
+    std::fs::create_dir_all(&own).unwrap();
+    let person = Person::new(&own, identifier);
+    let address = server.address();
+    let words = [
+        "link",
+        &address,
+        "--name",
+        name,
+        "--no-passphrase",
+        "--timeout",
+        "60s",
+    ];
+    let mut child = person.spawn(&words);
+    let said = lines(child.stdout.take().unwrap());
+    let row: Value = serde_json::from_str(&said.recv().unwrap()).unwrap();
+    assert_eq!(row["type"], "link");
+    let word = |key: &str| row[key].as_str().unwrap().to_owned();
+    Waiting {
+        uri: word("uri"),
+        code: word("code"),
+        person,
+        child,
+    }
+}
+
+/// One more device of somebody's, let in by `old`.
+fn device_of(folder: &Path, server: &Server, old: &Person, name: &str) -> Person {
+    let new = wait_at(folder, server, &old.identifier, name);
+    old.ok(&["device", "approve", &new.uri, "--code", &new.code]);
+    let outcome = finish(new.child, "link");
+    assert_eq!(outcome.code, 0, "{outcome}");
+    new.person
+}
+
+fn devices(person: &Person) -> Vec<Value> {
+    of_type(&person.ok(&["device", "list"]), "device")
+}
+
+/// A device is let in by link and code, is listed on both, gets a name, and is the same account.
+#[test]
+fn a_device_is_linked_listed_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let old = Person::registered(folder.path(), &server, "anna@example.org");
+    let new = device_of(folder.path(), &server, &old, "laptop");
+    let me = |person: &Person| person.ok(&["whoami"]).remove(0);
+    assert_eq!(me(&old)["account"], me(&new)["account"]);
+    assert_eq!(me(&old)["fingerprint"], me(&new)["fingerprint"]);
+    assert_ne!(me(&old)["device"], me(&new)["device"]);
+    for (person, is_new) in [(&old, false), (&new, true)] {
+        let listed = devices(person);
+        assert_eq!(listed.len(), 2);
+        let laptop = listed.iter().find(|row| row["name"] == "laptop").unwrap();
+        assert_eq!(laptop["this"], is_new);
+        assert_eq!(laptop["role"], "certifier");
+    }
+    old.ok(&["device", "rename", "laptop", "the new one"]);
+    assert!(devices(&old).iter().any(|row| row["name"] == "the new one"));
+}
+
+/// A wrong code ends the link on both sides with its code, and so does a used link.
+#[test]
+fn c123_wrong_code_is_told_on_both_sides() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let old = Person::registered(folder.path(), &server, "anna@example.org");
+    let new = wait_at(folder.path(), &server, "anna@example.org", "laptop");
+    let wrong = if new.code == "000000" {
+        "000001"
+    } else {
+        "000000"
+    };
+    let approve = |code: &str| old.run(&["device", "approve", &new.uri, "--code", code]);
+    approve(wrong).expect_error(8, "NOT_FOUND");
+    finish(new.child, "link").expect_error(4, "LINK_FAILED");
+    approve(&new.code).expect_error(8, "NOT_FOUND");
+    old.run(&["device", "approve", "conclave-link:x", "--code", "123456"])
+        .expect_error(2, "BAD_INPUT");
+    old.run(&["device", "approve", &new.uri])
+        .expect_error(2, "USAGE");
+    assert_eq!(devices(&old).len(), 1);
+    new.person
+        .run(&["whoami"])
+        .expect_error(3, "NOT_REGISTERED");
+}
+
+/// A removed device is told with its exit code, keeps what it has, and the account goes on without it.
+#[test]
+fn c130_removed_device_is_told_with_its_exit_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let old = Person::registered(folder.path(), &server, "anna@example.org");
+    let new = device_of(folder.path(), &server, &old, "laptop");
+    old.run(&["device", "remove", "nothing"])
+        .expect_error(8, "NOT_FOUND");
+    old.ok(&["device", "remove", "laptop"]);
+    assert_eq!(devices(&old).len(), 1);
+    new.run(&["listen", "--once"])
+        .expect_error(3, "DEVICE_REMOVED");
+    new.ok(&["whoami"]);
+    new.ok(&["chats"]);
+    let listed = devices(&new);
+    assert!(listed.iter().any(|row| row["this"] == true), "{listed:?}");
+    old.ok(&["listen", "--once"]);
+}
