@@ -18,6 +18,7 @@ use conclave_client::view::{ChatState, Message, MessageState};
 use conclave_proto::id::{AccountId, DeviceId, Epoch, LogId, MessageId};
 
 use crate::device::{Device, Stage};
+use crate::groups::group_of;
 use crate::model::{Place, Sent};
 use crate::world::World;
 
@@ -120,9 +121,10 @@ impl World {
         }
         self.accounts_agree()?;
         self.heads_agree()?;
+        self.no_wish_waits()?;
         for place in self.model.places() {
             self.judge_place(place).with_context(|| match place {
-                Place::Group(number) => Place::group_name(number),
+                Place::Group(number) => Place::of_group(number),
                 Place::Pair(one, other) => {
                     format!(
                         "the chat of {} and {}",
@@ -183,11 +185,11 @@ impl World {
     fn story<'a>(&self, device: &'a Device, place: Place) -> anyhow::Result<Option<Story<'a>>> {
         let client = device.client()?;
         let chat = match (place, place.partner(device.person)) {
-            (Place::Pair(..), Some(with)) => client.find_chat(&self.name_of(with)),
-            (Place::Group(number), _) => client.find_chat(&Place::group_name(number)),
+            (Place::Pair(..), Some(with)) => client.find_chat(&self.name_of(with)).ok(),
+            (Place::Group(number), _) => group_of(client, number)?,
             (Place::Pair(..), None) => return Ok(None),
         };
-        let Ok(chat) = chat else {
+        let Some(chat) = chat else {
             let must = matches!(place, Place::Pair(..)) && device.stage == Stage::In;
             ensure!(!must, "{} has no such chat", device.name);
             return Ok(None);

@@ -8,7 +8,7 @@
 //! - `chance`, `time`: the seed, and a clock that stands still while anything runs
 //! - `wire`, `crash`: the network, and deaths around transactions
 //! - `server`, `device`: the real programs
-//! - `world`: everything together; `play`, `own`: what people do; `model`: what they were promised
+//! - `world`: everything together; `play`, `groups`, `own`: what people do; `model`: what they were promised
 //! - `check`: whether it was kept
 //! - `trace`: what happened, and a digest of it
 //!
@@ -22,6 +22,7 @@ mod chance;
 mod check;
 mod crash;
 mod device;
+mod groups;
 mod model;
 mod own;
 mod play;

@@ -37,11 +37,6 @@ impl Place {
             _ => None,
         }
     }
-
-    /// What a group of that number is called.
-    pub(crate) fn group_name(number: usize) -> String {
-        format!("group {number}")
-    }
 }
 
 /// Everything that was promised in one world.

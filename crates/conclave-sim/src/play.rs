@@ -7,11 +7,12 @@ use conclave_client::ClientError;
 
 use crate::crash::Side;
 use crate::device::{Device, Stage};
+use crate::groups::group_of;
 use crate::model::{Place, Sent};
 use crate::world::World;
 
 /// How long somebody waits for a command, virtual.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long everybody may take to come to rest, virtual.
 const REST: Duration = Duration::from_mins(10);
 /// Longest sleep of all machines, ms.
@@ -24,8 +25,9 @@ impl World {
     pub(crate) async fn step(&mut self) -> anyhow::Result<()> {
         let device = self.chance.index(self.devices.len());
         match self.chance.below(100) {
-            0..45 => self.send(device).await?,
-            45..54 => self.accept(device)?,
+            0..38 => self.send(device).await?,
+            38..46 => self.change_groups(device).await?,
+            46..54 => self.accept(device)?,
             54..57 => self.change_devices(device).await?,
             57..63 => self.read(device)?,
             63..69 => self.plan_death(device)?,
@@ -63,16 +65,20 @@ impl World {
 
     async fn send_to(&mut self, device: usize, place: Place, filling: u64) -> anyhow::Result<()> {
         let from = self.device(device)?;
+        let Some(client) = from.online() else {
+            return Ok(());
+        };
         let to = match (place, place.partner(from.person)) {
             (_, Some(partner)) => self.name_of(partner),
-            (Place::Group(number), _) => Place::group_name(number),
+            (Place::Group(number), _) => match group_of(client, number)? {
+                Some(chat) => chat.to_string(),
+                None => return Ok(()),
+            },
             (Place::Pair(..), None) => return Ok(()),
         };
         let text = self.model.next_text(&from.name, filling);
-        self.trace.note(&format!("{} writes to {to}", from.name));
-        let Some(client) = from.alive() else {
-            return Ok(());
-        };
+        self.trace
+            .note(&format!("{} writes to {place:?}", from.name));
         let sent = tokio::select! {
             biased;
             () = self.died.notified() => None,
@@ -266,7 +272,11 @@ pub(crate) fn is_known_trouble(error: &ClientError) -> bool {
 pub(crate) fn is_no(error: &ClientError) -> bool {
     matches!(
         error,
-        ClientError::NotAllowed(_) | ClientError::NotFound(_) | ClientError::Removed
+        ClientError::NotAllowed(_)
+            | ClientError::NotFound(_)
+            | ClientError::BadInput(_)
+            | ClientError::Exists(_)
+            | ClientError::Removed
     )
 }
 
