@@ -22,6 +22,17 @@ pub(crate) enum Side {
     After,
 }
 
+impl Side {
+    /// One or the other.
+    pub(crate) fn any(chance: &mut Chance) -> Self {
+        if chance.percent(50) {
+            Self::Before
+        } else {
+            Self::After
+        }
+    }
+}
+
 /// Counts transactions down to a death, and remembers it.
 #[derive(Debug, Default)]
 struct Fuse {

@@ -133,7 +133,7 @@ impl World {
     }
 
     fn plan_death(&mut self, device: usize) -> anyhow::Result<()> {
-        let (left, side) = (self.chance.spread(40), side(self.chance.percent(50)));
+        let (left, side) = (self.chance.spread(40), Side::any(&mut self.chance));
         let device = self.device(device)?;
         self.trace
             .note(&format!("{} will die {side:?} {left}", device.name));
@@ -149,7 +149,7 @@ impl World {
     }
 
     fn plan_server_death(&mut self) {
-        let (left, side) = (self.chance.spread(60), side(self.chance.percent(50)));
+        let (left, side) = (self.chance.spread(60), Side::any(&mut self.chance));
         self.trace.note(&format!("server will die {side:?} {left}"));
         if self.server.is_up() {
             self.server.mortal.plan(left, side);
@@ -247,17 +247,22 @@ impl World {
         if device.stage != Stage::In {
             return Ok(());
         }
-        match device.client()?.settle(REST).await {
-            // its account may have put it out: the others say so
-            Err(error) if is_put_out(&error) => Ok(()),
-            settled => settled
-                .with_context(|| format!("{} does not come to rest: a log is wedged", device.name)),
+        let until = tokio::time::Instant::now() + REST;
+        loop {
+            match device.client()?.settle(REST).await {
+                // its account may have put it out: the others say so
+                Err(ClientError::Removed) => return Ok(()),
+                // the first try after a start: the program goes on trying
+                Err(ClientError::Unreachable(_)) if tokio::time::Instant::now() < until => {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+                settled => {
+                    let name = &device.name;
+                    return settled.with_context(|| format!("{name} does not come to rest"));
+                }
+            }
         }
     }
-}
-
-fn side(is_before: bool) -> Side {
-    if is_before { Side::Before } else { Side::After }
 }
 
 /// Trouble that a network or a death makes: the person tries again.
@@ -278,11 +283,6 @@ pub(crate) fn is_no(error: &ClientError) -> bool {
             | ClientError::Exists(_)
             | ClientError::Removed
     )
-}
-
-/// The server does not know this device any more.
-fn is_put_out(error: &ClientError) -> bool {
-    matches!(error, ClientError::Removed)
 }
 
 /// The answer of a command; nothing when the process died meanwhile.

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::chance::Chance;
 use crate::check::Checker;
-use crate::crash::Mortal;
+use crate::crash::{Mortal, Side};
 use crate::device::{Device, Surroundings};
 use crate::model::Model;
 use crate::server::SimServer;
@@ -43,6 +43,7 @@ pub(crate) struct World {
     pub(crate) model: Model,
     pub(crate) checker: Checker,
     pub(crate) chance: Chance,
+    is_rough: bool,
     /// Chance of devices that come later.
     steps: Chance,
     codes: mpsc::UnboundedReceiver<CodeMessage>,
@@ -97,6 +98,7 @@ impl World {
             model: Model::default(),
             checker: Checker::default(),
             chance: Chance::new(seed, stream::PLAY),
+            is_rough: false,
             steps: Chance::new(seed, stream::DEVICES),
             codes,
             folder,
@@ -165,7 +167,8 @@ impl World {
     }
 
     /// Whether the network has faults from now on.
-    pub(crate) fn set_rough(&self, is_rough: bool) {
+    pub(crate) fn set_rough(&mut self, is_rough: bool) {
+        self.is_rough = is_rough;
         for device in &self.devices {
             device.wire.set_rough(is_rough);
         }
@@ -209,6 +212,12 @@ impl World {
             } else if !device.is_up() && device.back_ms <= now_ms {
                 self.trace.note(&format!("{}: starts", device.name));
                 device.start()?;
+                if self.is_rough && self.chance.percent(25) {
+                    // what a start takes up again is where deaths hurt
+                    device
+                        .mortal
+                        .plan(self.chance.spread(12), Side::any(&mut self.chance));
+                }
             }
         }
         Ok(())
