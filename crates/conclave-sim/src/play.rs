@@ -13,8 +13,8 @@ use crate::world::World;
 
 /// How long somebody waits for a command, virtual.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-/// How long everybody may take to come to rest, virtual.
-const REST: Duration = Duration::from_mins(10);
+/// How long everybody may take to come to rest, virtual: a clock that was turned back keeps what is due waiting.
+const REST: Duration = Duration::from_mins(25);
 /// Longest sleep of all machines, ms.
 const SLEEP_MS: u64 = 9 * 86_400_000;
 /// Past the spacing of receipts.
