@@ -23,6 +23,9 @@
 //! - `group`: groups, as front ends ask for them
 //! - `intent`, `membership`, `members`: what is wanted of members, commits, and what follows from them
 //! - `recover`: conversations that cannot go on
+
+//! - `blob`: files up and down, going on after cuts
+//! - `membership`, `recover`: commits, and conversations that cannot go on
 //! - [`transport`]: connections, real and in memory
 //! - `store`: the encrypted database
 //!
@@ -48,6 +51,7 @@ pub mod inspect;
 pub mod transport;
 pub mod view;
 
+mod blob;
 mod contact;
 mod content;
 mod device;

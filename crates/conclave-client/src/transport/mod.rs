@@ -27,11 +27,13 @@ use conclave_proto::frame::{reply, request};
 use conclave_proto::hello::{self, ConnectionContext, Role};
 use conclave_proto::id::{Hash32, Incarnation};
 use conclave_proto::log::{LogPush, SignalPush};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 
 pub use backoff::Backoff;
 pub use memory::MemoryTransport;
 pub use real::RealTransport;
+pub(crate) use tls::SERVER_NAME;
 
 /// A future that can be named in an object-safe trait.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -40,7 +42,18 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 pub trait Transport: Send + Sync + Debug {
     /// Opens a connection of `role`: reached, server verified, hellos exchanged.
     fn connect(&self, role: Role) -> BoxFuture<'_, Result<Arc<dyn Connection>, TransportError>>;
+
+    /// Opens a byte stream for HTTP to the same server, verified the same way, shared with nothing.
+    /// A transport without one says that there is none.
+    fn http(&self) -> BoxFuture<'_, Result<Box<dyn HttpStream>, TransportError>> {
+        let none = TransportError::Unreachable("there is no http here".into());
+        Box::pin(std::future::ready(Err(none)))
+    }
 }
+
+/// A byte stream that HTTP can be spoken on.
+pub trait HttpStream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> HttpStream for S {}
 
 /// One open connection. Dropping the last reference closes it.
 pub trait Connection: Send + Sync + Debug {

@@ -23,7 +23,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::connection::{self, Peer};
-use super::{BoxFuture, Connection, Transport, TransportError, tls, websocket};
+use super::{BoxFuture, Connection, HttpStream, Transport, TransportError, tls, websocket};
 
 /// Head start of one address of the server before the next is tried too, in ms (RFC 8305 §5).
 const NEXT_ADDRESS_MS: u64 = 250;
@@ -121,6 +121,23 @@ impl RealTransport {
         Ok(connection)
     }
 
+    /// TLS under the name of plain HTTP, with every check that frames have (C-072).
+    async fn open_http(&self) -> Result<Box<dyn HttpStream>, TransportError> {
+        let limit = Duration::from_millis(HANDSHAKE_MS);
+        let opening = async {
+            let tcp = dial(&self.address).await?;
+            let mut config = ClientConfig::clone(&tls::config(self.address.server_id, &self.env));
+            config.alpn_protocols = vec![ALPN_HTTP.to_vec()];
+            let tls = secure(tcp, Arc::new(config)).await?;
+            if tls.get_ref().1.alpn_protocol() != Some(ALPN_HTTP) {
+                return Err(TransportError::Incompatible);
+            }
+            Ok(Box::new(tls) as Box<dyn HttpStream>)
+        };
+        let late = |_| TransportError::Unreachable("no answer in time".into());
+        timeout(limit, opening).await.map_err(late)?
+    }
+
     fn first_way(&self) -> Way {
         let until = self.websocket_until.lock();
         match *until.unwrap_or_else(PoisonError::into_inner) {
@@ -215,6 +232,10 @@ impl RealTransport {
 impl Transport for RealTransport {
     fn connect(&self, role: Role) -> BoxFuture<'_, Result<Arc<dyn Connection>, TransportError>> {
         Box::pin(self.open(role))
+    }
+
+    fn http(&self) -> BoxFuture<'_, Result<Box<dyn HttpStream>, TransportError>> {
+        Box::pin(self.open_http())
     }
 }
 

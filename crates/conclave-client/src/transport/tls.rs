@@ -20,7 +20,7 @@ use rustls::{
 use super::TransportError;
 
 /// The name in every server's leaf: the pin says who it is, not the DNS.
-pub(super) const SERVER_NAME: &str = "server.conclave.invalid";
+pub(crate) const SERVER_NAME: &str = "server.conclave.invalid";
 /// How wrong the clock of a device may be for the leaf's dates, in seconds.
 const CLOCK_SKEW_S: u64 = 24 * 3600;
 /// SubjectPublicKeyInfo of an Ed25519 key up to the key itself (RFC 8410 §4).
