@@ -59,9 +59,12 @@ pub(crate) enum BlobError {
     /// The server answers with something that makes no sense.
     #[error("the server broke the protocol of files; report this to its operator")]
     Protocol,
-    /// The file on this device cannot be read or written.
+    /// The file on this device cannot be read, or what came makes no sense.
     #[error("{0}")]
     File(String),
+    /// This device's store failed. Somebody makes room or mends the disk.
+    #[error("{0}")]
+    Store(String),
 }
 
 impl BlobError {
@@ -391,4 +394,92 @@ async fn in_time<T>(waiting: impl Future<Output = T>) -> Result<T, BlobError> {
     let limit = Duration::from_millis(IDLE_DEAD_MS);
     let waited = timeout(limit, waiting).await;
     waited.map_err(|_| TransportError::TimedOut.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use conclave_proto::blob::padme;
+    use conclave_proto::env::OsEnv;
+
+    use super::*;
+    use crate::support::World;
+
+    fn file(bytes: &[u8]) -> std::fs::File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    /// What goes up comes down, from any place; a pass that the server does not show is never said, and
+    /// what is not there or too large is told as such.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn c151_blobs_go_up_and_come_down_under_the_shown_pass() {
+        let world = World::new().await;
+        let anna = world.person("anna").await;
+        let (transport, env) = (world.transport(), OsEnv::shared());
+        let pass = anna.shared().pass().await;
+        let place = |pass| Place {
+            transport: transport.as_ref(),
+            pass,
+            env: &env,
+        };
+        let total = padme(3_000_000);
+        let bytes: Vec<u8> = (0..total).map(|n| (n % 251) as u8).collect();
+        let blob_id = BlobId::random(&OsEnv);
+        let mut told = Vec::new();
+        let mut progress = |done| told.push(done);
+        let up = upload(
+            place(&pass),
+            blob_id,
+            &mut file(&bytes),
+            total,
+            &mut progress,
+        );
+        assert_eq!(up.await, Ok(()));
+        assert_eq!((told.first(), told.last()), (Some(&0), Some(&total)));
+        for from in [0, 1_234_567, total] {
+            let mut down = Vec::new();
+            let mut sink = |part: &[u8]| {
+                down.extend_from_slice(part);
+                Ok(())
+            };
+            let done = download(place(&pass), blob_id, from, total, &mut sink).await;
+            assert_eq!(done, Ok(()));
+            assert!(down == bytes[usize::try_from(from).unwrap()..]);
+        }
+        let none = &mut |_: u64| {};
+        let wrong = upload(
+            place(&[7; 32]),
+            BlobId::random(&OsEnv),
+            &mut file(&bytes),
+            total,
+            none,
+        );
+        assert_eq!(wrong.await, Err(TransportError::PassDiffers.into()));
+        let huge = padme(200 * 1024 * 1024);
+        let huge = upload(
+            place(&pass),
+            BlobId::random(&OsEnv),
+            &mut file(&bytes),
+            huge,
+            none,
+        );
+        assert_eq!(huge.await, Err(BlobError::TooLarge(100 * 1024 * 1024)));
+        let cut = upload(
+            place(&pass),
+            BlobId::random(&OsEnv),
+            &mut file(b"abc"),
+            total,
+            none,
+        );
+        assert!(matches!(cut.await, Err(BlobError::File(_))));
+        let other = upload(place(&pass), blob_id, &mut file(&bytes), padme(64), none);
+        assert_eq!(other.await, Err(BlobError::Conflict));
+        let nothing = BlobId::random(&OsEnv);
+        let sink = &mut |_: &[u8]| Ok(());
+        let missing = download(place(&pass), nothing, 0, total, sink).await;
+        assert_eq!(missing, Err(BlobError::Missing));
+    }
 }

@@ -26,7 +26,7 @@ use crate::shared::Shared;
 use crate::store::{KeyFile, Store, key_kind};
 use crate::transport::{RealTransport, Transport, TransportError, calls};
 use crate::view::{CodeSent, Finding, Message, MessageState, Proof, Status, Whoami};
-use crate::{device, register, send, trust};
+use crate::{archive, device, register, send, trust};
 
 /// Told as long as a conversation has met entries that this profile did not write.
 const COPIED: &str = "a copy of this profile was in use: messages stand under its name that it did not write; \
@@ -160,10 +160,14 @@ impl Client {
     pub fn go_online_over(&self, transport: Arc<dyn Transport>) {
         let mut driver = lock(&self.inner.driver);
         if driver.is_none() && self.is_registered() {
-            *driver = Some(tokio::spawn(driver::run(
-                self.inner.shared.clone(),
-                transport,
-            )));
+            let shared = self.inner.shared.clone();
+            let archives = archive::run(shared.clone(), transport.clone(), self.inner.dir.clone());
+            *driver = Some(tokio::spawn(async move {
+                tokio::select! {
+                    () = driver::run(shared, transport) => {}
+                    () = archives => {}
+                }
+            }));
         }
     }
 
@@ -480,6 +484,11 @@ impl Client {
     /// What front ends and the driver share.
     pub(crate) fn shared(&self) -> &Shared {
         &self.inner.shared
+    }
+
+    /// The profile's folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.inner.dir
     }
 
     /// Something was queued or changed: the driver should look.

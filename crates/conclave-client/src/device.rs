@@ -24,6 +24,9 @@ const REMOVED: &str = "this device was removed from the account, or the server w
 
 /// Step 1 of a round: the account connection stands, is authenticated, and what it needs is there.
 pub(crate) async fn tend(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
+    if net.pass.is_some() && shared.is_pass_doubted() {
+        net.forget_all();
+    }
     let (connection, is_new) = net.connection(Role::Account).await?;
     let connection = connection.as_ref();
     if is_new || net.pass.is_none() {
@@ -40,6 +43,7 @@ pub(crate) async fn tend(shared: &Shared, net: &mut Net) -> Result<(), Transport
             introduced => introduced?,
         };
         net.pass = Some(status.pass);
+        shared.publish_pass(net.pass.as_ref());
         net.own_seq = status.state_seq;
         net.status_due = false;
         calls::subscribe_inbox(connection).await?;

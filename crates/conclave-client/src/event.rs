@@ -2,7 +2,7 @@
 
 use conclave_proto::id::{ChatId, MessageId};
 
-use crate::view::{Message, MessageState};
+use crate::view::{HistoryProgress, Message, MessageState};
 
 /// Something happened. Every variant is also visible in the store; a slow listener loses only the hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub enum Event {
         /// Last entry lost.
         to: u64,
     },
+    /// History for another device moved on its way there, or here.
+    History(HistoryProgress),
     /// Something people should know: a sentence with what to do.
     Warning(String),
 }

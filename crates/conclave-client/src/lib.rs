@@ -23,9 +23,8 @@
 //! - `group`: groups, as front ends ask for them
 //! - `intent`, `membership`, `members`: what is wanted of members, commits, and what follows from them
 //! - `recover`: conversations that cannot go on
-
+//! - `archive`: history for a new device
 //! - `blob`: files up and down, going on after cuts
-//! - `membership`, `recover`: commits, and conversations that cannot go on
 //! - [`transport`]: connections, real and in memory
 //! - `store`: the encrypted database
 //!
@@ -51,6 +50,7 @@ pub mod inspect;
 pub mod transport;
 pub mod view;
 
+mod archive;
 mod blob;
 mod contact;
 mod content;

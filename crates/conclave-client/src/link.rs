@@ -23,6 +23,7 @@ use conclave_proto::limits::{DEVICES_MAX, MAILBOX_VALID_MS};
 use conclave_proto::mailbox::{ANSWER, BUNDLE, LinkUri, OFFER, PROOF, mailbox_id};
 use tokio::time::{Duration, sleep};
 
+use crate::archive;
 use crate::device;
 use crate::engine::{Own, Step};
 use crate::error::ClientError;
@@ -241,8 +242,10 @@ fn keep(shared: &Shared, link: &PendingLink, bundle: Bundle) -> Result<Whoami, C
         state: bundle.state.clone(),
     };
     let mut engine = shared.engine();
+    let now_ms = shared.env.now_ms();
     engine.store.write(|tx| {
         tx.put_linked(&account, &bundle.identity)?;
+        archive::take(tx, &bundle.history, now_ms)?;
         tx.put_device_name(device_id, &link.offer.name())
     })?;
     engine.load_own()?;
@@ -533,6 +536,7 @@ fn bundle(step: &mut Step<'_>, approval: &mut Approval) -> Result<(), ClientErro
         capability: Capability::parse(&own.capability).ok_or_else(|| bug("capability"))?,
         identifier: Identifier::parse_normalised(&own.identifier).map_err(|_| bug("identifier"))?,
         name: own.name.clone(),
+        history: step.tx.take_archive_offer()?,
     };
     approval.bundle = bundle.seal(&offer, &code, &answer).map_err(link_error)?;
     approval.put = None;

@@ -27,6 +27,10 @@ pub(crate) struct Shared {
     pub(crate) asked: AtomicU64,
     questions: std::sync::Mutex<VecDeque<Question>>,
     pub(crate) standing: watch::Sender<Standing>,
+    /// An archive waits to be carried.
+    pub(crate) archives: Notify,
+    /// Today's member pass, as the driver has it.
+    pass: watch::Sender<Option<Vec<u8>>>,
 }
 
 /// How the driver stands after its last round.
@@ -80,6 +84,8 @@ impl Shared {
             asked: AtomicU64::new(0),
             questions: std::sync::Mutex::default(),
             standing: watch::Sender::new(Standing::default()),
+            archives: Notify::new(),
+            pass: watch::Sender::new(None),
         }
     }
 
@@ -112,6 +118,38 @@ impl Shared {
         self.questions
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The driver has this pass from now on.
+    pub(crate) fn publish_pass(&self, pass: Option<&Vec<u8>>) {
+        self.pass.send_replace(pass.cloned());
+    }
+
+    /// Today's pass, once the driver has one.
+    pub(crate) async fn pass(&self) -> Vec<u8> {
+        let mut pass = self.pass.subscribe();
+        let known = pass.wait_for(Option::is_some).await;
+        // the sender lives in `self`
+        known.ok().and_then(|pass| pass.clone()).unwrap_or_default()
+    }
+
+    /// Somebody found that `pass` is not today's: the driver fetches it again.
+    pub(crate) fn doubt_pass(&self, pass: &[u8]) {
+        let is_news = self.pass.send_if_modified(|known| {
+            let is_known = known.as_deref() == Some(pass);
+            if is_known {
+                *known = None;
+            }
+            is_known
+        });
+        if is_news {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Whether somebody doubts the pass that the driver has.
+    pub(crate) fn is_pass_doubted(&self) -> bool {
+        self.pass.borrow().is_none()
     }
 
     /// How the driver stands now.

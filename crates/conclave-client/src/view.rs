@@ -47,6 +47,34 @@ impl MessageState {
     }
 }
 
+/// How much of the past a new device gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HistoryScope {
+    /// Everything, up to what one file holds; the newest then.
+    All,
+    /// The last so many days.
+    Days(u32),
+    /// Nothing.
+    Nothing,
+}
+
+/// History on its way between two devices of this account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryProgress {
+    /// Whether it comes to this device.
+    pub is_incoming: bool,
+    /// Bytes that the server has, or that were taken in.
+    pub bytes_done: u64,
+    /// Bytes in all.
+    pub bytes_total: u64,
+    /// Messages in it, or taken in so far that were not here yet.
+    pub messages: u64,
+    /// Whether nothing more happens to it.
+    pub is_over: bool,
+    /// Why it ended without success; empty else.
+    pub reason: String,
+}
+
 /// This profile's account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Whoami {

@@ -105,6 +105,11 @@ impl Sealer {
         }
     }
 
+    /// The id that the file will have on the server.
+    pub fn blob_id(&self) -> BlobId {
+        self.blob_id
+    }
+
     /// Takes content and gives each piece that is full to `sink`.
     pub fn write<E: From<AttachmentError>>(
         &mut self,

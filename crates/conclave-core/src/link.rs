@@ -289,6 +289,8 @@ pub struct Bundle {
     pub identifier: Identifier,
     /// What contacts are shown; may be empty.
     pub name: String,
+    /// The pointer to the history that goes with it, encoded; empty when there is none.
+    pub history: Zeroizing<Vec<u8>>,
 }
 
 impl fmt::Debug for Bundle {
@@ -306,11 +308,13 @@ struct BundleContent {
     capability: Capability,
     identifier: VLBytes,
     name: VLBytes,
+    history: Vec<u8>,
 }
 
 impl Drop for BundleContent {
     fn drop(&mut self) {
         self.identity.zeroize();
+        self.history.zeroize();
     }
 }
 
@@ -332,6 +336,7 @@ impl Bundle {
             capability: self.capability.clone(),
             identifier: self.identifier.as_str().as_bytes().into(),
             name: self.name.as_bytes().into(),
+            history: self.history.to_vec(),
         };
         identity.zeroize();
         let plain = Zeroizing::new(codec::encode(&content));
@@ -374,6 +379,7 @@ impl Bundle {
             capability: content.capability.clone(),
             identifier: identifier.ok_or(LinkError::Malformed)?,
             name: String::from_utf8_lossy(content.name.as_slice()).into_owned(),
+            history: Zeroizing::new(content.history.clone()),
         };
         bundle.check(own, offer, answer)?;
         Ok(bundle)

@@ -4,7 +4,7 @@ use conclave_proto::id::{ChatId, Epoch, Hash32, Incarnation, LogId, Seq};
 use conclave_proto::log::Head;
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{StoreError, Tx, counter, id, int};
+use super::{StoreError, Tx, counter, id, int, optional_counter};
 
 /// Where a conversation is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -214,15 +214,22 @@ impl Tx<'_> {
 
     /// Place of the next conversation of a chat.
     pub(crate) fn next_ordinal(&self, chat_id: ChatId) -> Result<u64, StoreError> {
-        Ok(self
-            .conversations_of(chat_id)?
-            .last()
-            .map_or(1, |row| row.ordinal + 1))
+        let mut statement = self.0.prepare_cached(
+            "SELECT max(ordinal) + 1 AS next FROM (SELECT ordinal FROM conversation WHERE chat_id = ?1
+             UNION ALL SELECT ordinal FROM archived_log WHERE chat_id = ?1)",
+        )?;
+        let next =
+            statement.query_row([chat_id.as_bytes()], |row| optional_counter(row, "next"))?;
+        Ok(next.unwrap_or(1))
     }
 
     /// Moves a conversation behind all others of its chat, with its messages.
     pub(crate) fn put_last(&self, chat_id: ChatId, log_id: LogId) -> Result<(), StoreError> {
         let ordinal = int(self.next_ordinal(chat_id)?);
+        self.0.execute(
+            "DELETE FROM archived_log WHERE log_id = ?1",
+            [log_id.as_bytes()],
+        )?;
         for table in ["conversation", "message"] {
             self.0.execute(
                 &format!("UPDATE {table} SET ordinal = ?2 WHERE log_id = ?1"),
@@ -232,7 +239,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Writes one conversation whole.
+    /// Writes one conversation whole. A place that an archive gave it stays.
     pub(crate) fn put_conversation(&self, row: &ConversationRow) -> Result<(), StoreError> {
         self.0
             .prepare_cached(
@@ -240,8 +247,9 @@ impl Tx<'_> {
                  cursor_hash, incarnation, create_request, pending_bundle, update_due, updated_ms, own_sends,
                  their_delivered, their_read, told_delivered, told_read, want_delivered, want_read, receipt_ms,
                  read_ms, recovered_ms, copied_ms, state_told, signed_head, pending_blobs, profile_due)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
-                 ?20, ?21, ?22, ?23, ?24, ?25, ?26, ?27)",
+                 VALUES (?1, ?2, coalesce((SELECT ordinal FROM archived_log WHERE log_id = ?1), ?3), ?4, ?5, ?6,
+                 ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, ?23, ?24, ?25, ?26,
+                 ?27)",
             )?
             .execute(params![
                 row.log_id.as_bytes(),

@@ -31,6 +31,17 @@ impl Tx<'_> {
     }
 }
 
+#[cfg(test)]
+impl Tx<'_> {
+    /// The values of rows that hold keys.
+    pub(crate) fn key_rows(&self) -> Vec<Vec<u8>> {
+        let words = "SELECT value FROM mls_row WHERE kind LIKE '%key%' OR kind LIKE '%psk%'";
+        let mut statement = self.0.prepare(words).unwrap();
+        let rows = statement.query_map([], |row| row.get(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+}
+
 impl MlsRows for Tx<'_> {
     fn put(
         &self,

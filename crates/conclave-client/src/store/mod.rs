@@ -4,6 +4,7 @@
 //! outbox rows live in the same database, so one [`Store::write`] holds them all (C-050).
 
 mod account;
+mod archive;
 mod chats;
 mod contacts;
 mod conversations;
@@ -20,6 +21,7 @@ mod outbox;
 mod sync;
 
 pub(crate) use account::{OwnAccount, PendingRegistration};
+pub(crate) use archive::{ArchiveRow, ArchivedMessage};
 pub(crate) use chats::{ChatRow, ChatStage};
 pub(crate) use contacts::{ContactRow, Known, parse_known};
 pub(crate) use conversations::{ConversationRow, Stage};

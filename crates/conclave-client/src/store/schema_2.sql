@@ -59,3 +59,25 @@ ALTER TABLE outbox ADD COLUMN what BLOB;
 
 -- When the person's identity key was last replaced under the old one's signature, ms; 0 = never, or seen since.
 ALTER TABLE contact ADD COLUMN rotated_ms INTEGER NOT NULL DEFAULT 0;
+
+-- --- history between own devices ------------------------------------------------------------
+
+-- An archive on its way up (sealed file in the profile's folder) or down (into these tables).
+CREATE TABLE archive (
+    blob_id  BLOB PRIMARY KEY,
+    is_up    INTEGER NOT NULL,
+    pointer  BLOB NOT NULL,                -- AttachmentPointer
+    total    INTEGER NOT NULL,             -- bytes of the blob
+    is_given INTEGER NOT NULL DEFAULT 0,   -- up: the new device was told
+    done     INTEGER NOT NULL DEFAULT 0,   -- sealed bytes that the server has, or that were taken in
+    rest     BLOB NOT NULL DEFAULT x'',    -- down: the beginning of a record that goes on in the next piece
+    messages INTEGER NOT NULL DEFAULT 0,
+    began_ms INTEGER NOT NULL,
+    is_over  INTEGER NOT NULL DEFAULT 0,
+    reason   TEXT NOT NULL DEFAULT ''      -- why it ended without success
+) WITHOUT ROWID;
+-- Chats of the other device and which they are here.
+CREATE TABLE archived_chat (theirs BLOB PRIMARY KEY, chat_id BLOB NOT NULL) WITHOUT ROWID;
+-- Logs whose messages came in an archive, and their place in their chat.
+CREATE TABLE archived_log (log_id BLOB PRIMARY KEY, chat_id BLOB NOT NULL, ordinal INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX archived_log_chat ON archived_log (chat_id, ordinal);

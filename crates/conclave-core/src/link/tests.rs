@@ -46,6 +46,7 @@ impl Link {
             capability: Capability::random(&FixedEnv::new(71)),
             identifier: Identifier::phone("+491700000001").unwrap(),
             name: "Anna".to_owned(),
+            history: vec![5; 73].into(),
         }
     }
 

@@ -1,0 +1,377 @@
+//! An archive over a network that cuts, between devices that die: everything once, in order.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use conclave_proto::env::OsEnv;
+use conclave_proto::hello::Role;
+use conclave_proto::id::{AccountId, Epoch, LogId, MessageId, Seq};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::record::{self, Begin, End, Kind};
+use super::*;
+use crate::store::{NewMessage, Position};
+use crate::support::{LONG, Person, World};
+use crate::transport::{BoxFuture, Connection, HttpStream};
+use crate::view::MessageState;
+
+/// Messages of the past.
+const MANY: u64 = 2_000;
+/// Bytes that a connection carries in one direction before it is cut.
+const CUT_AFTER: usize = 200_000;
+
+/// A way on which HTTP connections break after a while.
+#[derive(Debug)]
+struct Cutting {
+    inner: Arc<dyn Transport>,
+    cuts: Arc<AtomicUsize>,
+}
+
+impl Cutting {
+    fn new(world: &World) -> (Arc<Self>, Arc<AtomicUsize>) {
+        let cuts = Arc::<AtomicUsize>::default();
+        let inner = world.transport();
+        (
+            Arc::new(Self {
+                inner,
+                cuts: cuts.clone(),
+            }),
+            cuts,
+        )
+    }
+}
+
+impl Transport for Cutting {
+    fn connect(&self, role: Role) -> BoxFuture<'_, Result<Arc<dyn Connection>, TransportError>> {
+        self.inner.connect(role)
+    }
+
+    fn http(&self) -> BoxFuture<'_, Result<Box<dyn HttpStream>, TransportError>> {
+        Box::pin(async {
+            let inner = self.inner.http().await?;
+            Ok(Box::new(Cut {
+                inner,
+                left: [CUT_AFTER; 2],
+                cuts: self.cuts.clone(),
+            }) as Box<dyn HttpStream>)
+        })
+    }
+}
+
+struct Cut {
+    inner: Box<dyn HttpStream>,
+    /// Bytes left to read and to write.
+    left: [usize; 2],
+    cuts: Arc<AtomicUsize>,
+}
+
+impl Cut {
+    fn broken<T>(&self) -> Poll<io::Result<T>> {
+        self.cuts.fetch_add(1, Ordering::SeqCst);
+        Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+    }
+}
+
+impl AsyncRead for Cut {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.left.contains(&0) {
+            return self.broken();
+        }
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
+        let read = buffer.filled().len() - before;
+        self.left[0] = self.left[0].saturating_sub(read);
+        polled
+    }
+}
+
+impl AsyncWrite for Cut {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.left.contains(&0) {
+            return self.broken();
+        }
+        let now = bytes.len().min(self.left[1]);
+        let polled = Pin::new(&mut self.inner).poll_write(context, &bytes[..now]);
+        if let Poll::Ready(Ok(written)) = polled {
+            self.left[1] -= written;
+        }
+        polled
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+}
+
+/// Puts a long past into the chat with `ben`: in two logs, every third message his own, those of the last ten
+/// unread.
+fn live_long(anna: &Person, ben: &Person) {
+    let chat_id = anna.chat_with(ben);
+    let (own, peer) = (
+        anna.whoami().unwrap().account_id,
+        ben.whoami().unwrap().account_id,
+    );
+    let old_log = LogId::new([0x01; 32]);
+    anna.engine()
+        .step(|step| {
+            for n in 0..MANY {
+                let is_own = n % 3 != 0;
+                if n == MANY - 10 {
+                    step.tx.mark_read(chat_id)?;
+                }
+                let sender = if is_own { own } else { peer };
+                let message_id = MessageId::random(&OsEnv);
+                step.tx.insert_message(&NewMessage {
+                    chat_id,
+                    message_id,
+                    sender,
+                    own: is_own,
+                    body: &format!("{n} {}", "x".repeat(300)),
+                    raw: &[],
+                    reason: "",
+                    sent_ms: step.now_ms - MANY + n,
+                    is_heard: true,
+                })?;
+                if is_own {
+                    step.tx
+                        .set_message_state(message_id, MessageState::Read, "")?;
+                }
+                step.tx.place_message(
+                    sender,
+                    message_id,
+                    &Position {
+                        log_id: old_log,
+                        ordinal: 0,
+                        seq: Seq(n + 1),
+                        epoch: Epoch(1),
+                        devices: 1,
+                    },
+                )?;
+            }
+            // a conversation that came before the one that is live
+            let first = LogId::new([0x02; 32]);
+            step.tx
+                .put_archived_chat(chat_id, chat_id, &[(first, 0), (old_log, 0)])?;
+            Ok(())
+        })
+        .unwrap();
+}
+
+fn is_received(person: &Person) -> bool {
+    let all = person.history_progress().unwrap();
+    all.iter().any(|one| one.is_incoming && one.is_over)
+}
+
+/// Two thousand messages arrive on a new device once, in order and read as they were, while the upload and
+/// the download are cut again and again and both devices die on the way.
+#[tokio::test(flavor = "multi_thread")]
+async fn c153_a_long_history_arrives_once_and_in_order() {
+    let world = World::new().await;
+    let (mut anna, ben) = world.friends().await;
+    live_long(&anna, &ben);
+    let (up, up_cuts) = Cutting::new(&world);
+    anna.restart(up.clone()).await;
+    let offered = anna.offer_history(HistoryScope::All).unwrap().unwrap();
+    assert_eq!(offered.messages, MANY + 1);
+    anna.restart(up).await;
+
+    let mut new = world.device_of(&anna, "laptop").await;
+    let (down, down_cuts) = Cutting::new(&world);
+    new.restart(down.clone()).await;
+    let has_some = |person: &Person| {
+        let all = person.history_progress().unwrap();
+        all.iter().any(|one| one.messages > 0)
+    };
+    new.wait_until(|| has_some(&new)).await;
+    new.restart(down).await;
+    new.wait_for_history(LONG).await.unwrap();
+    assert!(is_received(&new));
+    let all = new.history_progress().unwrap();
+    assert_eq!((all[0].messages, all[0].reason.as_str()), (MANY + 1, ""));
+    anna.wait_for_history(LONG).await.unwrap();
+    let cuts = (
+        up_cuts.load(Ordering::SeqCst),
+        down_cuts.load(Ordering::SeqCst),
+    );
+    assert!(cuts.0 >= 2 && cuts.1 >= 2, "{cuts:?}");
+
+    assert_eq!(new.texts(&ben), anna.texts(&ben));
+    assert_eq!(new.texts(&ben).len(), usize::try_from(MANY).unwrap() + 1);
+    let unread = |person: &Person| person.status().unwrap().unread;
+    assert_eq!((unread(&new), unread(&anna)), (3, 3));
+    let states = |person: &Person| {
+        let chat = person.chat_with(&ben);
+        let history = person.history(chat, 10_000).unwrap().into_iter();
+        history.map(|message| message.state).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&new), states(&anna));
+    let left = std::fs::read_dir(anna.folder.path()).unwrap().flatten();
+    let left = left.filter(|entry| entry.path().extension().is_some_and(|end| end == "archive"));
+    assert_eq!(left.count(), 0, "the sealed file is gone");
+}
+
+fn import(person: &Person, content: &[u8], part: usize) -> Result<u64, BlobError> {
+    let pointer = pointer();
+    let row = ArchiveRow::new(&pointer, false, 0, 0);
+    let mut import = Import::new(&row);
+    for part in content.chunks(part) {
+        import.take_in(person.shared(), part, 65_536)?;
+    }
+    let messages = import.messages();
+    import.finish().map(|()| messages)
+}
+
+fn pointer() -> AttachmentPointer {
+    let sealer = conclave_core::attachment::Sealer::new(&OsEnv);
+    let sealed = sealer.finish(&mut |_: &[u8]| Ok::<(), BlobError>(()));
+    sealed.unwrap()
+}
+
+fn begin(account_id: AccountId) -> Kind {
+    Kind::Begin(Begin {
+        version: record::VERSION,
+        account_id: account_id.to_vec(),
+    })
+}
+
+fn message(chat: u8, id: u8, sender: AccountId, state: &str) -> Kind {
+    Kind::Message(record::Message {
+        chat_id: vec![chat; 16],
+        message_id: vec![id; 16],
+        sender: sender.to_vec(),
+        body: "text".to_owned(),
+        state: state.to_owned(),
+        log_id: vec![9; 32],
+        seq: u64::from(id),
+        ..record::Message::default()
+    })
+}
+
+fn group(chat: u8) -> Kind {
+    Kind::Chat(record::Chat {
+        chat_id: vec![chat; 16],
+        kind: "group".to_owned(),
+        name: "friends".to_owned(),
+        logs: vec![vec![9; 32]],
+        ordinals: vec![4],
+        ..record::Chat::default()
+    })
+}
+
+fn bytes_of(kinds: &[Kind]) -> Vec<u8> {
+    kinds.iter().cloned().flat_map(record::encode).collect()
+}
+
+/// The same archive twice, and one that overlaps, add nothing twice; a group's later conversation finds its
+/// chat again.
+#[tokio::test(flavor = "multi_thread")]
+async fn c153_the_same_archive_again_changes_nothing() {
+    let world = World::new().await;
+    let anna = world.person("anna").await;
+    let own = anna.whoami().unwrap().account_id;
+    let other = AccountId::new([5; 16]);
+    let end = Kind::End(End { messages: 2 });
+    let first = [
+        begin(own),
+        group(1),
+        message(1, 1, own, "read"),
+        message(1, 2, other, "received"),
+    ];
+    let first = bytes_of(&[&first[..], &[end.clone()]].concat());
+    assert_eq!(import(&anna, &first, 7), Ok(2));
+    assert_eq!(import(&anna, &first, 1_000), Ok(0));
+    // as another device of the account knows the same group
+    let more = [
+        begin(own),
+        group(2),
+        message(2, 2, other, "received"),
+        message(2, 3, own, "accepted"),
+        end,
+    ];
+    assert_eq!(import(&anna, &bytes_of(&more), 50), Ok(1));
+    let found = anna.engine().look(|tx, _| {
+        let chats = tx.chats()?;
+        assert_eq!(chats.len(), 1);
+        assert_eq!(
+            tx.archived_chat_of(LogId::new([9; 32]))?,
+            Some(chats[0].chat_id)
+        );
+        assert_eq!(tx.next_ordinal(chats[0].chat_id)?, 5);
+        Ok(tx.history(chats[0].chat_id, 10)?)
+    });
+    let seqs: Vec<_> = found.unwrap().iter().map(|row| row.seq).collect();
+    assert_eq!(seqs, [Some(1), Some(2), Some(3)]);
+}
+
+/// An archive of somebody else, without its beginning, damaged, of a newer version or with words put into
+/// this account's mouth is refused, and its piece changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn c153_wrong_archives_change_nothing() {
+    let world = World::new().await;
+    let anna = world.person("anna").await;
+    let own = anna.whoami().unwrap().account_id;
+    let other = AccountId::new([5; 16]);
+    let newer = Kind::Begin(Begin {
+        version: record::VERSION + 1,
+        account_id: own.to_vec(),
+    });
+    let end = || Kind::End(End { messages: 0 });
+    for wrong in [
+        bytes_of(&[begin(other), group(1)]),
+        bytes_of(&[group(1), end()]),
+        bytes_of(&[newer, group(1)]),
+        bytes_of(&[begin(own), message(1, 1, other, "read")])
+            .into_iter()
+            .chain(bytes_of(&[group(1), message(1, 1, own, "received")]))
+            .collect(),
+        bytes_of(&[begin(own), end(), group(1)]),
+        [bytes_of(&[begin(own)]), vec![0xff; 9]].concat(),
+        bytes_of(&[begin(own), end()])[..20].to_vec(),
+    ] {
+        assert!(import(&anna, &wrong, 1_000).is_err(), "{wrong:?}");
+        let chats = anna.engine().look(|tx, _| Ok(tx.chats()?)).unwrap();
+        assert!(chats.is_empty());
+    }
+}
+
+/// What an archive carries is nothing that MLS or this device keeps to itself: no part of a key's row, of the
+/// device's or of the identity's seeds appears in the records.
+#[tokio::test(flavor = "multi_thread")]
+async fn c152_no_keys_are_in_an_archive() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    anna.say(&ben, "plain enough").await;
+    world.settle(&[&anna, &ben]).await;
+    let written = write::records_of(anna.shared());
+    assert!(written.windows(12).any(|part| part == b"plain enough"));
+    let seen: std::collections::HashSet<&[u8]> = written.windows(24).collect();
+    let secrets = anna.engine().look(|tx, own| {
+        let mut secrets = tx.key_rows();
+        assert!(secrets.len() > 2);
+        secrets.push(own.account.device.secret.to_stored().to_vec());
+        secrets.push(tx.identity()?.unwrap().to_stored().to_vec());
+        secrets.push(own.account.capability.to_vec());
+        Ok(secrets)
+    });
+    for secret in secrets.unwrap() {
+        for part in secret.windows(24) {
+            let is_low = part.iter().filter(|byte| **byte == 0).count() > 8;
+            assert!(is_low || !seen.contains(part));
+        }
+    }
+}
