@@ -412,6 +412,10 @@ mod tests {
         file
     }
 
+    async fn put(place: Place<'_>, id: BlobId, bytes: &[u8], total: u64) -> Result<(), BlobError> {
+        upload(place, id, &mut file(bytes), total, &mut |_| {}).await
+    }
+
     /// What goes up comes down, from any place; a pass that the server does not show is never said, and
     /// what is not there or too large is told as such.
     #[tokio::test(flavor = "multi_thread")]
@@ -426,18 +430,13 @@ mod tests {
             env: &env,
         };
         let total = padme(3_000_000);
-        let bytes: Vec<u8> = (0..total).map(|n| (n % 251) as u8).collect();
-        let blob_id = BlobId::random(&OsEnv);
+        let bytes: Vec<u8> = (0..total).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        let (blob_id, other) = (BlobId::random(&OsEnv), BlobId::random(&OsEnv));
         let mut told = Vec::new();
         let mut progress = |done| told.push(done);
-        let up = upload(
-            place(&pass),
-            blob_id,
-            &mut file(&bytes),
-            total,
-            &mut progress,
-        );
-        assert_eq!(up.await, Ok(()));
+        let mut source = file(&bytes);
+        let up = upload(place(&pass), blob_id, &mut source, total, &mut progress).await;
+        assert_eq!(up, Ok(()));
         assert_eq!((told.first(), told.last()), (Some(&0), Some(&total)));
         for from in [0, 1_234_567, total] {
             let mut down = Vec::new();
@@ -449,37 +448,16 @@ mod tests {
             assert_eq!(done, Ok(()));
             assert!(down == bytes[usize::try_from(from).unwrap()..]);
         }
-        let none = &mut |_: u64| {};
-        let wrong = upload(
-            place(&[7; 32]),
-            BlobId::random(&OsEnv),
-            &mut file(&bytes),
-            total,
-            none,
-        );
-        assert_eq!(wrong.await, Err(TransportError::PassDiffers.into()));
-        let huge = padme(200 * 1024 * 1024);
-        let huge = upload(
-            place(&pass),
-            BlobId::random(&OsEnv),
-            &mut file(&bytes),
-            huge,
-            none,
-        );
-        assert_eq!(huge.await, Err(BlobError::TooLarge(100 * 1024 * 1024)));
-        let cut = upload(
-            place(&pass),
-            BlobId::random(&OsEnv),
-            &mut file(b"abc"),
-            total,
-            none,
-        );
-        assert!(matches!(cut.await, Err(BlobError::File(_))));
-        let other = upload(place(&pass), blob_id, &mut file(&bytes), padme(64), none);
-        assert_eq!(other.await, Err(BlobError::Conflict));
-        let nothing = BlobId::random(&OsEnv);
+        let wrong = put(place(&[7; 32]), other, &bytes, total).await;
+        assert_eq!(wrong, Err(TransportError::PassDiffers.into()));
+        let huge = put(place(&pass), other, &bytes, padme(200 * 1024 * 1024)).await;
+        assert_eq!(huge, Err(BlobError::TooLarge(100 * 1024 * 1024)));
+        let cut = put(place(&pass), other, b"abc", total).await;
+        assert!(matches!(cut, Err(BlobError::File(_))));
+        let conflict = put(place(&pass), blob_id, &bytes, padme(64)).await;
+        assert_eq!(conflict, Err(BlobError::Conflict));
         let sink = &mut |_: &[u8]| Ok(());
-        let missing = download(place(&pass), nothing, 0, total, sink).await;
+        let missing = download(place(&pass), BlobId::random(&OsEnv), 0, total, sink).await;
         assert_eq!(missing, Err(BlobError::Missing));
     }
 }

@@ -221,6 +221,7 @@ fn take_contact(step: &mut Step<'_>, contact: Contact) -> Result<(), Refused> {
             blocked: contact.blocked,
             verified: contact.verified,
             checked_ms: 0,
+            rotated_ms: 0,
         },
     };
     Ok(step.tx.put_contact(&row)?)
