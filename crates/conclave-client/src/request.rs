@@ -304,8 +304,12 @@ fn group_chat(
     } else {
         ChatStage::Request
     };
-    let here = step.tx.conversation(pointer.log_id)?;
-    let here = here.map(|row| step.tx.chat(row.chat_id)).transpose()?;
+    let here = match step.tx.conversation(pointer.log_id)? {
+        Some(row) => Some(row.chat_id),
+        // its past came before it, from another device of the account
+        None => step.tx.archived_chat_of(pointer.log_id)?,
+    };
+    let here = here.map(|chat_id| step.tx.chat(chat_id)).transpose()?;
     if let Some(mut chat) = here.flatten().filter(|chat| chat.kind == ChatKind::Group) {
         chat.stage = if chat.reason == LEFT {
             ChatStage::Request

@@ -18,7 +18,7 @@ pub(crate) use account::{
 pub(crate) use classic::{
     ClassicAccountRow, ClassicKeyRow, ClassicMessageRow, ClassicReceiptRow, ClassicSentRow,
 };
-pub(crate) use device::{DeviceRow, LinkRow};
+pub(crate) use device::{DeviceRow, HistoryRow, LinkRow};
 pub(crate) use message::{
     GapRow, IdentityRow, InfoRow, MessageRow, QueuedRow, RotatedRow, SentRow, StateRow, WarningRow,
 };

@@ -3,10 +3,12 @@
 use std::io::{self, Write as _};
 
 use conclave_client::Client;
+use conclave_client::view::HistoryScope;
+use tokio::sync::broadcast::error::RecvError;
 
 use crate::exit::Failure;
 use crate::profile::Context;
-use crate::rows::{DeviceRow, DoneRow};
+use crate::rows::{DeviceRow, DoneRow, HistoryRow};
 
 /// List, rename and remove the account's devices, and let new ones in.
 #[derive(Debug, clap::Args)]
@@ -28,13 +30,17 @@ enum Action {
     /// Let a new device in: the one that shows this link and a code, by `conclave link`
     #[command(after_help = "Examples:
   conclave device approve conclave-link:AQEB
-  conclave device approve conclave-link:AQEB --code '123 456'")]
+  conclave device approve conclave-link:AQEB --code '123 456'
+  conclave device approve conclave-link:AQEB --code 123456 --history 30d")]
     Approve {
         /// The link that the new device shows
         link: String,
         /// The six digits that it shows; asked for at a terminal
         #[arg(long, value_name = "DIGITS")]
         code: Option<String>,
+        /// What of the past it gets: `all`, `none`, or days as in `30d`; asked for at a terminal, else none
+        #[arg(long, value_name = "HOW MUCH", value_parser = history_scope)]
+        history: Option<HistoryScope>,
     },
     /// Give a device a name of your own
     #[command(after_help = "Examples:
@@ -60,9 +66,11 @@ enum Action {
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let work = async |client: &Client| match &args.action {
         Action::List => list(context, client),
-        Action::Approve { link, code } => {
-            Box::pin(approve(context, client, link, code.as_deref())).await
-        }
+        Action::Approve {
+            link,
+            code,
+            history,
+        } => Box::pin(approve(context, client, link, code.as_deref(), *history)).await,
         Action::Rename { device, name } => {
             let device = client.find_device(device)?.id;
             client.rename_device(device, name)?;
@@ -89,12 +97,18 @@ async fn approve(
     client: &Client,
     link: &str,
     code: Option<&str>,
+    history: Option<HistoryScope>,
 ) -> Result<(), Failure> {
     let offer = context.in_time(client.link_look(link)).await?;
     let code = match code {
         Some(code) => code.to_owned(),
         None => ask(context, &offer.name)?,
     };
+    let history = match history {
+        Some(history) => history,
+        None => ask_history(context)?,
+    };
+    client.offer_history(history)?;
     let offer = context.in_time(client.approve_device(link, &code)).await?;
     // Into the conversations, as far as time goes; the rest goes on with every later run.
     let settled = context.settle(client).await;
@@ -103,9 +117,70 @@ async fn approve(
         done: "approved",
         to,
     })?;
+    carry_history(context, client).await?;
     match settled {
         Err(failure) if failure.exit != crate::exit::TIMED_OUT => Err(failure),
         _ => Ok(()),
+    }
+}
+
+/// Waits for history on its way to or from this device, and shows each tenth of it. When time is up it goes
+/// on with every later run.
+pub(crate) async fn carry_history(context: &Context, client: &Client) -> Result<(), Failure> {
+    let mut events = client.events();
+    let under_way = client.history_progress()?;
+    let Some(first) = under_way.iter().position(|one| !one.is_over) else {
+        return Ok(());
+    };
+    let mut tenth = u64::MAX;
+    loop {
+        let now = client.history_progress()?;
+        let Some(one) = now.get(first) else { break };
+        let now_tenth = one
+            .bytes_done
+            .saturating_mul(10)
+            .checked_div(one.bytes_total);
+        if one.is_over || now_tenth != Some(tenth) {
+            tenth = now_tenth.unwrap_or(0);
+            context.out.row(&HistoryRow::from(one))?;
+        }
+        if one.is_over {
+            break;
+        }
+        // Lagging or not: the store is looked at again either way.
+        let waited = tokio::time::timeout(context.remaining(), events.recv()).await;
+        if matches!(waited, Err(_) | Ok(Err(RecvError::Closed))) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// `all`, `none` or `30d`.
+fn history_scope(text: &str) -> Result<HistoryScope, String> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse().ok());
+    match (text, days) {
+        ("all", _) => Ok(HistoryScope::All),
+        ("none", _) => Ok(HistoryScope::Nothing),
+        (_, Some(days)) => Ok(HistoryScope::Days(days)),
+        _ => Err("expected all, none, or days as in 30d".to_owned()),
+    }
+}
+
+/// How much of the past the new device gets; nothing unless somebody says so.
+fn ask_history(context: &Context) -> Result<HistoryScope, Failure> {
+    if !context.is_interactive() {
+        return Ok(HistoryScope::Nothing);
+    }
+    write!(
+        io::stderr(),
+        "messages and contacts from before it may go along, encrypted: all, none, or days as in 30d [none]: "
+    )?;
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    match line.trim() {
+        "" => Ok(HistoryScope::Nothing),
+        words => history_scope(words).map_err(Failure::usage),
     }
 }
 

@@ -4,6 +4,7 @@ use conclave_client::Client;
 use conclave_proto::address::ServerAddress;
 use std::io::IsTerminal as _;
 
+use super::device::carry_history;
 use super::safety::half_blocks;
 use crate::exit::Failure;
 use crate::profile::Context;
@@ -44,5 +45,8 @@ async fn join(context: &Context, client: &Client, args: &Args) -> Result<(), Fai
         context.out.text(&half_blocks(shown.uri.as_bytes())?)?;
     }
     let me = context.in_time(client.link_finish()).await?;
-    Ok(context.out.row(&WhoamiRow::from(&me))?)
+    context.out.row(&WhoamiRow::from(&me))?;
+    // What the other device gives along; the rest goes on with every later run.
+    client.go_online();
+    carry_history(context, client).await
 }

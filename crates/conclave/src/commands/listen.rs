@@ -13,7 +13,8 @@ use crate::exit::Failure;
 use crate::output::Output;
 use crate::profile::Context;
 use crate::rows::{
-    GapRow, IdentityRow, MessageRow, PersonRow, RequestRow, RotatedRow, StateRow, WarningRow,
+    GapRow, HistoryRow, IdentityRow, MessageRow, PersonRow, RequestRow, RotatedRow, StateRow,
+    WarningRow,
 };
 
 /// Print messages, requests and state changes as they come in, until interrupted. Printing does not mark
@@ -144,6 +145,9 @@ impl<'a> Printer<'a> {
                     from_seq: from,
                     to_seq: to,
                 })?;
+            }
+            Event::History(progress) if progress.is_over => {
+                self.out.row(&HistoryRow::from(&progress))?;
             }
             Event::Warning(message) => self.out.row(&WarningRow { message })?,
             _ => {}

@@ -1,6 +1,6 @@
 //! Rows about the account's devices.
 
-use conclave_client::view::Device;
+use conclave_client::view::{Device, HistoryProgress};
 use serde::Serialize;
 
 use super::table;
@@ -28,6 +28,52 @@ impl Row for LinkRow {
              for {} s",
             self.valid_ms / 1000
         )
+    }
+}
+
+/// How far history is on its way between two devices.
+#[derive(Debug, Serialize)]
+pub(crate) struct HistoryRow {
+    /// `in` or `out`.
+    direction: &'static str,
+    bytes_done: u64,
+    bytes_total: u64,
+    messages: u64,
+    done: bool,
+    reason: String,
+}
+
+impl From<&HistoryProgress> for HistoryRow {
+    fn from(progress: &HistoryProgress) -> Self {
+        Self {
+            direction: if progress.is_incoming { "in" } else { "out" },
+            bytes_done: progress.bytes_done,
+            bytes_total: progress.bytes_total,
+            messages: progress.messages,
+            done: progress.is_over,
+            reason: progress.reason.clone(),
+        }
+    }
+}
+
+impl Row for HistoryRow {
+    const TYPE: &'static str = "history";
+
+    fn text(&self) -> String {
+        let way = if self.direction == "in" {
+            "history from the other device"
+        } else {
+            "history for the new device"
+        };
+        let messages = self.messages;
+        if !self.reason.is_empty() {
+            return format!("{way} did not come through: {}", self.reason);
+        }
+        if self.done {
+            return format!("{way}: done, {messages} messages");
+        }
+        let percent = (self.bytes_done.saturating_mul(100)).checked_div(self.bytes_total);
+        format!("{way}: {} %, {messages} messages", percent.unwrap_or(0))
     }
 }
 
