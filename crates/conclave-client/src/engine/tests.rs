@@ -23,6 +23,7 @@ use crate::support::tamper::{Fate, Road, Tamper};
 use crate::support::{LONG, Person, World};
 use crate::view::{ChatState, MessageState};
 
+mod devices;
 mod members;
 mod strangers;
 

@@ -639,3 +639,45 @@ async fn certificates_are_renewed_before_they_end() {
             .all(|(after, before)| after > before)
     );
 }
+
+/// A group is on every device of everybody in it, whoever made it and whichever device came later; who leaves
+/// with one device is out with all.
+#[tokio::test(flavor = "multi_thread")]
+async fn groups_reach_every_own_device() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let anna2 = world.device_of(&anna, "second").await;
+    let ben2 = world.device_of(&ben, "phone").await;
+    rest(&world, &[&anna, &anna2, &ben, &ben2]).await;
+    let with = [ben.address.clone()];
+    anna.create_group("friends", &with).await.unwrap();
+    rest(&world, &[&anna, &anna2, &ben, &ben2]).await;
+    ben2.send("friends", "from the phone").await.unwrap();
+    let ben3 = world.device_of(&ben2, "third").await;
+    let everybody = [&anna, &anna2, &ben, &ben2, &ben3];
+    rest(&world, &everybody).await;
+    anna2.send("friends", "from the second").await.unwrap();
+    rest(&world, &everybody).await;
+    let both = ["from the phone", "from the second"];
+    for person in &everybody[..4] {
+        assert_eq!(said(person, "friends"), both);
+    }
+    assert_eq!(said(&ben3, "friends"), both[1..]);
+    let people = |person: &Person| person.group("friends").unwrap().people.len();
+    for person in everybody {
+        assert_eq!(people(person), 2);
+    }
+    ben3.leave_group("friends").unwrap();
+    rest(&world, &everybody).await;
+    assert_eq!((people(&anna), people(&anna2)), (1, 1));
+    anna.send("friends", "alone").await.unwrap();
+    rest(&world, &everybody).await;
+    for person in [&ben, &ben2, &ben3] {
+        assert!(!said(person, "friends").contains(&"alone".to_owned()));
+        let written = person.send("friends", "still here").await;
+        assert!(
+            matches!(written, Err(ClientError::NotAllowed(_))),
+            "{written:?}"
+        );
+    }
+}

@@ -11,8 +11,8 @@ use crate::profile::Context;
 use crate::rows::{LinkRow, WhoamiRow};
 
 /// Join an account that lives on another device: show a link and a code, then wait until that device
-/// runs `conclave device approve`. Wait longer than the usual with --timeout; the link is good for ten
-/// minutes, and the same command goes on waiting for it.
+/// runs `conclave device approve`. At a terminal it waits as long as the link is good, ten minutes; else as long
+/// as --timeout says, and the same command goes on waiting for the same link.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   conclave link conclave://KEY@chat.example.org --name laptop --timeout 10m
@@ -44,7 +44,15 @@ async fn join(context: &Context, client: &Client, args: &Args) -> Result<(), Fai
     if !context.out.is_json() && std::io::stdout().is_terminal() {
         context.out.text(&half_blocks(shown.uri.as_bytes())?)?;
     }
-    let me = context.in_time(client.link_finish()).await?;
+    let joining = client.link_finish();
+    let me = if context.is_interactive() {
+        // A person has to walk over to the other device: as long as the link is good.
+        let valid = std::time::Duration::from_millis(shown.valid_ms);
+        let joined = tokio::time::timeout(valid, joining).await;
+        joined.unwrap_or(Err(conclave_client::ClientError::TimedOut))?
+    } else {
+        context.in_time(joining).await?
+    };
     context.out.row(&WhoamiRow::from(&me))?;
     // What the other device gives along; the rest goes on with every later run.
     client.go_online();

@@ -1,0 +1,197 @@
+//! Own devices and servers that break the rules about the own account: judged inside the engine.
+
+use conclave_core::content::SyncItem;
+use conclave_core::conversation::{ConversationKind, Member};
+use conclave_core::inbox_item::WelcomePointer;
+use conclave_core::sealed_blob;
+use conclave_proto::account::{AccountState, AccountStates, DeviceCert};
+use conclave_proto::env::OsEnv;
+use conclave_proto::id::{AccountId, Day, DeviceId, Epoch, Hash32, LogId, Seq};
+
+use super::{LONG, Person, World};
+use crate::invite;
+use crate::own::{self, Followed};
+use crate::own_sync::{self, Pointed};
+use crate::store::Thing;
+
+/// A device of `person`'s account as a member of the own conversation.
+fn member(person: &Person) -> Member {
+    let me = person.whoami().unwrap();
+    let group = person.engine().step(|step| {
+        let chat = step.tx.own_chat()?.unwrap();
+        step.group(chat.live_log.unwrap())
+    });
+    let members = group.unwrap().members();
+    let found = members.into_iter().find(|it| it.device_id == me.device_id);
+    found.expect("this device is in")
+}
+
+/// What `person` would say of `other` to its own devices.
+fn said(person: &Person, other: AccountId) -> SyncItem {
+    let said = person
+        .engine()
+        .step(|step| own_sync::item(step, Thing::Contact(other)));
+    said.unwrap().expect("a contact")
+}
+
+fn pin_seq(person: &Person, other: AccountId) -> u64 {
+    let contact = person.engine().look(|tx, _| Ok(tx.contact(other)?));
+    contact.unwrap().expect("a contact").pin.seq
+}
+
+/// Another own device that still speaks of somebody's older state, or shows one that does not verify, takes the
+/// newer one away from nobody; its other words count.
+#[tokio::test(flavor = "multi_thread")]
+async fn c127_older_state_from_an_own_device_changes_no_pin() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let anna2 = world.device_of(&anna, "second").await;
+    world.settle(&[&anna, &anna2]).await;
+    let bens = ben.whoami().unwrap().account_id;
+    let old = said(&anna, bens);
+    let ben2 = world.device_of(&ben, "phone").await;
+    ben2.settle(LONG).await.unwrap();
+    ben.say(&anna, "by a new state").await;
+    for _ in 0..2 {
+        world.settle(&[&ben, &ben2, &anna, &anna2]).await;
+    }
+    assert_eq!(pin_seq(&anna, bens), 2);
+    let SyncItem::Contact(mut old) = old else {
+        panic!("not a contact")
+    };
+    old.given_name = "Benni".to_owned();
+    let by = member(&anna2);
+    let apply = |item: &conclave_core::content::SyncContact| {
+        let item = SyncItem::Contact(Box::new(item.clone()));
+        anna.engine().step(|step| own_sync::apply(step, &by, item))
+    };
+    apply(&old).unwrap();
+    assert_eq!(pin_seq(&anna, bens), 2);
+    assert_eq!(anna.contacts().unwrap()[0].person.name, "Benni");
+    old.given_name = "forged".to_owned();
+    old.states.states[0][40] ^= 1;
+    apply(&old).unwrap();
+    assert_eq!(anna.contacts().unwrap()[0].person.name, "Benni");
+    // and a device that is out of the account has no say, even from inside
+    old.states.states[0][40] ^= 1;
+    let out = Member {
+        device_id: DeviceId::new([9; 16]),
+        ..by
+    };
+    let item = SyncItem::Contact(old);
+    let ignored = anna.engine().step(|step| own_sync::apply(step, &out, item));
+    ignored.unwrap();
+    assert_eq!(anna.contacts().unwrap()[0].person.name, "Benni");
+}
+
+/// A pointer by `from`'s device for `to`'s device.
+fn pointer(from: &Person, to: &Person) -> WelcomePointer {
+    let me = to.whoami().unwrap();
+    let log_id = LogId::new([7; 32]);
+    let intro = from
+        .engine()
+        .step(|step| invite::intro(step, (me.account_id, me.device_id), log_id, None));
+    WelcomePointer {
+        log_id,
+        welcome: sealed_blob::seal(b"welcome", &OsEnv).unwrap().0,
+        tree: sealed_blob::seal(b"tree", &OsEnv).unwrap().0,
+        epoch: Epoch(1),
+        start_seq: Seq(0),
+        start_hash: Hash32::new([4; 32]),
+        kind: ConversationKind::Own,
+        name_bytes: vec![].into(),
+        intro: intro.unwrap(),
+    }
+}
+
+/// What a pointer by `from` is to `to`.
+fn pointed(from: &Person, to: &Person) -> Pointed {
+    let pointer = pointer(from, to);
+    let judged = to.engine().step(|step| {
+        let own = &step.own.account.device;
+        let day = Day::of_ms(step.now_ms);
+        let introduced = pointer.intro.verify(own, pointer.log_id, day).unwrap();
+        own_sync::pointed(step, &introduced, &pointer)
+    });
+    judged.unwrap()
+}
+
+/// A device of the account lets others in unasked; one that was removed does not, whatever it signs, and one
+/// that a newer state lists sends the judge to that state first.
+#[tokio::test(flavor = "multi_thread")]
+async fn c128_welcome_by_a_removed_device_is_refused() {
+    let world = World::new().await;
+    let anna = world.person("anna").await;
+    let mut anna2 = world.device_of(&anna, "second").await;
+    world.settle(&[&anna, &anna2]).await;
+    assert!(matches!(pointed(&anna2, &anna), Pointed::Join(_)));
+    anna2.die().await;
+    anna2.wake_up();
+    let anna3 = world.device_of(&anna, "third").await;
+    assert!(matches!(pointed(&anna3, &anna2), Pointed::Newer(3)));
+    let removed = anna2.whoami().unwrap().device_id;
+    let way = world.transport();
+    anna.remove_device_over(way.as_ref(), removed)
+        .await
+        .unwrap();
+    assert!(matches!(pointed(&anna2, &anna), Pointed::Void));
+}
+
+/// The state after `person`'s newest one, changed and signed with its own identity key.
+fn next(person: &Person, wait_ms: u64, certs: &[DeviceCert]) -> AccountState {
+    let next = person.engine().step(|step| {
+        let identity = own::identity(step)?;
+        Ok(identity.next_state(&step.own.account.state, certs, step.now_ms + wait_ms))
+    });
+    next.unwrap()
+}
+
+fn shown(states: &[&AccountState], certs: &[DeviceCert]) -> AccountStates {
+    AccountStates {
+        states: states.iter().map(|state| state.to_bytes()).collect(),
+        certs: certs.iter().map(DeviceCert::to_bytes).collect(),
+    }
+}
+
+/// Whatever the server shows of the own account: only an unbroken chain by the known key is followed. A gap asks
+/// for what is missing; a fork, another account's state, missing certificates and nonsense are told and change
+/// nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn c129_own_account_is_followed_like_anybodys() {
+    let world = World::new().await;
+    let mut anna = world.person("anna").await;
+    let ben = world.person("ben").await;
+    anna.die().await;
+    anna.wake_up();
+    let seq = || anna.engine().own().unwrap().account.state.content.seq;
+    let look = |states: &AccountStates| own::follow(anna.shared(), states).unwrap();
+    let (first, certs) = {
+        let engine = anna.engine();
+        let own = engine.own().unwrap();
+        (own.account.state.clone(), own.account.certs.clone())
+    };
+    let second = next(&anna, 1, &certs);
+    let other_second = next(&anna, 2, &certs);
+    let third = anna
+        .engine()
+        .step(|step| Ok(own::identity(step)?.next_state(&second, &certs, step.now_ms)))
+        .unwrap();
+    let mut forged = second.clone();
+    forged.content.issued_ms += 1;
+    assert_eq!(look(&shown(&[&third], &certs)), Followed::Missing(1));
+    assert_eq!(look(&shown(&[&second], &[])), Followed::Alarm);
+    assert_eq!(look(&shown(&[&forged], &certs)), Followed::Alarm);
+    let bens = ben.engine().own().unwrap().account.state.clone();
+    assert_eq!(look(&shown(&[&bens], &certs)), Followed::Alarm);
+    assert_eq!(seq(), 1);
+    assert_eq!(look(&shown(&[&first, &second], &certs)), Followed::Here);
+    assert_eq!(seq(), 2);
+    assert_eq!(look(&shown(&[&other_second], &certs)), Followed::Alarm);
+    assert!(anna.is_warned("two states of this account"));
+    assert_eq!(look(&shown(&[&first], &certs)), Followed::Here);
+    assert_eq!(seq(), 2);
+    let without = next(&anna, 1, &[]);
+    assert_eq!(look(&shown(&[&without], &[])), Followed::Removed);
+    assert!(anna.is_warned("removed from the account"));
+    assert_eq!(seq(), 2);
+}
