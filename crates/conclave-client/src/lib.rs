@@ -16,6 +16,7 @@
 //! - `link`, `own`: the account's devices: letting one in, following each other, removing one
 //! - `contact`: lookups and pins
 //! - `people`: chats and contacts, as front ends ask for them
+//! - `keys`: identity keys that change
 //! - `trust`: comparing safety numbers, and who may be written to
 //! - `invite`, `request`: first contact, from both ends
 //! - `send`, `outbox`: a message's way out
@@ -60,6 +61,7 @@ mod engine;
 mod group;
 mod intent;
 mod invite;
+mod keys;
 mod link;
 mod members;
 mod membership;

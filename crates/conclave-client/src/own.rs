@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::device;
 use crate::engine::Step;
 use crate::error::ClientError;
+use crate::keys;
 use crate::link;
 use crate::net::Net;
 use crate::own_sync;
@@ -166,7 +167,7 @@ impl Client {
         remove(self.shared(), transport, device).await
     }
 
-    fn transport(&self) -> Result<RealTransport, ClientError> {
+    pub(crate) fn transport(&self) -> Result<RealTransport, ClientError> {
         let server = self.engine().own()?.account.server.clone();
         Ok(RealTransport::new(server, self.shared().env.clone()))
     }
@@ -218,8 +219,10 @@ pub(crate) async fn authenticate(
 
 /// A state that this device published is the newest now.
 pub(crate) fn adopt(shared: &Shared, put: &PutState) -> Result<(), ClientError> {
+    // with the one before: what follows another key is shown by both
+    let before = shared.engine().own()?.account.state.to_bytes();
     let states = AccountStates {
-        states: vec![put.state.clone()],
+        states: vec![before, put.state.clone()],
         certs: put.certs.clone(),
     };
     match follow_by(shared, &states, true)? {
@@ -275,11 +278,18 @@ fn follow_states(step: &mut Step<'_>, states: &AccountStates) -> Result<Followed
     let Ok(parsed) = parsed else {
         return alarm(step, "states of this account that cannot be read", None);
     };
+    // The driver may have taken it before whoever made it.
+    if parsed.last().map(AccountState::hash) == Some(own.state.hash()) {
+        return Ok(Followed::Here);
+    }
     // C-129: no server and no other device moves this account any other way than everybody's
     match judge(Some(&Pin::of(&own.state)), step.own.server_id(), &parsed) {
         Verdict::Same | Verdict::Stale => Ok(Followed::Here),
         Verdict::Incomplete { from_seq } => Ok(Followed::Missing(from_seq)),
         Verdict::Advanced(_) => advance(step, states),
+        Verdict::Changed { pin, .. } if keys::is_made_here(step, pin.identity_fingerprint)? => {
+            advance(step, states)
+        }
         Verdict::Fork { other } => {
             let what = "two states of this account with one number";
             alarm(step, what, Some(&other.to_bytes()))
@@ -314,6 +324,7 @@ fn advance(step: &mut Step<'_>, states: &AccountStates) -> Result<Followed, Clie
     }
     step.tx
         .put_own_states(known.state(), known.certs(), own_id)?;
+    keys::account_moved(step, known.state())?;
     Ok(Followed::Here)
 }
 

@@ -334,7 +334,7 @@ fn asker(tx: &Tx<'_>, chat: &ChatRow) -> Result<Option<AccountId>, ClientError> 
 }
 
 /// Tells every contact but blocked ones name and capability anew.
-fn tell_profile(step: &Step<'_>) -> Result<(), ClientError> {
+pub(crate) fn tell_profile(step: &Step<'_>) -> Result<(), ClientError> {
     for chat in step.tx.chats()? {
         let Some(peer) = chat.peer else {
             continue;

@@ -64,6 +64,7 @@ conformance! {
     c044_a_taken_identifier_moves_after_seven_days,
     c044_a_veto_ends_every_hold,
     c015_states_form_a_chain,
+    c137_key_packages_go_with_their_keys,
     state_pages_are_bounded,
     unlisted_devices_lose_everything,
     capability_can_be_replaced,
@@ -275,12 +276,46 @@ async fn c015_states_form_a_chain(store: &dyn Store) {
     assert_eq!(put(gap).await.unwrap(), PutStateOutcome::Conflict);
     let stolen = next_state(1, 3, &[1, 2]);
     assert_eq!(put(stolen).await.unwrap(), PutStateOutcome::IdTaken);
-    let mut rekeyed = next_state(1, 3, &[1]);
-    rekeyed.devices[0].leaf_key = [99; 32];
-    assert_eq!(put(rekeyed).await.unwrap(), PutStateOutcome::IdTaken);
     let published = store.states(account_id(1), 2).await.unwrap().unwrap();
     assert_eq!(published.states, [second.state]);
     assert_eq!(published.certs, [device(1).cert, device(11).cert]);
+}
+
+/// A device whose leaf key changes keeps its place and its inbox and loses its key packages; the others keep theirs.
+/// A new generation takes all of them back.
+async fn c137_key_packages_go_with_their_keys(store: &dyn Store) {
+    register(store, registration(1, 1, NOW)).await;
+    store.put_state(next_state(1, 2, &[1, 2])).await.unwrap();
+    let supply = async || {
+        for n in [1, 2] {
+            let put = store.put_key_packages(device_id(n), vec![vec![n]], Some(vec![n]), NOW);
+            put.await.unwrap();
+        }
+    };
+    let left = async |n| {
+        let status = store.device_status(account_id(1), device_id(n), NOW);
+        let status = status.await.unwrap().unwrap();
+        (status.pool_left, status.has_last_resort)
+    };
+    supply().await;
+    store.post_item(item(1, 1, None, NOW)).await.unwrap();
+    let mut rekeyed = next_state(1, 3, &[1, 2]);
+    rekeyed.devices[0].leaf_key = [99; 32];
+    let stored = store.put_state(rekeyed).await.unwrap();
+    assert_eq!(stored, PutStateOutcome::Stored);
+    let key = store.device_key(account_id(1), device_id(1)).await.unwrap();
+    assert_eq!(key, Some([99; 32]));
+    assert_eq!((left(1).await, left(2).await), ((0, false), (1, true)));
+    let inbox = store.read_inbox(device_id(1), 0, 32).await.unwrap();
+    assert_eq!(inbox.items.len(), 1);
+    supply().await;
+    let mut reset = next_state(1, 4, &[1, 2]);
+    reset.devices[0].leaf_key = [99; 32];
+    reset.is_reset = true;
+    store.put_state(reset).await.unwrap();
+    assert_eq!((left(1).await, left(2).await), ((0, false), (0, false)));
+    supply().await;
+    assert_eq!(left(2).await, (1, true));
 }
 
 /// At most 256 states in one answer, from where it was asked.

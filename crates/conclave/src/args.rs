@@ -112,7 +112,7 @@ pub(crate) enum Command {
     Contact(commands::contact::Args),
     /// Decide about strangers who wrote first
     Request(commands::request::Args),
-    /// Export the identity key, or check an export
+    /// Export the identity key, check an export, or replace the key
     Key(commands::key::Args),
     /// Show and change settings of this profile
     Config(commands::config::Args),

@@ -1,11 +1,42 @@
 //! Keys that change, and whom this user trusts.
 
+use conclave_core::identity::IdentitySecret;
+use conclave_proto::account::IdentityKey;
+
 use super::{StoreError, Tx};
 use crate::view::TrustMode;
 
 const TRUST_MODE: &str = "trust_mode";
+const MADE_IDENTITY: &str = "made_identity";
 
 impl Tx<'_> {
+    /// The identity key that this device made and that no state names yet.
+    pub(crate) fn made_identity(&self) -> Result<Option<IdentitySecret>, StoreError> {
+        let Some(bytes) = self.meta(MADE_IDENTITY)? else {
+            return Ok(None);
+        };
+        let made = IdentitySecret::from_stored(&bytes);
+        made.map(Some)
+            .ok_or_else(|| StoreError("the stored new identity key is damaged".into()))
+    }
+
+    /// Keeps a new identity key before anybody hears of it.
+    pub(crate) fn put_made_identity(&self, made: &IdentitySecret) -> Result<(), StoreError> {
+        self.set_meta(MADE_IDENTITY, &made.to_stored())
+    }
+
+    /// The account's newest state names `key`: when this device made it, it takes the place of the one before, which
+    /// is gone. Whether it is here. What was made in vain is gone too.
+    pub(crate) fn take_identity(&self, key: &IdentityKey) -> Result<bool, StoreError> {
+        let made = self.made_identity()?;
+        let made = made.filter(|made| made.public() == *key);
+        if let Some(made) = &made {
+            self.put_identity(made)?;
+        }
+        self.delete_meta(MADE_IDENTITY)?;
+        Ok(made.is_some())
+    }
+
     /// Whom this user sends to; trust on first use unless they chose otherwise.
     pub(crate) fn trust_mode(&self) -> Result<TrustMode, StoreError> {
         let Some(name) = self.meta(TRUST_MODE)? else {

@@ -105,6 +105,7 @@ pub(super) async fn put_state(app: &App, session: &Session, request: PutState) -
         state: request.state,
         state_hash,
         devices,
+        is_reset: succession == Some(Succession::Reset),
     });
     match outcome.await? {
         PutStateOutcome::SameAgain => Ok(DONE),

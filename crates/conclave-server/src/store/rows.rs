@@ -84,8 +84,10 @@ pub struct NewState {
     pub state: Vec<u8>,
     /// Its `AccountState::hash`.
     pub state_hash: Hash32,
-    /// The devices it lists.
+    /// The devices it lists. One whose leaf key is another than before loses its key packages.
     pub devices: Vec<NewDevice>,
+    /// Whether it begins a new generation: then all devices lose their key packages, which name the lost key.
+    pub is_reset: bool,
 }
 
 /// What became of a new state.

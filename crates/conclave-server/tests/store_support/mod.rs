@@ -96,6 +96,7 @@ pub(crate) fn next_state(n: u8, seq: u64, devices: &[u8]) -> NewState {
         state: vec![n; 30],
         state_hash: state_hash(n, seq),
         devices: devices.iter().map(|n| device(*n)).collect(),
+        is_reset: false,
     }
 }
 

@@ -1,22 +1,23 @@
-//! `conclave key`: the identity key as a file that `openssl pkey` reads.
+//! `conclave key`: the identity key as a file that `openssl pkey` reads, and a new one in its place.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use conclave_client::Client;
+use conclave_client::view::Whoami;
+use conclave_client::{Client, ClientError};
 use zeroize::Zeroizing;
 
 use crate::exit::{self, Failure};
 use crate::profile::{Context, first_line};
-use crate::rows::KeyRow;
+use crate::rows::{KeyRow, WhoamiRow};
 
-/// Export the identity key, or check an export.
+/// Export the identity key, check an export, or replace the key.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   conclave key export identity.pem
-  conclave key import --verify identity.pem")]
+  conclave key rotate")]
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Action,
@@ -49,12 +50,48 @@ enum Action {
         #[arg(long, value_name = "FILE")]
         export_passphrase_file: Option<PathBuf>,
     },
+    /// Replace the identity key by a new one that the old one signs: contacts are told and go on
+    #[command(after_help = "Examples:
+  conclave key rotate
+  conclave key rotate -o json --timeout 1m")]
+    Rotate,
+    /// Replace a lost or stolen identity key: every contact has to accept the new one before they write again
+    #[command(after_help = "Examples:
+  conclave key reset --contacts-must-accept
+  conclave key reset --contacts-must-accept --timeout 1m")]
+    Reset {
+        /// Say that you know: contacts stop until they accept, groups until somebody inside adds you again
+        #[arg(long, required = true)]
+        contacts_must_accept: bool,
+    },
 }
 
-/// Exports or checks.
+/// Exports, checks or replaces.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    match &args.action {
+        Action::Rotate => replace(context, async |client| client.rotate_key().await).await,
+        Action::Reset { .. } => replace(context, async |client| client.reset_key().await).await,
+        action => file(context, action).await,
+    }
+}
+
+/// Replaces the key, shows the new one, and lets the conversations hear of it.
+async fn replace(
+    context: &Context,
+    work: impl AsyncFnOnce(&Client) -> Result<Whoami, ClientError>,
+) -> Result<(), Failure> {
+    let work = async |client: &Client| {
+        let changed = tokio::time::timeout(context.remaining(), work(client)).await;
+        let whoami = changed.unwrap_or(Err(ClientError::TimedOut))?;
+        context.out.row(&WhoamiRow::from(&whoami))?;
+        context.settle(client).await
+    };
+    context.with_client(work).await
+}
+
+async fn file(context: &Context, action: &Action) -> Result<(), Failure> {
     let client = context.open()?;
-    let result = match &args.action {
+    let result = match action {
         Action::Export {
             file,
             export_passphrase_file,
@@ -64,6 +101,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             export_passphrase_file,
             ..
         } => verify(context, &client, file, export_passphrase_file.as_deref()),
+        Action::Rotate | Action::Reset { .. } => Ok(()),
     };
     client.close().await;
     result

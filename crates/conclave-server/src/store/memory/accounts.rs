@@ -115,12 +115,20 @@ impl Model {
             return PutStateOutcome::Conflict;
         }
         let taken = new.devices.iter().any(|device| {
-            self.devices.get(&device.device_id).is_some_and(|known| {
-                known.account_id != new.account_id || known.leaf_key != device.leaf_key
-            })
+            let known = self.devices.get(&device.device_id);
+            known.is_some_and(|known| known.account_id != new.account_id)
         });
         if taken {
             return PutStateOutcome::IdTaken;
+        }
+        for device in &new.devices {
+            // Key packages are signed by the leaf key, and name the generation's key.
+            if let Some(known) = self.devices.get_mut(&device.device_id)
+                && (new.is_reset || known.leaf_key != device.leaf_key)
+            {
+                known.last_resort = None;
+                known.packages.clear();
+            }
         }
         if let Some(account) = self.accounts.get_mut(&new.account_id) {
             account.states.push((new.state_hash, new.state));
@@ -151,6 +159,7 @@ impl Model {
                 items: Vec::new(),
                 last_number: 0,
             });
+            device.leaf_key = new.leaf_key;
             device.cert = new.cert;
             device.listed = true;
         }

@@ -158,13 +158,28 @@ pub(super) fn put_state(tx: &Connection, new: &NewState) -> Result<PutStateOutco
     }
     for device in &new.devices {
         let owner = device_owner(tx, device.device_id)?;
-        if owner.is_some_and(|owner| owner != (account, device.leaf_key)) {
+        if owner.is_some_and(|(owner, _)| owner != account) {
             return Ok(PutStateOutcome::IdTaken);
+        }
+        // Key packages are signed by the leaf key, and name the generation's key.
+        if new.is_reset || owner.is_some_and(|(_, leaf_key)| leaf_key != device.leaf_key) {
+            withdraw(tx, device.device_id)?;
         }
     }
     insert_state(tx, account, new.seq, new.state_hash, &new.state)?;
     list_devices(tx, account, &new.devices)?;
     Ok(PutStateOutcome::Stored)
+}
+
+/// Takes back a device's key packages.
+fn withdraw(tx: &Connection, device_id: DeviceId) -> Result<()> {
+    for sql in [
+        "UPDATE device SET last_resort = NULL WHERE device_id = ?1",
+        "DELETE FROM key_package WHERE device IN (SELECT id FROM device WHERE device_id = ?1)",
+    ] {
+        run(tx, sql, [device_id.as_bytes()])?;
+    }
+    Ok(())
 }
 
 fn insert_state(tx: &Connection, account: i64, seq: u64, hash: Hash32, state: &[u8]) -> Result<()> {
@@ -188,7 +203,8 @@ fn list_devices(tx: &Connection, account: i64, devices: &[NewDevice]) -> Result<
             tx,
             "INSERT INTO device (device_id, account, leaf_key, cert, listed)
              VALUES (?1, ?2, ?3, ?4, 1)
-             ON CONFLICT (device_id) DO UPDATE SET cert = excluded.cert, listed = 1",
+             ON CONFLICT (device_id) DO UPDATE
+             SET leaf_key = excluded.leaf_key, cert = excluded.cert, listed = 1",
             params![
                 device.device_id.as_bytes(),
                 account,

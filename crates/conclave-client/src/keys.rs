@@ -1,0 +1,195 @@
+//! Keys that change: a new identity key under the old one's signature, or a new generation when that key is lost.
+//!
+//! 1. the new key is on disk before anybody hears of it
+//! 2. it certifies all devices again, and the account's next state names it
+//! 3. the server takes the state; when nobody knows whether it did, the next look at the account says so
+//! 4. the state is this account's: the new key takes the old one's place, and the conversations follow
+//!
+//! Whatever moment the process dies, one of the two keys is the account's and both are here.
+
+use conclave_core::identity::IdentitySecret;
+use conclave_proto::ErrorCode;
+use conclave_proto::account::{AccountState, DeviceCert, PutState};
+use conclave_proto::hello::Role;
+use conclave_proto::id::IdentityFingerprint;
+
+use crate::client::Client;
+use crate::engine::Step;
+use crate::error::ClientError;
+use crate::people::tell_profile;
+use crate::shared::Shared;
+use crate::store::StoreError;
+use crate::transport::{Transport, TransportError, calls};
+use crate::view::{ChatKind, Whoami};
+use crate::{device, own, recover, register};
+
+/// How often a state is built anew because another device of the account was faster.
+const REBUILDS_MAX: u32 = 5;
+/// Why a group stands still after the account began a new generation.
+const GROUP_LEFT_BEHIND: &str = "your identity key is a new one that nobody vouches for; somebody inside who may has \
+     to remove you and add you again";
+
+/// How the identity key changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    /// The old key signs for the new one: contacts are told and go on.
+    Rotate,
+    /// The old key is lost or stolen: contacts stop until they accept the new one.
+    Reset,
+}
+
+impl Client {
+    /// Replaces the identity key by a new one that the old one signs for. Contacts are told and go on; the safety
+    /// numbers change. Needs the network and a device that holds the key. After an error, run it again.
+    pub async fn rotate_key(&self) -> Result<Whoami, ClientError> {
+        self.rotate_key_over(&self.transport()?).await
+    }
+
+    /// The same over a transport of the caller's choice: tests and the simulator.
+    pub async fn rotate_key_over(&self, transport: &dyn Transport) -> Result<Whoami, ClientError> {
+        change(self.shared(), transport, Change::Rotate).await
+    }
+
+    /// Replaces a lost or stolen identity key by a new one: nobody vouches for it, so contacts stop until they accept
+    /// it, and groups stand still until somebody inside adds this device again. After an error, run it again.
+    pub async fn reset_key(&self) -> Result<Whoami, ClientError> {
+        self.reset_key_over(&self.transport()?).await
+    }
+
+    /// The same over a transport of the caller's choice: tests and the simulator.
+    pub async fn reset_key_over(&self, transport: &dyn Transport) -> Result<Whoami, ClientError> {
+        change(self.shared(), transport, Change::Reset).await
+    }
+}
+
+async fn change(
+    shared: &Shared,
+    transport: &dyn Transport,
+    change: Change,
+) -> Result<Whoami, ClientError> {
+    let connection = transport.connect(Role::Account).await?;
+    let connection = connection.as_ref();
+    own::authenticate(shared, connection).await?;
+    let before = fingerprint(shared)?;
+    let was_tried = shared
+        .engine()
+        .look(|tx, _| Ok(tx.made_identity()?.is_some()))?;
+    for _ in 0..REBUILDS_MAX {
+        own::catch_up(shared, transport, connection).await?;
+        // An earlier attempt got through after all.
+        if was_tried && fingerprint(shared)? != before {
+            return done(shared, transport).await;
+        }
+        let put = shared.engine().step(|step| prepare(step, change))?;
+        match calls::put_state(connection, put.clone()).await {
+            Ok(()) => {
+                own::adopt(shared, &put)?;
+                return done(shared, transport).await;
+            }
+            Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::Conflict => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ClientError::NotAllowed(
+        "other devices change the account all the time; try again".into(),
+    ))
+}
+
+async fn done(shared: &Shared, transport: &dyn Transport) -> Result<Whoami, ClientError> {
+    // The server took back the key packages of a lost key. Should this fail, the driver's next start publishes new
+    // ones.
+    if let Ok(connection) = transport.connect(Role::Account).await {
+        let _ = device::introduce(shared, connection.as_ref()).await;
+    }
+    shared.wake.notify_one();
+    Ok(register::whoami(&shared.engine().own()?.account))
+}
+
+fn fingerprint(shared: &Shared) -> Result<IdentityFingerprint, ClientError> {
+    Ok(shared.engine().own()?.account.device.identity_fingerprint)
+}
+
+/// C-138: the new key, made once and kept, and the state that names it.
+fn prepare(step: &mut Step<'_>, change: Change) -> Result<PutState, ClientError> {
+    let own = &step.own.account;
+    let before = &own.state;
+    let generation = match change {
+        Change::Rotate => before.content.generation,
+        Change::Reset => before.content.generation.saturating_add(1),
+    };
+    let old = match change {
+        Change::Rotate => Some(own::identity(step)?),
+        Change::Reset => None,
+    };
+    let new = match step.tx.made_identity()? {
+        Some(made) => made,
+        None => {
+            let made = IdentitySecret::generate(step.env);
+            step.tx.put_made_identity(&made)?;
+            made
+        }
+    };
+    let certify = |cert: &DeviceCert| new.recertify(cert, generation);
+    let certs: Vec<DeviceCert> = own.certs.iter().map(certify).collect();
+    let state = match &old {
+        Some(old) => new.rotated_state(old, before, &certs, step.now_ms),
+        None => new.reset_state(before, &certs, step.now_ms),
+    };
+    Ok(PutState {
+        state: state.to_bytes(),
+        certs: certs.iter().map(DeviceCert::to_bytes).collect(),
+    })
+}
+
+/// Whether a key is one that this device made and that waits to become the account's: what changed is its own doing,
+/// though the answer may have been lost.
+pub(crate) fn is_made_here(
+    step: &Step<'_>,
+    fingerprint: IdentityFingerprint,
+) -> Result<bool, StoreError> {
+    let made = step.tx.made_identity()?;
+    Ok(made.is_some_and(|made| made.public().fingerprint() == fingerprint))
+}
+
+/// The account's newest state is `new` from now on; the engine still holds the one before. When its key is another
+/// one, keys and conversations follow.
+pub(crate) fn account_moved(step: &mut Step<'_>, new: &AccountState) -> Result<(), ClientError> {
+    let (old, new) = (&step.own.account.state.content, &new.content);
+    if old.identity == new.identity {
+        return Ok(());
+    }
+    let is_here = step.tx.take_identity(&new.identity)?;
+    if new.generation == old.generation {
+        // C-138: leaves follow with the next commit, and what is said next tells of the new state.
+        for mut row in step.tx.active_conversations()? {
+            row.update_due = true;
+            row.state_told = 0;
+            step.tx.put_conversation(&row)?;
+        }
+    } else {
+        leave_behind(step)?;
+    }
+    tell_profile(step)?;
+    if !is_here {
+        step.warn(
+            "the account's identity key was replaced on another device; this one follows, and certifies again once it \
+             was told the new key",
+        );
+    }
+    Ok(())
+}
+
+/// C-137: conversations in which the lost key vouched for this device end. Two people begin a new one with the next
+/// message; a group has to add this device again.
+fn leave_behind(step: &mut Step<'_>) -> Result<(), ClientError> {
+    for row in step.tx.active_conversations()? {
+        let chat = step.tx.chat(row.chat_id)?;
+        if chat.is_some_and(|chat| chat.kind == ChatKind::Group) {
+            recover::pause(step, &row, GROUP_LEFT_BEHIND)?;
+        } else {
+            recover::detach(step, &row)?;
+            recover::retire(step, row)?;
+        }
+    }
+    Ok(())
+}

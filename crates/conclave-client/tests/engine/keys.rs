@@ -1,0 +1,227 @@
+//! Identity keys that change: under the old one's signature, or without it; and a process that dies meanwhile.
+
+use std::sync::Arc;
+
+use conclave_client::view::{MessageState, Trust, TrustMode};
+use conclave_client::{ClientError, Event};
+use conclave_proto::ErrorCode;
+use conclave_proto::Refusal;
+use conclave_proto::frame::{reply, request};
+
+use crate::support::tamper::{Fate, Road, Tamper};
+use crate::support::{DAY_MS, LONG, Person, World, next_event};
+
+/// Both marked each other verified.
+fn verify_each_other(one: &Person, other: &Person) {
+    for (one, other) in [(one, other), (other, one)] {
+        let number = other.safety(&one.address).unwrap().number;
+        one.verify(&other.address, &number).unwrap();
+    }
+}
+
+fn fingerprint(person: &Person) -> String {
+    person.whoami().unwrap().fingerprint
+}
+
+/// Each says something and both have it, in one chat, in one order.
+async fn talk_on(world: &World, one: &Person, other: &Person, said: &mut Vec<String>) {
+    for (from, to) in [(one, other), (other, one)] {
+        said.push(format!("{} after {}", from.address, said.len()));
+        from.say(to, said.last().unwrap()).await;
+        world.settle(&[from, to]).await;
+    }
+    for (person, peer) in [(one, other), (other, one)] {
+        assert_eq!(&person.texts(peer), said);
+        assert_eq!(person.chats().unwrap().len(), 1);
+    }
+}
+
+/// A rotated key is told once and noted until it was seen; the verified mark stays, the safety number is another
+/// one, and both talk on in the same conversation.
+#[tokio::test(flavor = "multi_thread")]
+async fn c138_rotation_is_told_and_both_go_on() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    verify_each_other(&anna, &ben);
+    let number = anna.safety(&ben.address).unwrap().number;
+    let old = fingerprint(&ben);
+    let mut events = anna.events();
+    let rotated = ben.rotate_key_over(world.transport().as_ref()).await;
+    assert_ne!(rotated.unwrap().fingerprint, old);
+    assert_ne!(fingerprint(&ben), old);
+    world.settle(&[&ben, &anna]).await;
+    next_event(&mut events, |event| {
+        matches!(event, Event::KeyRotated { .. }).then_some(())
+    })
+    .await;
+    let safety = anna.safety(&ben.address).unwrap();
+    assert_eq!(safety.trust, Trust::Verified);
+    assert!(safety.rotated_ms.is_some());
+    assert_ne!(safety.number, number);
+    assert_eq!(safety.number, ben.safety(&anna.address).unwrap().number);
+    assert!(anna.is_warned("signed by the old one"));
+    anna.set_trust_mode(TrustMode::Strict).unwrap();
+    let mut said = vec!["hello".to_owned()];
+    talk_on(&world, &anna, &ben, &mut said).await;
+    anna.verify(&ben.address, &safety.number).unwrap();
+    assert!(!anna.is_warned("signed by the old one"));
+    assert_eq!(anna.safety(&ben.address).unwrap().rotated_ms, None);
+    // and again, by the one and by the other
+    for person in [&anna, &ben, &ben] {
+        let rotated = person.rotate_key_over(world.transport().as_ref()).await;
+        rotated.unwrap();
+        world.settle(&[person, &anna, &ben]).await;
+    }
+    talk_on(&world, &anna, &ben, &mut said).await;
+}
+
+/// Somebody who was away follows several rotations at once, and a newcomer sees nothing but the newest key.
+#[tokio::test(flavor = "multi_thread")]
+async fn c136_rotations_are_followed_after_a_pause() {
+    let world = World::new().await;
+    let (mut anna, ben) = world.friends().await;
+    anna.die().await;
+    for _ in 0..3 {
+        let rotated = ben.rotate_key_over(world.transport().as_ref()).await;
+        rotated.unwrap();
+        ben.say(&anna, "still me").await;
+        ben.settle(LONG).await.unwrap();
+    }
+    world.clock.pass(2 * DAY_MS);
+    anna.restart(world.transport()).await;
+    world.settle(&[&anna, &ben]).await;
+    let mut said = ["hello", "still me", "still me", "still me"]
+        .map(str::to_owned)
+        .to_vec();
+    talk_on(&world, &anna, &ben, &mut said).await;
+    assert_eq!(anna.safety(&ben.address).unwrap().trust, Trust::Unverified);
+    let cleo = world.person("cleo").await;
+    cleo.say(&ben, "hello, I am new").await;
+    cleo.settle(LONG).await.unwrap();
+    ben.accept(&cleo).await;
+    world.settle(&[&ben, &cleo]).await;
+    assert_eq!(cleo.safety(&ben.address).unwrap().rotated_ms, None);
+    assert!(!cleo.is_warned("signed by the old one"));
+}
+
+/// A key that nobody signed for stops contacts until they accept it; then the words that waited go out, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn c137_reset_stops_contacts_until_they_accept() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    verify_each_other(&anna, &ben);
+    let account = ben.whoami().unwrap().account_id;
+    let reset = ben.reset_key_over(world.transport().as_ref()).await;
+    assert_eq!(reset.unwrap().account_id, account);
+    ben.say(&anna, "my key was stolen").await;
+    world.clock.pass(3_000);
+    ben.settle(LONG).await.unwrap();
+    anna.settle(LONG).await.unwrap();
+    assert_eq!(anna.safety(&ben.address).unwrap().trust, Trust::Changed);
+    let refused = anna.send(&ben.address, "is it you?").await;
+    assert!(
+        matches!(refused, Err(ClientError::IdentityChanged(_))),
+        "{refused:?}"
+    );
+    assert_eq!(anna.texts(&ben), ["hello"]);
+
+    let accepted = anna.accept_identity(&ben.address).unwrap();
+    assert_eq!(accepted.trust, Trust::Unverified, "the mark is cleared");
+    world.settle(&[&anna, &ben]).await;
+    let mut said = ["hello", "my key was stolen"].map(str::to_owned).to_vec();
+    talk_on(&world, &anna, &ben, &mut said).await;
+}
+
+/// The process dies when the server has the new key and nobody here knows: the next start goes on with the new one.
+#[tokio::test(flavor = "multi_thread")]
+async fn c138_lost_answers_leave_one_key() {
+    for is_reset in [false, true] {
+        let world = World::new().await;
+        let (anna, mut ben) = world.friends().await;
+        let old = fingerprint(&ben);
+        ben.die().await;
+        ben.wake_up();
+        let tamper = Tamper::new(&world, |_, call| match call {
+            request::Body::PutState(_) => Fate::DieAfter,
+            _ => Fate::Pass,
+        });
+        let road = Road(tamper.clone());
+        {
+            let changed = async {
+                if is_reset {
+                    ben.reset_key_over(&road).await
+                } else {
+                    ben.rotate_key_over(&road).await
+                }
+            };
+            tokio::select! {
+                changed = changed => panic!("{changed:?}"),
+                () = tamper.dead.notified() => {}
+            }
+        }
+        assert_eq!(fingerprint(&ben), old, "nothing was heard");
+        ben.restart(world.transport()).await;
+        ben.settle(LONG).await.unwrap();
+        let new = fingerprint(&ben);
+        assert_ne!(new, old);
+        if is_reset {
+            ben.say(&anna, "a new key").await;
+            world.clock.pass(3_000);
+            ben.settle(LONG).await.unwrap();
+            anna.settle(LONG).await.unwrap();
+            anna.accept_identity(&ben.address).unwrap();
+        }
+        world.settle(&[&ben, &anna]).await;
+        let mut said = anna.texts(&ben);
+        talk_on(&world, &anna, &ben, &mut said).await;
+        // it can be done again, with the key that it has now
+        let again = ben.rotate_key_over(world.transport().as_ref()).await;
+        assert_ne!(again.unwrap().fingerprint, new);
+    }
+}
+
+/// A request that never arrived, or is refused, leaves the old key in use; the same new key is tried again.
+#[tokio::test(flavor = "multi_thread")]
+async fn c138_refused_changes_leave_the_old_key() {
+    let world = World::new().await;
+    let (anna, mut ben) = world.friends().await;
+    let old = fingerprint(&ben);
+    let busy = || Refusal::new(ErrorCode::Busy, "later").retry_after_ms(1);
+    let tamper = Tamper::new(&world, move |_, call| match call {
+        request::Body::PutState(_) => {
+            Fate::Answer(reply::Body::Refused(busy()))
+        }
+        _ => Fate::Pass,
+    });
+    ben.restart(Arc::new(Road(tamper.clone()))).await;
+    let refused = ben.rotate_key_over(&Road(tamper.clone())).await;
+    assert!(
+        matches!(refused, Err(ClientError::Refused(_))),
+        "{refused:?}"
+    );
+    assert_eq!(fingerprint(&ben), old);
+    let mut said = vec!["hello".to_owned()];
+    talk_on(&world, &anna, &ben, &mut said).await;
+    let rotated = ben.rotate_key_over(world.transport().as_ref()).await;
+    let asked = |call: &request::Body| match call {
+        request::Body::PutState(put) => Some(
+            conclave_proto::account::AccountState::parse(&put.state)
+                .unwrap()
+                .content
+                .identity
+                .fingerprint(),
+        ),
+        _ => None,
+    };
+    let tried = tamper.calls().iter().find_map(asked).unwrap();
+    assert_eq!(
+        rotated.unwrap().fingerprint,
+        hex::encode(tried.as_bytes()),
+        "no key is made in vain"
+    );
+    world.settle(&[&ben, &anna]).await;
+    talk_on(&world, &anna, &ben, &mut said).await;
+    let queued = anna.say(&ben, "last").await;
+    world.settle(&[&anna, &ben]).await;
+    assert!(anna.state(queued).0 >= MessageState::Delivered);
+}
