@@ -159,3 +159,114 @@ fn c139_strict_trust_sends_to_verified_people_only() {
     anna.ok(&["config", "set", "trust.mode", "tofu"]);
     anna.ok(&["send", &cleo.identifier, "hello Cleo"]);
 }
+
+/// A rotated key is another one on disk and in the export; contacts go on, see a new safety number and a note until
+/// they take it, and what was said stays one chat.
+#[test]
+fn c138_rotated_key_is_followed() {
+    let (folder, server) = folder_and_server();
+    let (anna, ben) = talking(folder.path(), &server);
+    let whoami = |person: &Person| person.ok(&["whoami"])[0]["fingerprint"].clone();
+    let number = |person: &Person, other: &Person| {
+        person.ok(&["safety", "show", &other.identifier])[0]["number"].clone()
+    };
+    let (old, old_number) = (whoami(&anna), number(&ben, &anna));
+    let rotated = anna.ok(&["key", "rotate"]);
+    assert_ne!(rotated[0]["fingerprint"], old);
+    assert_eq!(rotated[0]["fingerprint"], whoami(&anna));
+    ben.ok(&["listen", "--once"]);
+    assert_ne!(number(&ben, &anna), old_number);
+    assert_eq!(number(&ben, &anna), number(&anna, &ben));
+    let warnings = |person: &Person| person.ok(&["status"])[0]["warnings"].to_string();
+    assert!(warnings(&ben).contains("signed by the old one"));
+    let contact = &ben.ok(&["contact", "list"])[0];
+    assert!(contact["rotated_ms"].is_u64(), "{contact}");
+    anna.ok(&["send", &ben.identifier, "a new key"]);
+    ben.ok(&["send", &anna.identifier, "I see"]);
+    anna.ok(&["listen", "--once"]);
+    assert_eq!(anna.history(&ben).len(), 4);
+    assert_eq!(ben.ok(&["chats"]).len(), 1);
+    ben.ok(&["safety", "accept", &anna.identifier]);
+    assert!(!warnings(&ben).contains("signed by the old one"));
+    // it needs the server: without it nothing has changed, and nothing is in the way of the next try
+    let new = whoami(&anna);
+    let mut server = server;
+    server.stop();
+    let failed = anna.run(&["key", "rotate", "--timeout", "2s"]);
+    assert!(matches!(failed.code, 6 | 10), "{failed}");
+    assert_eq!(whoami(&anna), new);
+    server.restart();
+    anna.ok(&["key", "rotate"]);
+    assert_ne!(whoami(&anna), new);
+}
+
+/// Killed at any sync of `key rotate`, the next command works, and the next rotation goes through: the contact
+/// follows whatever became of it.
+#[test]
+fn c138_rotation_killed_anywhere_leaves_one_key() {
+    let (folder, server) = folder_and_server();
+    let (anna, ben) = talking(folder.path(), &server);
+    let mut said = 2;
+    for sync in 1..200 {
+        let inject = format!("inject=fdatasync:signal=KILL:when={sync}");
+        let wrapper = [
+            "strace",
+            "-f",
+            "-qqq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "trace=fdatasync",
+            "-e",
+        ];
+        let killed = anna.run_under(&[&wrapper[..], &[&inject]].concat(), &["key", "rotate"]);
+        assert!(matches!(killed.code, -1 | 0), "{killed}");
+        anna.ok(&["send", &ben.identifier, &format!("{sync}")]);
+        ben.ok(&["listen", "--once"]);
+        said += 1;
+        assert_eq!(ben.history(&anna).len(), said);
+        assert_eq!(trust(&ben, &anna), "unverified");
+        if killed.code == 0 {
+            assert!(sync > 3, "it syncs before and after");
+            return;
+        }
+    }
+    panic!("`key rotate` never ends");
+}
+
+/// A key that is lost is replaced without its signature: contacts are stopped with 4 until they accept it.
+#[test]
+fn c137_reset_key_is_accepted_by_people() {
+    let (folder, server) = folder_and_server();
+    let (anna, ben) = talking(folder.path(), &server);
+    anna.run(&["key", "reset"]).expect_error(2, "USAGE");
+    anna.ok(&["key", "reset", "--contacts-must-accept"]);
+    anna.ok(&["send", &ben.identifier, "my key was stolen"]);
+    ben.run(&["listen", "--once"]);
+    ben.run(&["send", &anna.identifier, "who is this?"])
+        .expect_error(4, "KEY_CHANGED");
+    assert_eq!(trust(&ben, &anna), "changed");
+    assert_eq!(ben.history(&anna).len(), 2);
+    ben.ok(&["safety", "accept", &anna.identifier]);
+    ben.ok(&["send", &anna.identifier, "good to hear"]);
+    anna.ok(&["listen", "--once"]);
+    ben.ok(&["listen", "--once"]);
+    for (person, other) in [(&anna, &ben), (&ben, &anna)] {
+        let mut texts: Vec<Value> = person
+            .history(other)
+            .iter()
+            .map(|row| row["text"].clone())
+            .collect();
+        texts.sort_by_key(|text| text.as_str().map(str::to_owned));
+        assert_eq!(
+            texts,
+            [
+                "good to hear",
+                "hello",
+                "hello yourself",
+                "my key was stolen"
+            ]
+        );
+        assert_eq!(person.ok(&["chats"]).len(), 1);
+    }
+}
