@@ -25,7 +25,7 @@ use tokio::sync::mpsc;
 use crate::net::Net;
 use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
-use crate::{contact, device, invite, membership, outbox, own, own_sync, request, sync};
+use crate::{contact, device, invite, membership, outbox, own, own_sync, request, successor, sync};
 
 /// Rounds that make progress without a pause before the driver lets others run.
 const ROUNDS_IN_A_ROW: u32 = 1000;
@@ -110,6 +110,7 @@ async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     request::read_inbox(shared, net).await?;
     request::join_accepted(shared, net).await?;
     own_sync::tend(shared, net)?;
+    successor::make_due(shared, net).await?;
     contact::recheck(shared, net).await?;
     invite::open_chats(shared, net).await?;
     // C-060: everything is read to its head before anything is sealed.
@@ -130,6 +131,7 @@ fn publish(shared: &Shared, net: &Net, asked: u64, trouble: Option<TransportErro
                     + tx.posts_waiting()?
                     + tx.bundles_waiting()?
                     + tx.intents_waiting()?
+                    + tx.stuck_groups()?.len() as u64
                     + tx.receipts_waiting()?)
             });
         if matches!(waiting, Ok(0)) {

@@ -414,7 +414,7 @@ fn packages(
     Ok(Part::Changes(peers.into_iter().map(Change::Add).collect()))
 }
 
-fn wants_states(error: &KeyPackageError) -> bool {
+pub(crate) fn wants_states(error: &KeyPackageError) -> bool {
     matches!(
         error,
         KeyPackageError::Leaf(LeafNodeError::Leaf(

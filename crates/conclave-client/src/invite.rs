@@ -304,6 +304,30 @@ pub(crate) fn keep_created(
     })
 }
 
+/// The same for a group that begins with others in it: its pointers too.
+pub(crate) fn keep_group(
+    step: &mut Step<'_>,
+    chat: &ChatRow,
+    created: Created,
+) -> Result<(), ClientError> {
+    let at = keep_created(step, chat, &created)?;
+    let Some(tree) = created.tree else {
+        return Ok(());
+    };
+    for welcome in created.welcomes {
+        let accounts = step.tx.known_accounts(&step.own.known);
+        let known = accounts.known(welcome.account_id);
+        let cert = known
+            .as_ref()
+            .and_then(|known| known.cert(welcome.device_id));
+        if let Some(cert) = cert {
+            let way = (welcome.blob.pointer, tree.pointer.duplicate());
+            queue_pointer(step, cert, at, way, &created.conversation, None)?;
+        }
+    }
+    Ok(())
+}
+
 /// Where an invited device begins to read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Start {
@@ -362,6 +386,7 @@ fn queue_pointer(
         log_id,
         kind: context.kind,
         name_bytes: context.name_bytes.clone(),
+        successor_of: context.successor_of,
         welcome,
         tree,
         epoch: at.epoch,

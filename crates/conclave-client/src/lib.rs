@@ -77,6 +77,7 @@ mod request;
 mod send;
 mod shared;
 mod store;
+mod successor;
 mod sync;
 mod trust;
 

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 use conclave_core::content::Content;
 use conclave_core::conversation::{Applied, ApplyError, Conversation, Member, Opened, Unreadable};
+use conclave_core::credential::LeafError;
+use conclave_core::leaf::LeafNodeError;
 use conclave_proto::id::{AccountId, Day, Epoch, Hash32, LogId, Seq};
 use conclave_proto::label;
 use conclave_proto::limits::{HEAL_SPACING_MS, RETENTION_DAYS};
@@ -20,7 +22,7 @@ use crate::recover;
 use crate::store::{ConversationRow, OutboxKind, OutboxRow};
 use crate::sync::CheckedPage;
 use crate::view::{ChatKind, MessageState};
-use crate::{invite, members, own_sync};
+use crate::{invite, members, own_sync, successor};
 
 /// What applying a page did.
 #[derive(Debug, Default)]
@@ -301,44 +303,75 @@ fn refused(
     error: ApplyError,
 ) -> Result<Outcome, ClientError> {
     let reason = blame(step, &error)?;
-    match error {
-        ApplyError::Failed(error) => return Err(ClientError::Store(error.to_string())),
-        ApplyError::NeedsNewerVersion => {
+    let chat = step.tx.chat(row.chat_id)?;
+    let group = chat.filter(|chat| chat.kind == ChatKind::Group);
+    match (error, group) {
+        (ApplyError::Failed(error), _) => return Err(ClientError::Store(error.to_string())),
+        (ApplyError::NeedsNewerVersion, _) => {
             recover::pause(step, row, "it needs a newer version of conclave")?;
         }
-        ApplyError::NotMember
-        | ApplyError::WrongEpoch { .. }
-        | ApplyError::Garbage { .. }
-        | ApplyError::UnknownOwn { .. }
-        | ApplyError::WrongKeys { .. } => {
-            recover::break_off(step, row.clone(), &reason)?;
+        // C-097: a group goes on by itself, without whoever did it
+        (error, Some(chat)) => {
+            let by = guilty(&error).map(|by| by.account_id);
+            successor::strand(step, chat, row.clone(), &reason, by)?;
         }
-        // Somebody did what nobody may do: the person decides whether to talk on.
-        _ => {
-            recover::break_off(step, row.clone(), &reason)?;
-            recover::pause(step, row, &reason)?;
-        }
+        (error, None) => broke(step, row, &error, &reason)?,
     }
     Ok(Outcome::Stuck)
 }
 
-/// What is wrong with a commit, and whose it is when it names them (C-036).
-fn blame(step: &Step<'_>, error: &ApplyError) -> Result<String, ClientError> {
-    let committer: Option<Member> = match error {
+/// A conversation of two cannot go on.
+fn broke(
+    step: &mut Step<'_>,
+    row: &ConversationRow,
+    error: &ApplyError,
+    reason: &str,
+) -> Result<(), ClientError> {
+    match error {
+        ApplyError::NotMember
+        | ApplyError::WrongEpoch { .. }
+        | ApplyError::Garbage { .. }
+        | ApplyError::UnknownOwn { .. }
+        | ApplyError::WrongKeys { .. } => recover::break_off(step, row.clone(), reason),
+        // Somebody did what nobody may do: the person decides whether to talk on.
+        _ => {
+            recover::break_off(step, row.clone(), reason)?;
+            recover::pause(step, row, reason)
+        }
+    }
+}
+
+/// Who bound themselves to a commit that is refused (C-036), unless the account has cast that device out itself.
+fn guilty(error: &ApplyError) -> Option<Member> {
+    match error {
+        ApplyError::Leaf {
+            error: LeafNodeError::Leaf(LeafError::NotListed),
+            ..
+        } => None,
+        error => committer(error),
+    }
+}
+
+fn committer(error: &ApplyError) -> Option<Member> {
+    match error {
         ApplyError::Garbage { committer, .. } | ApplyError::WrongKeys { committer } => *committer,
         ApplyError::UnknownOwn { bound } => *bound,
         ApplyError::Policy { committer, .. }
         | ApplyError::Leaf { committer, .. }
         | ApplyError::Revocation { committer, .. } => Some(*committer),
         _ => None,
-    };
-    let Some(committer) = committer else {
+    }
+}
+
+/// What is wrong with a commit, and whose it is when it names them (C-036).
+fn blame(step: &Step<'_>, error: &ApplyError) -> Result<String, ClientError> {
+    let Some(committer) = committer(error) else {
         return Ok(error.to_string());
     };
     let who = if committer.account_id == step.own.account.device.account_id {
         "a device of this account".to_owned()
     } else {
-        person(step.tx, committer.account_id)?.identifier
+        person(step.tx, committer.account_id)?.label()
     };
     Ok(format!("{error}; it was made by {who}"))
 }

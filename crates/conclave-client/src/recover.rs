@@ -9,7 +9,9 @@ use conclave_proto::limits::SUCCESSOR_SPACING_MS;
 
 use crate::engine::Step;
 use crate::error::ClientError;
-use crate::store::{ChatStage, ConversationRow, OutboxKind, Stage};
+use crate::store::{ChatRow, ChatStage, ConversationRow, OutboxKind, Stage};
+use crate::successor;
+use crate::view::ChatKind;
 
 /// Takes a conversation out of use. Its keys stay for its successor's binding, its rows for history.
 pub(crate) fn retire(step: &mut Step<'_>, mut row: ConversationRow) -> Result<(), ClientError> {
@@ -56,6 +58,10 @@ pub(crate) fn break_off(
     mut row: ConversationRow,
     reason: &str,
 ) -> Result<(), ClientError> {
+    let chat = step.tx.chat(row.chat_id)?;
+    if let Some(chat) = chat.filter(|chat| chat.kind == ChatKind::Group) {
+        return successor::strand(step, chat, row, reason, None);
+    }
     let conversations = step.tx.conversations_of(row.chat_id)?;
     let last_ms = conversations
         .iter()
@@ -80,6 +86,15 @@ pub(crate) fn break_off(
         "a conversation could not go on ({reason}); it continues in a new one with the next message"
     ));
     Ok(())
+}
+
+/// Stops a chat that has no conversation until the person decides.
+pub(crate) fn pause_chat(step: &Step<'_>, chat: ChatRow, reason: &str) -> Result<(), ClientError> {
+    Ok(step.tx.put_chat(&ChatRow {
+        stage: ChatStage::Paused,
+        reason: reason.to_owned(),
+        ..chat
+    })?)
 }
 
 /// Stops a chat until the person decides; the conversation stays where it is.

@@ -7,7 +7,9 @@
 use std::collections::BTreeSet;
 
 use conclave_core::conversation::join::join;
-use conclave_core::conversation::{Conversation, ConversationKind, JoinError, Joined, RebootPsk};
+use conclave_core::conversation::{
+    Conversation, ConversationKind, JoinError, Joined, RebootPsk, SuccessorError,
+};
 use conclave_core::inbox_item::{self, InboxItem, WelcomePointer};
 use conclave_core::intro::Introduced;
 use conclave_core::sealed_blob;
@@ -36,6 +38,7 @@ use crate::shared::{Shared, broken, is_clock_wrong, is_local};
 use crate::store::{
     ChatRow, ChatStage, ContactRow, ConversationRow, InvitationRow, NewMessage, OutboxKind, Stage,
 };
+use crate::successor;
 use crate::transport::{TransportError, calls};
 use crate::view::ChatKind;
 use crate::{own, recover};
@@ -198,6 +201,16 @@ fn introduce(
     introduced: &Introduced,
     pointer: &WelcomePointer,
 ) -> Result<Taken, ClientError> {
+    // A group that is stuck goes on with whoever of it was first, contact or not.
+    if let Some(chat) = successor::chat_of(step, pointer, contact.pin.account_id)? {
+        for earlier in step.tx.invitations_of(chat.chat_id)? {
+            if earlier.account_id == contact.pin.account_id {
+                step.tx.delete_invitation(earlier.log_id)?;
+            }
+        }
+        invite_row(step, &chat, contact.pin.account_id, pointer)?;
+        return Ok(VOID);
+    }
     // A blocked or declined inviter learns nothing and changes nothing.
     if contact.blocked {
         return Ok(VOID);
@@ -374,6 +387,12 @@ async fn join_one(
     let Ok(pointer) = codec::parse_exact::<WelcomePointer>(&invitation.pointer) else {
         return give_up(shared, invitation, "it is damaged");
     };
+    let waits = shared
+        .engine()
+        .step(|step| successor::must_wait(step, &pointer));
+    if waits.map_err(|error| broken(shared, &error))? {
+        return Ok(());
+    }
     let mut opened = Vec::new();
     for blob in [&pointer.welcome, &pointer.tree] {
         let (blobs, _) = net.connection(Role::Blobs).await?;
@@ -457,6 +476,7 @@ fn enter(
                 Entered::Missing(missing)
             })
         }
+        Err(Attempt::NoSuccessor(error)) => Ok(Entered::Refused(error.to_string())),
         Err(Attempt::Stranger) => Ok(Entered::Refused("its welcome is by somebody else".into())),
         Err(Attempt::Kind) => Ok(Entered::Refused("it is not what its sender says".into())),
     }
@@ -467,6 +487,7 @@ enum Attempt {
     Refused(JoinError),
     Stranger,
     Kind,
+    NoSuccessor(SuccessorError),
 }
 
 impl From<crate::store::StoreError> for Attempt {
@@ -494,8 +515,16 @@ fn try_join(
     )
     .map_err(Attempt::Refused)?;
     // C-112: what was shown to the person is what is joined.
-    if joined.conversation.context().kind != pointer.kind {
+    let context = joined.conversation.context();
+    if context.kind != pointer.kind || context.successor_of != pointer.successor_of {
         return Err(Attempt::Kind);
+    }
+    match successor::judge(step, &joined, pointer) {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => return Err(Attempt::NoSuccessor(error)),
+        Err(error) => {
+            return Err(Attempt::Store(crate::store::StoreError(error.to_string())));
+        }
     }
     // C-039: the person behind the welcome is the one whose intro was accepted: the same pinned account.
     if joined.inviter.account_id == invitation.account_id {
@@ -604,6 +633,7 @@ fn settle(
     if is_group {
         let name = joined.conversation.context().name();
         name.clone_into(&mut chat.name);
+        successor::joined(step, &chat, joined)?;
     }
     Ok(step.tx.put_chat(&chat)?)
 }
@@ -626,6 +656,14 @@ fn give_up(
     reason: &str,
 ) -> Result<(), TransportError> {
     let done = shared.engine().step(|step| {
+        if successor::is_invitation(step, invitation)? {
+            // Another member makes a better one, or this device does.
+            step.tx.delete_invitation(invitation.log_id)?;
+            step.warn(format!(
+                "a new group for one that broke is not taken: {reason}"
+            ));
+            return Ok(());
+        }
         step.tx.void_invitation(invitation.log_id)?;
         let chat = step.tx.chat(invitation.chat_id)?;
         let Some(chat) = chat.filter(|chat| chat.kind == ChatKind::Group) else {

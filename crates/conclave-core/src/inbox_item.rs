@@ -125,6 +125,8 @@ pub struct WelcomePointer {
     pub kind: ConversationKind,
     /// The group's name, by the inviter's word; empty in every other kind.
     pub name_bytes: VLBytes,
+    /// The conversation that it continues, by the inviter's word: what is joined must say the same.
+    pub successor_of: Option<LogId>,
     /// Who invites; nothing is fetched before it was verified and accepted (C-039).
     pub intro: Intro,
 }

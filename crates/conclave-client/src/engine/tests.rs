@@ -26,6 +26,7 @@ use crate::view::{ChatState, MessageState};
 mod devices;
 mod members;
 mod strangers;
+mod successors;
 
 /// The conversation that a chat goes on in.
 fn live(client: &Client, other: &Person) -> ConversationRow {

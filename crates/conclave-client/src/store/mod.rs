@@ -18,6 +18,7 @@ mod messages;
 mod mls;
 mod open;
 mod outbox;
+mod stuck;
 mod sync;
 
 pub(crate) use account::{OwnAccount, PendingRegistration};
@@ -31,6 +32,7 @@ pub(crate) use intents::{IntentKind, IntentRow, PendingWelcome};
 pub(crate) use messages::{MessageRow, NewMessage, Position};
 pub(crate) use open::{KeyFile, key_kind};
 pub(crate) use outbox::{OutboxKind, OutboxRow};
+pub(crate) use stuck::StuckRow;
 pub(crate) use sync::Thing;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};

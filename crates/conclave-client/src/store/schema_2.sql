@@ -48,6 +48,16 @@ CREATE TABLE mark (
     PRIMARY KEY (log_id, account_id)
 ) WITHOUT ROWID;
 
+-- --- successors ------------------------------------------------------------------------------
+
+-- Groups that cannot go on in a log, who broke them, and when this device begins another.
+CREATE TABLE stuck (
+    log_id   BLOB PRIMARY KEY,             -- the old one, at its last good epoch
+    chat_id  BLOB NOT NULL REFERENCES chat (chat_id),
+    left_out BLOB NOT NULL,                -- account ids, one after another
+    due_ms   INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- --- devices ---------------------------------------------------------------------------------
 
 -- What the person calls their devices.

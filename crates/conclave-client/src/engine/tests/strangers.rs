@@ -146,6 +146,7 @@ fn giant(
         start_hash: chain_start(own.device.server_id, log_id),
         kind: ConversationKind::Direct,
         name_bytes: vec![].into(),
+        successor_of: None,
         intro: Intro::sign(&own.device, &own.state, &own.cert, &to, &greeting).unwrap(),
     };
     let item = inbox_item::seal(&InboxItem::Welcome(pointer), cert).unwrap();

@@ -1,0 +1,251 @@
+//! A member who breaks a group: all the others talk on in a successor, without them.
+
+use std::collections::BTreeSet;
+
+use conclave_core::access::AccessKey;
+use conclave_core::conversation::Role as Rank;
+use conclave_core::secret::Secret;
+use conclave_hostile::frame;
+use conclave_hostile::member::{Member, extensions};
+use conclave_proto::hello::Role;
+use conclave_proto::id::AccountId;
+use conclave_proto::log::{OpenOne, PutBundle};
+
+use super::*;
+use crate::transport::calls;
+
+/// The first one's group; the last one's device is offline, and in the hands of somebody.
+struct Choir {
+    world: World,
+    honest: Vec<Person>,
+    bad: Person,
+    name: String,
+    old: LogId,
+}
+
+/// The conversation that the group goes on in here.
+fn group_of(person: &Person) -> ConversationRow {
+    let chat = person.find_chat("choir").unwrap();
+    let look = person.engine().look(|tx, _| {
+        let live = tx.chat(chat)?.and_then(|row| row.live_log);
+        Ok(tx.conversation(live.expect("a live log"))?)
+    });
+    look.unwrap().expect("its conversation")
+}
+
+fn texts(person: &Person) -> Vec<String> {
+    let chat = person.find_chat("choir").unwrap();
+    let history = person.history(chat, 1000).unwrap();
+    history.into_iter().map(|message| message.text).collect()
+}
+
+/// Who the group's members are here, and what proves that it is one group.
+fn stand(person: &Person) -> (BTreeSet<AccountId>, LogId, Vec<u8>) {
+    let row = group_of(person);
+    let stand = person.engine().step(|step| {
+        let group = step.group(row.log_id)?;
+        let people = group.people().into_iter().collect();
+        Ok((people, row.log_id, group.authenticator().to_vec()))
+    });
+    stand.unwrap()
+}
+
+fn own_account(person: &Person) -> AccountId {
+    let id = person
+        .engine()
+        .look(|_, own| Ok(own.account.device.account_id));
+    id.unwrap()
+}
+
+impl Choir {
+    async fn of(people: usize) -> Self {
+        let world = World::new().await;
+        let mut all = Vec::new();
+        for number in 0..people {
+            all.push(world.person(&format!("p{number}")).await);
+        }
+        for other in &all[1..] {
+            all[0].say(other, "hello").await;
+            all[0].settle(LONG).await.unwrap();
+            other.accept(&all[0]).await;
+            other.settle(LONG).await.unwrap();
+        }
+        all[0].settle(LONG).await.unwrap();
+        let others: Vec<_> = all[1..].iter().map(|other| other.address.clone()).collect();
+        all[0].create_group("choir", &others).await.unwrap();
+        all[0].settle(LONG).await.unwrap();
+        for person in &all {
+            person
+                .wait_until(|| person.find_chat("choir").is_ok())
+                .await;
+        }
+        world.settle(&all.iter().collect::<Vec<_>>()).await;
+        all[0].send("choir", "welcome").await.unwrap();
+        world.settle(&all.iter().collect::<Vec<_>>()).await;
+        let old = group_of(&all[0]).log_id;
+        let mut bad = all.pop().unwrap();
+        assert_eq!(group_of(&bad).log_id, old);
+        bad.die().await;
+        bad.wake_up();
+        Self {
+            world,
+            honest: all,
+            bad,
+            name: format!("p{}", people - 1),
+            old,
+        }
+    }
+
+    /// Makes something with MLS itself over the bad one's rows.
+    fn forge<T>(&self, work: impl FnOnce(&mut Member<'_>) -> T) -> T {
+        let old = self.old;
+        let made = self
+            .bad
+            .engine()
+            .step(|step| Ok(work(&mut Member::of(step.outside(), old))));
+        made.unwrap()
+    }
+
+    fn junk(&self) -> Vec<u8> {
+        let old = self.old;
+        let junk = frame::commit(&[], &[0]);
+        let made = self
+            .bad
+            .engine()
+            .step(|step| Ok(frame::private_message(step.outside(), old, &junk)));
+        made.unwrap()
+    }
+
+    /// Ends the old log's epoch with `entry`.
+    async fn commit(&self, entry: Vec<u8>) {
+        let logs = self.world.transport().connect(Role::Logs).await.unwrap();
+        let epoch = group_of(&self.bad).epoch;
+        let proof =
+            self.forge(|member| member.access().prove_open(logs.context(), self.old, epoch));
+        let one = OpenOne {
+            log_id: self.old.to_vec(),
+            epoch: epoch.0,
+            proof,
+        };
+        let opened = calls::open_logs(logs.as_ref(), vec![one]).await.unwrap();
+        assert_ne!(opened[0].handle, 0, "the log opens");
+        let bundle = PutBundle {
+            handle: opened[0].handle,
+            commit_entry: entry,
+            blobs: vec![],
+        };
+        calls::put_bundle(logs.as_ref(), bundle)
+            .await
+            .expect("the server cannot see what it is");
+    }
+
+    /// All honest people are in one new group, the bad one is out and named, and everybody reads everybody.
+    async fn goes_on(&self, is_named: bool) {
+        for person in &self.honest {
+            let new = || {
+                person
+                    .find_chat("choir")
+                    .is_ok_and(|_| is_on(person, self.old))
+            };
+            person.wait_until(new).await;
+        }
+        for person in &self.honest {
+            person.settle(LONG).await.unwrap();
+        }
+        for (place, person) in self.honest.iter().enumerate() {
+            person.send("choir", &format!("on {place}")).await.unwrap();
+            person.settle(LONG).await.unwrap();
+        }
+        self.world
+            .settle(&self.honest.iter().collect::<Vec<_>>())
+            .await;
+        let expected = stand(&self.honest[0]);
+        let bad = own_account(&self.bad);
+        assert_ne!(expected.1, self.old);
+        let mut people: BTreeSet<_> = self.honest.iter().map(own_account).collect();
+        if !is_named {
+            people.insert(bad);
+        }
+        assert_eq!(expected.0, people);
+        for person in &self.honest {
+            let what = &person.address;
+            assert_eq!(stand(person), expected, "{what}");
+            let said = texts(person);
+            for place in 0..self.honest.len() {
+                let count = said.iter().filter(|text| **text == format!("on {place}"));
+                assert_eq!(count.count(), 1, "{what}: {said:?}");
+            }
+            assert_eq!(said[0], "welcome", "{what}");
+            // by what each of them knows: identifier, name or account
+            let names = [
+                self.bad.address.clone(),
+                format!("without {}", self.name),
+                bad.to_string(),
+            ];
+            let is_told = names.iter().any(|name| person.is_warned(name));
+            assert_eq!(is_told, is_named, "{what}");
+            assert!(
+                person
+                    .chats()
+                    .unwrap()
+                    .iter()
+                    .filter(|chat| chat.name == "choir")
+                    .count()
+                    == 1
+            );
+        }
+    }
+}
+
+/// Whether the group goes on here in another log than `old`.
+fn is_on(person: &Person, old: LogId) -> bool {
+    let chat = person.find_chat("choir").unwrap();
+    let live = person
+        .engine()
+        .look(|tx, _| Ok(tx.chat(chat)?.and_then(|row| row.live_log)));
+    live.unwrap().is_some_and(|live| live != old)
+}
+
+fn any_key() -> AccessKey {
+    AccessKey::from_seed(Secret::take(&mut [8; 32]))
+}
+
+/// Keys that nobody has are registered: everybody else is stuck at once, and at once in a new group.
+#[tokio::test(flavor = "multi_thread")]
+async fn c097_wrong_keys_cost_their_maker_the_group() {
+    for people in [2, 3] {
+        let choir = Choir::of(people).await;
+        let entry = choir.forge(|member| {
+            let raw = member.commit(|builder| builder);
+            member.bundle(&raw.commit, &any_key())
+        });
+        choir.commit(entry).await;
+        choir.goes_on(true).await;
+    }
+}
+
+/// A member who gives themselves a role: everybody refuses it and goes on without them, under the same owner.
+#[tokio::test(flavor = "multi_thread")]
+async fn c097_a_usurper_is_left_behind() {
+    let choir = Choir::of(3).await;
+    let own = own_account(&choir.bad);
+    let entry = choir.forge(|member| {
+        let mut context = member.context();
+        for role in &mut context.roles {
+            role.account_id = own;
+        }
+        let raw = member.commit(|builder| {
+            let list = extensions(&context);
+            builder.propose_group_context_extensions(list).unwrap()
+        });
+        member.bundle(&raw.commit, &raw.next)
+    });
+    choir.commit(entry).await;
+    choir.goes_on(true).await;
+    let row = group_of(&choir.honest[1]);
+    let owner = own_account(&choir.honest[0]);
+    let role = choir.honest[1]
+        .engine()
+        .step(|step| Ok(step.group(row.log_id)?.context().role(owner)));
+    assert_eq!(role.unwrap(), Rank::Owner);
+}
