@@ -293,7 +293,8 @@ pub(crate) fn home(
 /// Another own device talks with them: so they are accepted here too.
 fn direct_chat(step: &Step<'_>, peer: AccountId) -> Result<ChatRow, ClientError> {
     if let Some(contact) = step.tx.contact(peer)?.filter(|row| !row.accepted) {
-        step.tx.put_contact(&ContactRow {
+        // Quietly: what the other device knows of them may still be on its way here.
+        step.tx.put_contact_quietly(&ContactRow {
             accepted: true,
             ..contact
         })?;
@@ -437,6 +438,7 @@ fn apply_contact(step: &mut Step<'_>, said: SyncContact) -> Result<(), ClientErr
         return Ok(());
     }
     let before = step.tx.contact(account)?;
+    let said = with_known(said, before.as_ref());
     let pin = Pin::of(known.state());
     let is_older = |row: &&ContactRow| {
         row.pin.identity_fingerprint == pin.identity_fingerprint
@@ -470,6 +472,24 @@ fn apply_contact(step: &mut Step<'_>, said: SyncContact) -> Result<(), ClientErr
         checked_ms: before.map_or(0, |row| row.checked_ms),
     })?;
     decided_elsewhere(step, account, said.accepted, said.declined)
+}
+
+/// Whoever does not know an identifier, a name or a capability yet takes it from nobody.
+fn with_known(mut said: SyncContact, before: Option<&ContactRow>) -> SyncContact {
+    let Some(before) = before else {
+        return said;
+    };
+    if said.identifier.is_empty() {
+        said.identifier.clone_from(&before.identifier);
+        said.confirmed |= before.confirmed;
+    }
+    if said.own_name.is_empty() {
+        said.own_name.clone_from(&before.own_name);
+    }
+    if said.capability.is_none() {
+        said.capability = Capability::parse(&before.capability);
+    }
+    said
 }
 
 /// A request that was answered on another own device is answered here.

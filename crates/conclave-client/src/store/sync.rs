@@ -108,7 +108,12 @@ impl Tx<'_> {
         };
         let is_same =
             |before: &ContactRow| decided(before) == decided(after) && said(before) == said(after);
-        if before.is_some_and(is_same) || !(after.accepted || after.blocked) {
+        // Somebody met through another own device: that one knows more, and is about to say so.
+        let is_unknown = after.identifier.is_empty()
+            && after.given_name.is_empty()
+            && !(after.blocked || after.verified);
+        let is_decided = after.accepted || after.blocked;
+        if before.is_some_and(is_same) || is_unknown || !is_decided {
             return Ok(());
         }
         self.share(Thing::Contact(after.pin.account_id))

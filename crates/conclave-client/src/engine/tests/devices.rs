@@ -84,6 +84,46 @@ async fn c127_older_state_from_an_own_device_changes_no_pin() {
     assert_eq!(anna.contacts().unwrap()[0].person.name, "Benni");
 }
 
+/// A device that met somebody before it heard of them from the others asks nobody to forget who they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn c126_who_knows_less_takes_nothing_away() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let anna2 = world.device_of(&anna, "second").await;
+    for _ in 0..2 {
+        world.settle(&[&anna, &anna2]).await;
+    }
+    let bens = ben.whoami().unwrap().account_id;
+    let known = anna.contacts().unwrap();
+    let SyncItem::Contact(full) = said(&anna, bens) else {
+        panic!("not a contact")
+    };
+    // as it stands after a welcome into their conversation, and nothing else
+    let met = anna2.engine().step(|step| {
+        let contact = step.tx.contact(bens)?.expect("a contact");
+        let met = crate::store::ContactRow {
+            identifier: String::new(),
+            own_name: String::new(),
+            capability: Vec::new(),
+            confirmed: false,
+            ..contact
+        };
+        step.tx.put_contact(&met)?;
+        assert!(!step.tx.is_sharing(Thing::Contact(bens))?);
+        own_sync::item(step, Thing::Contact(bens))
+    });
+    let by = member(&anna2);
+    let item = met.unwrap().expect("a contact");
+    let applied = anna.engine().step(|step| own_sync::apply(step, &by, item));
+    applied.unwrap();
+    assert_eq!(anna.contacts().unwrap(), known);
+    let by = member(&anna);
+    let item = SyncItem::Contact(full);
+    let applied = anna2.engine().step(|step| own_sync::apply(step, &by, item));
+    applied.unwrap();
+    assert_eq!(anna2.contacts().unwrap(), known);
+}
+
 /// A pointer by `from`'s device for `to`'s device.
 fn pointer(from: &Person, to: &Person) -> WelcomePointer {
     let me = to.whoami().unwrap();
