@@ -13,7 +13,7 @@ use crate::world::World;
 /// How long two devices try to link, virtual.
 const LINK_PATIENCE: Duration = Duration::from_mins(2);
 /// Devices of one person, and of all people: worlds stay small.
-const DEVICES_MAX: (usize, usize) = (1, 6);
+const DEVICES_MAX: (usize, usize) = (3, 6);
 
 impl World {
     /// A new device is let in, one that asked tries again, or one is taken out.
