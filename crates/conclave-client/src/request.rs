@@ -4,7 +4,7 @@
 //! acceptance: a new conversation with the pinned identity is joined at once, as both wrote first (C-058)
 //! or as a successor (C-059).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use conclave_core::conversation::join::join;
 use conclave_core::conversation::{
@@ -625,10 +625,7 @@ fn settle(
         // The other side reads the old log no more: what it did not confirm there is said again (C-059).
         recover::retire(step, old)?;
     }
-    if live != log_id {
-        // The one that goes on comes last, so that both sides see one order.
-        step.tx.put_last(chat.chat_id, live)?;
-    }
+    put_in_order(step, chat.chat_id)?;
     chat.live_log = Some(live);
     if is_group {
         let name = joined.conversation.context().name();
@@ -636,6 +633,33 @@ fn settle(
         successor::joined(step, &chat, joined)?;
     }
     Ok(step.tx.put_chat(&chat)?)
+}
+
+/// Puts the conversations of a chat that are read in an order that every device finds alone: predecessors before
+/// successors, and of those that were begun at the same time the one that goes on last (C-058).
+fn put_in_order(step: &Step<'_>, chat_id: ChatId) -> Result<(), ClientError> {
+    let rows = step.tx.conversations_of(chat_id)?.into_iter();
+    let logs: Vec<LogId> = rows
+        .filter(|row| row.stage != Stage::Broken)
+        .map(|row| row.log_id)
+        .collect();
+    let mut before = BTreeMap::new();
+    for log_id in &logs {
+        before.insert(*log_id, step.group(*log_id)?.context().successor_of);
+    }
+    let depth = |log_id: &LogId| {
+        let older = |log_id: &LogId| before.get(log_id).copied().flatten();
+        let chain = std::iter::successors(older(log_id), older);
+        chain.take(logs.len()).count()
+    };
+    let mut sorted = logs.clone();
+    sorted.sort_by_key(|log_id| (depth(log_id), std::cmp::Reverse(*log_id)));
+    if sorted != logs {
+        for log_id in sorted {
+            step.tx.put_last(chat_id, log_id)?;
+        }
+    }
+    Ok(())
 }
 
 /// Which of two logs a pair goes on in: a successor beats its predecessor, else the smaller id wins.
