@@ -4,7 +4,7 @@ use conclave_core::pin::{Pin, Verdict, is_retired, judge};
 use conclave_proto::ErrorCode;
 use conclave_proto::account::{AccountState, AccountStates};
 use conclave_proto::hello::Role;
-use conclave_proto::id::{AccountId, ChatId};
+use conclave_proto::id::{AccountId, ChatId, ServerId};
 
 use crate::engine::Step;
 use crate::error::ClientError;
@@ -267,7 +267,8 @@ pub(crate) fn accept_states(
             return Ok(Judged::Stopped);
         }
         (Verdict::New(pin), None) if is_usable => new_contact(pin, source.identifier(), states),
-        (Verdict::Same | Verdict::Stale, Some(contact)) => contact,
+        (Verdict::Same, Some(contact)) => with_certs(server_id, contact, states),
+        (Verdict::Stale, Some(contact)) => contact,
         (Verdict::Advanced(pin), Some(contact)) if is_usable => {
             advance(step, contact, pin, states)?
         }
@@ -311,6 +312,21 @@ pub(crate) fn accept_states(
         members::drop_revoked(step, account)?;
     }
     Ok(Judged::Accepted(Box::new(contact)))
+}
+
+/// The known state, with certificates that were not at hand: an introduction brings one device's alone.
+fn with_certs(server_id: ServerId, contact: ContactRow, shown: &AccountStates) -> ContactRow {
+    let mut states = contact.states.clone();
+    for cert in &shown.certs {
+        if !states.certs.contains(cert) {
+            states.certs.push(cert.clone());
+        }
+    }
+    // C-014: each is one that the state lists, or none of them counts
+    match parse_known(server_id, &states) {
+        Some(_) => ContactRow { states, ..contact },
+        None => contact,
+    }
 }
 
 /// Follows the pinned chain. A key that the old one signed for is told, and sending goes on (C-136).
