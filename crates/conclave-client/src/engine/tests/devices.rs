@@ -140,6 +140,7 @@ fn pointer(from: &Person, to: &Person) -> WelcomePointer {
         start_hash: Hash32::new([4; 32]),
         kind: ConversationKind::Own,
         name_bytes: vec![].into(),
+        successor_of: None,
         intro: intro.unwrap(),
     }
 }
