@@ -18,7 +18,7 @@ use crate::engine::Step;
 use crate::error::ClientError;
 use crate::people::tell_profile;
 use crate::shared::Shared;
-use crate::store::StoreError;
+use crate::store::{StoreError, Taken, Thing};
 use crate::transport::{Transport, TransportError, calls};
 use crate::view::{ChatKind, Whoami};
 use crate::{device, own, recover, register};
@@ -51,7 +51,8 @@ impl Client {
     }
 
     /// Replaces a lost or stolen identity key by a new one: nobody vouches for it, so contacts stop until they accept
-    /// it, and groups stand still until somebody inside adds this device again. After an error, run it again.
+    /// it, and groups stand still until somebody inside adds this device again. The account's other devices are out,
+    /// whoever holds them; link them again. After an error, run it again.
     pub async fn reset_key(&self) -> Result<Whoami, ClientError> {
         self.reset_key_over(&self.transport()?).await
     }
@@ -130,7 +131,11 @@ fn prepare(step: &mut Step<'_>, change: Change) -> Result<PutState, ClientError>
         }
     };
     let certify = |cert: &DeviceCert| new.recertify(cert, generation);
-    let certs: Vec<DeviceCert> = own.certs.iter().map(certify).collect();
+    let certs: Vec<DeviceCert> = match change {
+        Change::Rotate => own.certs.iter().map(certify).collect(),
+        // Where the key went, one of the other devices may have gone too.
+        Change::Reset => vec![certify(&own.cert)],
+    };
     let state = match &old {
         Some(old) => new.rotated_state(old, before, &certs, step.now_ms),
         None => new.reset_state(before, &certs, step.now_ms),
@@ -158,8 +163,11 @@ pub(crate) fn account_moved(step: &mut Step<'_>, new: &AccountState) -> Result<(
     if old.identity == new.identity {
         return Ok(());
     }
-    let is_here = step.tx.take_identity(&new.identity)?;
+    let taken = step.tx.take_identity(&new.identity)?;
     if new.generation == old.generation {
+        if taken == Taken::Made {
+            step.tx.share(Thing::Identity)?;
+        }
         // C-138: leaves follow with the next commit, and what is said next tells of the new state.
         for mut row in step.tx.active_conversations()? {
             row.update_due = true;
@@ -170,13 +178,18 @@ pub(crate) fn account_moved(step: &mut Step<'_>, new: &AccountState) -> Result<(
         leave_behind(step)?;
     }
     tell_profile(step)?;
-    if !is_here {
-        step.warn(
-            "the account's identity key was replaced on another device; this one follows, and certifies again once it \
-             was told the new key",
-        );
+    if taken != Taken::Made {
+        step.warn("the account's identity key was replaced on another device; this one follows");
     }
     Ok(())
+}
+
+/// Another own device says which identity key it made. It is in use once the account's newest state names it.
+pub(crate) fn told(step: &Step<'_>, identity: &IdentitySecret) -> Result<(), ClientError> {
+    if identity.public() == step.own.account.state.content.identity {
+        return Ok(step.tx.put_identity(identity)?);
+    }
+    Ok(step.tx.put_next_identity(identity)?)
 }
 
 /// C-137: conversations in which the lost key vouched for this device end. Two people begin a new one with the next

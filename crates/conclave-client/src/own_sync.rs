@@ -22,6 +22,7 @@ use crate::engine::Step;
 use crate::error::ClientError;
 use crate::intent::random_below;
 use crate::invite::keep_created;
+use crate::keys;
 use crate::members;
 use crate::membership::{Intent, want};
 use crate::net::Net;
@@ -419,7 +420,7 @@ pub(crate) fn apply(
         SyncItem::Read { log_id, seq } => read_elsewhere(step, log_id, seq),
         SyncItem::Identity(seeds) => {
             if let Some(identity) = IdentitySecret::from_stored(&seeds.0) {
-                step.tx.put_next_identity(&identity)?;
+                keys::told(step, &identity)?;
             }
             Ok(())
         }

@@ -9,6 +9,17 @@ use crate::view::TrustMode;
 const TRUST_MODE: &str = "trust_mode";
 const MADE_IDENTITY: &str = "made_identity";
 
+/// Where an identity key that a state names came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Taken {
+    /// This device made it.
+    Made,
+    /// Another own device made it and told this one.
+    Told,
+    /// It is not here, or not yet.
+    Missing,
+}
+
 impl Tx<'_> {
     /// The identity key that this device made and that no state names yet.
     pub(crate) fn made_identity(&self) -> Result<Option<IdentitySecret>, StoreError> {
@@ -25,16 +36,18 @@ impl Tx<'_> {
         self.set_meta(MADE_IDENTITY, &made.to_stored())
     }
 
-    /// The account's newest state names `key`: when this device made it, it takes the place of the one before, which
-    /// is gone. Whether it is here. What was made in vain is gone too.
-    pub(crate) fn take_identity(&self, key: &IdentityKey) -> Result<bool, StoreError> {
-        let made = self.made_identity()?;
-        let made = made.filter(|made| made.public() == *key);
-        if let Some(made) = &made {
-            self.put_identity(made)?;
-        }
+    /// The account's newest state names `key`: when this device has it, it takes the place of the one before, which is
+    /// gone. What was made in vain is gone too; what was told and fits nothing yet waits.
+    pub(crate) fn take_identity(&self, key: &IdentityKey) -> Result<Taken, StoreError> {
+        let made = self.made_identity()?.map(|made| (made, Taken::Made));
+        let told = self.next_identity()?.map(|told| (told, Taken::Told));
         self.delete_meta(MADE_IDENTITY)?;
-        Ok(made.is_some())
+        let mut held = [made, told].into_iter().flatten();
+        let Some((held, taken)) = held.find(|(held, _)| held.public() == *key) else {
+            return Ok(Taken::Missing);
+        };
+        self.put_identity(&held)?;
+        Ok(taken)
     }
 
     /// Whom this user sends to; trust on first use unless they chose otherwise.

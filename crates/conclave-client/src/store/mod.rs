@@ -29,6 +29,7 @@ pub(crate) use conversations::{ConversationRow, Stage};
 pub(crate) use devices::{Approval, PendingLink};
 pub(crate) use inbox::{InvitationRow, JoinWish};
 pub(crate) use intents::{IntentKind, IntentRow, PendingWelcome};
+pub(crate) use keys::Taken;
 pub(crate) use messages::{MessageRow, NewMessage, Position};
 pub(crate) use open::{KeyFile, key_kind};
 pub(crate) use outbox::{OutboxKind, OutboxRow};

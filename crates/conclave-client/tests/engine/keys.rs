@@ -188,9 +188,7 @@ async fn c138_refused_changes_leave_the_old_key() {
     let old = fingerprint(&ben);
     let busy = || Refusal::new(ErrorCode::Busy, "later").retry_after_ms(1);
     let tamper = Tamper::new(&world, move |_, call| match call {
-        request::Body::PutState(_) => {
-            Fate::Answer(reply::Body::Refused(busy()))
-        }
+        request::Body::PutState(_) => Fate::Answer(reply::Body::Refused(busy())),
         _ => Fate::Pass,
     });
     ben.restart(Arc::new(Road(tamper.clone()))).await;
@@ -224,4 +222,56 @@ async fn c138_refused_changes_leave_the_old_key() {
     let queued = anna.say(&ben, "last").await;
     world.settle(&[&anna, &ben]).await;
     assert!(anna.state(queued).0 >= MessageState::Delivered);
+}
+
+/// Other own devices follow a rotation, are told the new key, and can use it; contacts talk on with all of them. A
+/// reset leaves one device: the others are out, as any of them may be the thief's.
+#[tokio::test(flavor = "multi_thread")]
+async fn c138_own_devices_follow_a_rotation() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let second = world.device_of(&anna, "laptop").await;
+    world.settle(&[&anna, &second, &ben]).await;
+    let old = fingerprint(&anna);
+    let rotated = anna.rotate_key_over(world.transport().as_ref()).await;
+    let new = rotated.unwrap().fingerprint;
+    assert_ne!(new, old);
+    world.settle(&[&anna, &second, &ben, &second]).await;
+    assert_eq!(fingerprint(&second), new);
+    let exported = second.export_key("pass").unwrap();
+    let (in_export, is_own) = second.check_exported_key(&exported, "pass").unwrap();
+    assert_eq!(
+        (in_export, is_own),
+        (new.clone(), true),
+        "the new key is there"
+    );
+    // the second device signs with it
+    let rotated = second.rotate_key_over(world.transport().as_ref()).await;
+    let newest = rotated.unwrap().fingerprint;
+    world.settle(&[&second, &anna, &ben, &anna]).await;
+    assert_eq!(
+        (fingerprint(&anna), fingerprint(&second)),
+        (newest.clone(), newest.clone())
+    );
+    ben.say(&anna, "to all of you").await;
+    second.say(&ben, "from the laptop").await;
+    anna.say(&ben, "from the first").await;
+    world
+        .settle(&[&ben, &second, &anna, &ben, &second, &anna])
+        .await;
+    assert_eq!(ben.texts(&anna).len(), 4);
+    assert_eq!(ben.texts(&anna), anna.texts(&ben));
+    assert_eq!(ben.safety(&anna.address).unwrap().trust, Trust::Unverified);
+
+    second
+        .reset_key_over(world.transport().as_ref())
+        .await
+        .unwrap();
+    assert_eq!(second.devices().unwrap().len(), 1);
+    assert_ne!(fingerprint(&second), newest);
+    let r = anna.settle(LONG).await;
+    panic!("{r:?} {:?}", anna.status());
+    anna.wait_until(|| anna.is_warned("this device was removed"))
+        .await;
+    assert_eq!(anna.texts(&ben).len(), 4, "what it has stays readable");
 }

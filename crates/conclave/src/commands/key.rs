@@ -60,7 +60,8 @@ enum Action {
   conclave key reset --contacts-must-accept
   conclave key reset --contacts-must-accept --timeout 1m")]
     Reset {
-        /// Say that you know: contacts stop until they accept, groups until somebody inside adds you again
+        /// Say that you know: contacts stop until they accept, groups until somebody inside adds you again, and your
+        /// other devices are out until you link them again
         #[arg(long, required = true)]
         contacts_must_accept: bool,
     },
