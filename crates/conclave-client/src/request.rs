@@ -135,9 +135,6 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
     let Ok(InboxItem::Welcome(pointer)) = inbox_item::open(bytes, &step.own.account.device) else {
         return Ok(VOID);
     };
-    if !may_lead_on(step, &pointer)? {
-        return Ok(VOID);
-    }
     let device = &step.own.account.device;
     // C-039: signed for this device, this log, these days, by a device of its state.
     let Ok(introduced) = pointer
@@ -147,6 +144,9 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
         return Ok(VOID);
     };
     let sender = introduced.sender.state().content.account_id;
+    if !may_lead_on(step, &pointer)? {
+        return asked_before(step, sender);
+    }
     if sender == device.account_id {
         return match own_sync::pointed(step, &introduced, &pointer)? {
             Pointed::Join(chat) => {
@@ -277,6 +277,22 @@ fn introduce(
     Ok(Taken {
         confirm,
         requested: (chat.stage == ChatStage::Request).then_some(chat.chat_id),
+        ..VOID
+    })
+}
+
+/// An item that was taken before its sender's identifier was looked up: that is still to do.
+fn asked_before(step: &Step<'_>, sender: AccountId) -> Result<Taken, ClientError> {
+    let contact = step.tx.contact(sender)?;
+    let unknown = contact.filter(|row| !row.confirmed && !row.identifier.is_empty());
+    let Some(contact) = unknown else {
+        return Ok(VOID);
+    };
+    let chat = step.tx.chat_with(sender)?;
+    let asking = chat.filter(|chat| chat.stage == ChatStage::Request);
+    Ok(Taken {
+        confirm: Some(contact.identifier),
+        requested: asking.map(|chat| chat.chat_id),
         ..VOID
     })
 }
