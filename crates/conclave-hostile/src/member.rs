@@ -3,6 +3,7 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use conclave_core::access::AccessKey;
 use conclave_core::conversation::{ConversationContext, Outside};
+use conclave_core::identity::DeviceSecret;
 use conclave_core::key_package::EXTENSION_CONTEXT;
 use conclave_core::provider;
 use conclave_core::secret::Secret;
@@ -185,21 +186,8 @@ impl<'a> Member<'a> {
     pub fn bind_as(&self, leaf: u32, head: &BundleHead) -> Vec<u8> {
         let mut nonce = [0; 12];
         self.outside.env.fill(&mut nonce);
-        let signature = self.outside.own.secret.sign_input(&head.binding_input());
-        let mut sealed = [leaf.to_be_bytes().as_slice(), &signature].concat();
         let key = self.export("conclave/1 bind");
-        let additional = [
-            head.log_id.as_bytes().as_slice(),
-            &head.base_epoch.0.to_be_bytes(),
-        ];
-        LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.expose()).unwrap())
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(additional.concat()),
-                &mut sealed,
-            )
-            .unwrap();
-        [nonce.to_vec(), sealed].concat()
+        binding(&key, nonce, leaf, &self.outside.own.secret, head)
     }
 
     /// From here on, what is sealed and committed has this wire format and `aad` in clear.
@@ -221,6 +209,30 @@ impl<'a> Member<'a> {
         let sealed = self.group.create_message(&provider, &signer, content);
         sealed.unwrap().tls_serialize_detached().unwrap()
     }
+}
+
+/// A binding for `head` (C-036) under the exporter key `key` of the epoch that ends, by the device of `secret` at `leaf`.
+pub fn binding(
+    key: &Secret<32>,
+    nonce: [u8; 12],
+    leaf: u32,
+    secret: &DeviceSecret,
+    head: &BundleHead,
+) -> Vec<u8> {
+    let signature = secret.sign_input(&head.binding_input());
+    let mut sealed = [leaf.to_be_bytes().as_slice(), &signature].concat();
+    let additional = [
+        head.log_id.as_bytes().as_slice(),
+        &head.base_epoch.0.to_be_bytes(),
+    ];
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.expose()).unwrap())
+        .seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(additional.concat()),
+            &mut sealed,
+        )
+        .unwrap();
+    [nonce.to_vec(), sealed].concat()
 }
 
 /// The extension list of a group context that says `context`: required capabilities and this.
