@@ -1,5 +1,6 @@
 //! What `conclave-core` reads: credentials, contents, introductions, sealed items, files with keys.
 
+use conclave_core::attachment::{AttachmentPointer, Opener};
 use conclave_core::content::{Content, padded_len};
 use conclave_core::credential::{Credential, LeafClaim, check_leaf};
 use conclave_core::hpke;
@@ -10,6 +11,7 @@ use conclave_core::sealed_blob::{self, BlobPointer};
 use conclave_core::{at_rest, key_export};
 use conclave_hostile::people::{Book, NOW_MS, SERVER};
 use conclave_proto::account::{AccountState, verify_chain};
+use conclave_proto::blob::padme;
 use conclave_proto::codec;
 use conclave_proto::id::{Day, LogId};
 use conclave_proto::limits::INBOX_ITEM_BYTES;
@@ -112,6 +114,28 @@ pub fn sealed_blob(bytes: &[u8]) {
     };
     let pointer = strict::<BlobPointer>(pointer).expect("any 64 bytes are a pointer");
     let _ = sealed_blob::open(&pointer, sealed);
+}
+
+/// A file behind its pointer, opened piece by piece: as much content as the pointer says, or a refusal.
+pub fn attachment(bytes: &[u8]) {
+    let (pointer, mut sealed) = bytes.split_at(bytes.len().min(73));
+    let Ok(pointer) = AttachmentPointer::parse(pointer) else {
+        return;
+    };
+    assert_eq!(padme(pointer.sealed_bytes()), pointer.sealed_bytes());
+    let mut opener = Opener::new(&pointer);
+    let mut content = 0;
+    while let Some((piece, rest)) = sealed.split_at_checked(opener.next_bytes()) {
+        if piece.is_empty() {
+            assert_eq!(content, pointer.length, "other content than promised");
+            return;
+        }
+        sealed = rest;
+        match opener.open(&mut piece.to_vec()) {
+            Ok(opened) => content += opened.len() as u64,
+            Err(_) => return,
+        }
+    }
 }
 
 /// States in order, each behind its length (u16): judged against nothing, and against a pin (C-015, C-016).

@@ -225,6 +225,40 @@ async fn c153_a_long_history_arrives_once_and_in_order() {
     assert_eq!(left.count(), 0, "the sealed file is gone");
 }
 
+/// Somebody who wants to give nothing gives nothing, although an archive for a device that never came lies
+/// ready; days mean days; and what was given is given once.
+#[tokio::test(flavor = "multi_thread")]
+async fn history_goes_where_it_was_meant_to_go() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let files = || {
+        let entries = std::fs::read_dir(anna.folder.path()).unwrap().flatten();
+        entries
+            .filter(|entry| entry.path().extension().is_some_and(|end| end == "archive"))
+            .count()
+    };
+    let offered = anna.offer_history(HistoryScope::All).unwrap().unwrap();
+    assert_eq!(offered.messages, 1);
+    anna.wait_for_history(LONG).await.unwrap();
+    assert_eq!(anna.offer_history(HistoryScope::Nothing).unwrap(), None);
+    assert_eq!(files(), 0);
+    let bare = world.device_of(&anna, "bare").await;
+    assert_eq!(bare.history_progress().unwrap(), []);
+
+    world.clock.pass(3 * crate::support::DAY_MS);
+    let today = anna.offer_history(HistoryScope::Days(1)).unwrap().unwrap();
+    assert_eq!(today.messages, 0);
+    let week = anna.offer_history(HistoryScope::Days(7)).unwrap().unwrap();
+    assert_eq!(week.messages, 1);
+    let full = world.device_of(&anna, "full").await;
+    full.wait_for_history(LONG).await.unwrap();
+    assert_eq!(full.texts(&ben), ["hello"]);
+    anna.wait_for_history(LONG).await.unwrap();
+    let next = world.device_of(&anna, "next").await;
+    assert_eq!(next.history_progress().unwrap(), []);
+    assert_eq!(files(), 0);
+}
+
 fn import(person: &Person, content: &[u8], part: usize) -> Result<u64, BlobError> {
     let pointer = pointer();
     let row = ArchiveRow::new(&pointer, false, 0, 0);

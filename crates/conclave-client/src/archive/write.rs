@@ -29,13 +29,14 @@ pub(super) fn offer(
     dir: &Path,
     scope: HistoryScope,
 ) -> Result<Option<ArchiveRow>, ClientError> {
+    // before anything else: the next device gets what was said for it, not for one that never came
+    drop_untold(shared, dir)?;
     let now_ms = shared.env.now_ms();
     let since_ms = match scope {
         HistoryScope::Nothing => return Ok(None),
         HistoryScope::All => 0,
         HistoryScope::Days(days) => now_ms.saturating_sub(u64::from(days) * Day::MS),
     };
-    drop_untold(shared, dir)?;
     let within = shared
         .engine()
         .look(|tx, _| Ok(tx.newest_within(CONTENT_BYTES_MAX)?))?;

@@ -198,6 +198,9 @@ impl Tx<'_> {
         )?;
         let found = statement.query_row([], |row| row.get::<_, Vec<u8>>(0));
         let found = found.optional()?;
+        let told =
+            "UPDATE archive SET pointer = x'' WHERE is_up = 1 AND is_given = 1 AND is_over = 1";
+        self.0.execute(told, [])?;
         Ok(Zeroizing::new(found.unwrap_or_default()))
     }
 

@@ -29,7 +29,6 @@ enum Action {
     List,
     /// Let a new device in: the one that shows this link and a code, by `conclave link`
     #[command(after_help = "Examples:
-  conclave device approve conclave-link:AQEB
   conclave device approve conclave-link:AQEB --code '123 456'
   conclave device approve conclave-link:AQEB --code 123456 --history 30d")]
     Approve {
