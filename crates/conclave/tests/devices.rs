@@ -97,13 +97,14 @@ fn c123_wrong_code_is_told_on_both_sides() {
         "000000"
     };
     let approve = |code: &str| old.run(&["device", "approve", &new.uri, "--code", code]);
+    // without the code nothing is done, and the link stays good
+    old.run(&["device", "approve", &new.uri])
+        .expect_error(2, "USAGE");
     approve(wrong).expect_error(8, "NOT_FOUND");
     finish(new.child, "link").expect_error(4, "LINK_FAILED");
     approve(&new.code).expect_error(8, "NOT_FOUND");
     old.run(&["device", "approve", "conclave-link:x", "--code", "123456"])
         .expect_error(2, "BAD_INPUT");
-    old.run(&["device", "approve", &new.uri])
-        .expect_error(2, "USAGE");
     assert_eq!(devices(&old).len(), 1);
     new.person
         .run(&["whoami"])
