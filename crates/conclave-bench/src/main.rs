@@ -5,6 +5,7 @@
 //!
 //! - `crypto`: seal and open one message, beside the primitives alone
 //! - `baseline`: one message to many, beside the classic protocols
+//! - `group`: what a group costs by its number of leaves
 //! - `append`: messages a second through the whole server, beside the store without network, a bare file
 //!   and TLS without a store
 //! - `people`: registration, first contact, sending and draining with whole clients
@@ -17,6 +18,7 @@ mod bare;
 mod baseline;
 mod crypto;
 mod echo;
+mod group;
 mod idle;
 mod load;
 mod people;
@@ -49,6 +51,8 @@ struct Size {
     sealed: usize,
     /// Of one message, each as a measurement of its own.
     recipients: &'static [u64],
+    /// Leaves of a group, each as a measurement of its own.
+    leaves: &'static [u64],
 }
 
 const WHOLE: Size = Size {
@@ -58,6 +62,7 @@ const WHOLE: Size = Size {
     idle: 2_000,
     sealed: 2_000,
     recipients: &[2, 16, 128, 1_024],
+    leaves: &[2, 16, 128, 512, 1_024],
 };
 
 const QUICK: Size = Size {
@@ -67,9 +72,10 @@ const QUICK: Size = Size {
     idle: 100,
     sealed: 100,
     recipients: &[2, 16],
+    leaves: &[2, 16, 128],
 };
 
-const NAMES: [&str; 5] = ["crypto", "baseline", "append", "people", "idle"];
+const NAMES: [&str; 6] = ["crypto", "baseline", "group", "append", "people", "idle"];
 
 fn main() -> ExitCode {
     match run() {
@@ -109,6 +115,7 @@ fn run() -> anyhow::Result<()> {
         match name {
             "crypto" => crypto::measure(size, &mut table)?,
             "baseline" => baseline::measure(size, &mut table)?,
+            "group" => group::measure(size, &mut table)?,
             "append" => runtime.block_on(append::measure(size, &mut table))?,
             "people" => runtime.block_on(people::measure(size, &mut table))?,
             _ => runtime.block_on(idle::measure(size, &mut table))?,
