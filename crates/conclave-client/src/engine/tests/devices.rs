@@ -9,6 +9,7 @@ use conclave_proto::env::OsEnv;
 use conclave_proto::id::{AccountId, Day, DeviceId, Epoch, Hash32, LogId, Seq};
 
 use super::{LONG, Person, World};
+use crate::contact::{Source, accept_states};
 use crate::invite;
 use crate::own::{self, Followed};
 use crate::own_sync::{self, Pointed};
@@ -235,4 +236,39 @@ async fn c129_own_account_is_followed_like_anybodys() {
     assert_eq!(look(&shown(&[&without], &[])), Followed::Removed);
     assert!(anna.is_warned("removed from the account"));
     assert_eq!(seq(), 2);
+}
+
+/// An introduction brings the newest state with one device's certificate; the same state, fetched, brings the
+/// others, and one that the state does not list brings nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn c017_a_known_state_gets_its_other_certificates() {
+    let world = World::new().await;
+    let (anna, ben) = (world.person("anna").await, world.person("ben").await);
+    let laptop = world.device_of(&anna, "laptop").await;
+    world.settle(&[&anna, &laptop]).await;
+    let (state, certs) = {
+        let engine = anna.engine();
+        let account = &engine.own().unwrap().account;
+        (account.state.clone(), account.certs.clone())
+    };
+    let foreign = ben.engine().own().unwrap().account.certs.clone();
+    let shown = |certs: &[DeviceCert]| AccountStates {
+        states: vec![state.to_bytes()],
+        certs: certs.iter().map(DeviceCert::to_bytes).collect(),
+    };
+    let account = state.content.account_id;
+    let show = |certs: &[DeviceCert]| {
+        let known = ben.engine().step(|step| {
+            // a foreign certificate may be refused whole
+            let _ = accept_states(step, Source::Peer, &shown(certs));
+            let contact = step.tx.contact(account)?.unwrap();
+            Ok(contact.known().unwrap().certs().len())
+        });
+        known.unwrap()
+    };
+    assert_eq!(certs.len(), 2);
+    assert_eq!(show(&certs[..1]), 1);
+    assert_eq!(show(&foreign), 1);
+    assert_eq!(show(&certs), 2);
+    assert_eq!(show(&certs[1..]), 2);
 }
