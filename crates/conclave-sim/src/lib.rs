@@ -45,7 +45,7 @@ pub struct Plan {
 
 impl Plan {
     /// Steps unless told otherwise.
-    pub const STEPS: u64 = 40;
+    pub const STEPS: u64 = 35;
 
     /// The usual world of a seed.
     pub const fn of(seed: u64) -> Self {

@@ -211,9 +211,11 @@ impl World {
                     self.send_to(device, place, 0).await?;
                 }
             }
+        }
+        for _ in 0..3 {
             self.settle().await?;
         }
-        self.settle().await
+        Ok(())
     }
 
     /// Faults end; who was down starts.
