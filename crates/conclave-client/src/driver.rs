@@ -25,7 +25,10 @@ use tokio::sync::mpsc;
 use crate::net::Net;
 use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
-use crate::{contact, device, invite, membership, outbox, own, own_sync, request, successor, sync};
+use crate::{
+    contact, device, group_link, invite, membership, outbox, own, own_sync, request,
+    successor, sync,
+};
 
 /// Rounds that make progress without a pause before the driver lets others run.
 const ROUNDS_IN_A_ROW: u32 = 1000;
@@ -108,6 +111,7 @@ async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     own::renew(shared, net).await?;
     contact::answer_questions(shared, net).await?;
     request::read_inbox(shared, net).await?;
+    group_link::knock(shared, net).await?;
     request::join_accepted(shared, net).await?;
     own_sync::tend(shared, net)?;
     successor::make_due(shared, net).await?;
@@ -132,6 +136,7 @@ fn publish(shared: &Shared, net: &Net, asked: u64, trouble: Option<TransportErro
                     + tx.bundles_waiting()?
                     + tx.intents_waiting()?
                     + tx.stuck_groups()?.len() as u64
+                    + tx.knocks()?.len() as u64
                     + tx.receipts_waiting()?)
             });
         if matches!(waiting, Ok(0)) {

@@ -247,7 +247,11 @@ pub(crate) fn check_name(name: &str) -> Result<(), ClientError> {
 }
 
 /// C-106: what policy refuses is refused before anything is written or sent.
-fn allowed(step: &Step<'_>, group: &Conversation, changes: &[Change]) -> Result<(), ClientError> {
+pub(crate) fn allowed(
+    step: &Step<'_>,
+    group: &Conversation,
+    changes: &[Change],
+) -> Result<(), ClientError> {
     let accounts = step.tx.known_accounts(&step.own.known);
     group
         .check_change(&accounts, changes)

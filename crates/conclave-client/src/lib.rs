@@ -21,7 +21,7 @@
 //! - `invite`, `request`: first contact, from both ends
 //! - `send`, `outbox`: a message's way out
 //! - `sync`, `receive`, `content`: a log's way in
-//! - `group`: groups, as front ends ask for them
+//! - `group`, `group_link`: groups, as front ends ask for them
 //! - `intent`, `membership`, `members`: what is wanted of members, commits, and what follows from them
 //! - `recover`: conversations that cannot go on
 //! - `archive`: history for a new device
@@ -59,6 +59,7 @@ mod device;
 mod driver;
 mod engine;
 mod group;
+mod group_link;
 mod intent;
 mod invite;
 mod keys;

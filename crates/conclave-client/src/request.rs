@@ -30,6 +30,7 @@ use crate::contact::{
 use crate::engine::{Step, show};
 use crate::error::ClientError;
 use crate::event::Event;
+use crate::group_link;
 use crate::intent::random_below;
 use crate::members::LEFT;
 use crate::net::Net;
@@ -132,19 +133,24 @@ const VOID: Taken = Taken {
 /// Opens one item and writes what it says.
 fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, ClientError> {
     // Void is also what only a newer program knows: left there, any member could fill a stranger's slots.
-    let Ok(InboxItem::Welcome(pointer)) = inbox_item::open(bytes, &step.own.account.device) else {
+    let Ok(item) = inbox_item::open(bytes, &step.own.account.device) else {
         return Ok(VOID);
+    };
+    let (intro, log_id) = match &item {
+        InboxItem::Welcome(pointer) => (&pointer.intro, pointer.log_id),
+        InboxItem::JoinRequest(request) => (&request.intro, request.log_id),
+        InboxItem::Notice(notice) => (&notice.intro, notice.log_id),
+        InboxItem::Rejoin(_) => return Ok(VOID),
     };
     let device = &step.own.account.device;
     // C-039: signed for this device, this log, these days, by a device of its state.
-    let Ok(introduced) = pointer
-        .intro
-        .verify(device, pointer.log_id, Day::of_ms(step.now_ms))
-    else {
+    let Ok(introduced) = intro.verify(device, log_id, Day::of_ms(step.now_ms)) else {
         return Ok(VOID);
     };
     let sender = introduced.sender.state().content.account_id;
-    if !may_lead_on(step, &pointer)? {
+    if let InboxItem::Welcome(pointer) = &item
+        && !may_lead_on(step, pointer)?
+    {
         return asked_before(step, sender);
     }
     if sender == device.account_id {
@@ -171,7 +177,7 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
             .collect(),
     };
     match accept_states(step, Source::Peer, &states) {
-        Ok(Judged::Accepted(contact)) => introduce(step, *contact, &introduced, &pointer),
+        Ok(Judged::Accepted(contact)) => said(step, *contact, &introduced, &item),
         Ok(Judged::Doubtful) if looked_up => Ok(VOID),
         Ok(Judged::Doubtful) => Ok(Taken {
             confirm: Some(introduced.greeting.identifier.to_string()),
@@ -180,9 +186,11 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
         }),
         // Changed: kept for when the person accepts the new identity. Gaps close with the next lookup.
         Ok(Judged::Stopped | Judged::Fetch(..)) => {
-            let is_direct = pointer.kind == ConversationKind::Direct;
-            if let Some(chat) = step.tx.chat_with(sender)?.filter(|_| is_direct) {
-                invite_row(step, &chat, sender, &pointer)?;
+            if let InboxItem::Welcome(pointer) = &item
+                && pointer.kind == ConversationKind::Direct
+                && let Some(chat) = step.tx.chat_with(sender)?
+            {
+                invite_row(step, &chat, sender, pointer)?;
             }
             Ok(Taken {
                 confirm: Some(introduced.greeting.identifier.to_string()),
@@ -192,6 +200,26 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
         Ok(Judged::Own) | Err(ClientError::WrongServer(_)) => Ok(VOID),
         Err(error) => Err(error),
     }
+}
+
+/// What somebody whose identity holds says.
+fn said(
+    step: &mut Step<'_>,
+    contact: ContactRow,
+    introduced: &Introduced,
+    item: &InboxItem,
+) -> Result<Taken, ClientError> {
+    match item {
+        InboxItem::Welcome(pointer) => return introduce(step, contact, introduced, pointer),
+        InboxItem::JoinRequest(request) => {
+            group_link::asked(step, &contact, introduced, request)?;
+        }
+        InboxItem::Notice(notice) => {
+            group_link::answered(step, contact.pin.account_id, notice)?;
+        }
+        InboxItem::Rejoin(_) => {}
+    }
+    Ok(VOID)
 }
 
 /// Somebody whose identity holds: a contact's invitation, or a stranger's request.
@@ -316,7 +344,8 @@ fn group_chat(
 ) -> Result<Option<ChatRow>, ClientError> {
     let inviter = contact.pin.account_id;
     let asked = step.tx.join_wish(pointer.log_id)?;
-    if let Some(wish) = &asked {
+    // Anybody else may know the log id too: only those who were asked let in without another question.
+    if let Some(wish) = asked.filter(|wish| wish.asked.contains(&inviter)) {
         step.tx.delete_join_wish(pointer.log_id)?;
         if let Some(chat) = step.tx.chat(wish.chat_id)? {
             let chat = ChatRow {

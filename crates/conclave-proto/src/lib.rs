@@ -40,6 +40,7 @@ pub mod codec;
 pub mod env;
 pub mod error;
 pub mod frame;
+pub mod group_link;
 pub mod hello;
 pub mod id;
 pub mod identifier;

@@ -126,6 +126,9 @@ pub const RECEIPT_PEOPLE_MAX: usize = 32;
 /// Requests of one stranger that wait at once, groups that they invite to included.
 pub const GROUP_REQUESTS_MAX: usize = 8;
 
+/// Owners and admins that a group's link names: enough that one of them is online.
+pub const GROUP_LINK_PEOPLE_MAX: usize = 8;
+
 /// Longest time after joining a group until the leaf is updated, in ms: random below it, so that those who came
 /// together do not commit together.
 pub const JOIN_UPDATE_MS: u64 = 3 * 86_400_000;

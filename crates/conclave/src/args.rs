@@ -112,6 +112,10 @@ pub(crate) enum Command {
     Contact(commands::contact::Args),
     /// Decide about strangers who wrote first
     Request(commands::request::Args),
+    /// Make groups and change who is in them
+    Group(commands::group::Args),
+    /// Ask to come into a group by its link
+    Join(commands::join::Args),
     /// Export the identity key, check an export, or replace the key
     Key(commands::key::Args),
     /// Show and change settings of this profile

@@ -133,6 +133,7 @@ impl From<ClientError> for Failure {
             ClientError::AlreadyRegistered(_) => (CONFLICT, "ALREADY_REGISTERED", ""),
             ClientError::NoRegistration => (NO_ACCESS, "NO_REGISTRATION", ""),
             ClientError::NotFound(_) => (NOT_FOUND, "NOT_FOUND", ""),
+            ClientError::Exists(_) => (CONFLICT, "EXISTS", ""),
             ClientError::BadInput(_) => (USAGE, "BAD_INPUT", ""),
             ClientError::TooLarge(_) => (
                 USAGE,

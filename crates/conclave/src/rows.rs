@@ -3,6 +3,7 @@
 mod account;
 mod classic;
 mod device;
+mod group;
 mod message;
 mod people;
 
@@ -19,6 +20,7 @@ pub(crate) use classic::{
     ClassicAccountRow, ClassicKeyRow, ClassicMessageRow, ClassicReceiptRow, ClassicSentRow,
 };
 pub(crate) use device::{DeviceRow, HistoryRow, LinkRow};
+pub(crate) use group::{GroupLinkRow, GroupRow};
 pub(crate) use message::{
     GapRow, IdentityRow, InfoRow, MessageRow, QueuedRow, RotatedRow, SentRow, StateRow, WarningRow,
 };
@@ -43,11 +45,16 @@ impl From<&Person> for PersonRow {
 }
 
 impl PersonRow {
-    /// `Anna (anna@example.org)`, or the identifier alone; the identifier always shows, names can be faked.
+    /// `Anna (anna@example.org)`, or the identifier alone; the identifier always shows, names can be faked. Who is
+    /// known from a group alone has an account id in its place.
     fn text(&self) -> String {
+        let who = match self.identifier.as_str() {
+            "" => self.account.as_str(),
+            identifier => identifier,
+        };
         match self.name.as_str() {
-            "" => safe(&self.identifier).into_owned(),
-            name => format!("{} ({})", safe(name), safe(&self.identifier)),
+            "" => safe(who).into_owned(),
+            name => format!("{} ({})", safe(name), safe(who)),
         }
     }
 }

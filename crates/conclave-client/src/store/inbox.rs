@@ -23,10 +23,14 @@ pub(crate) struct InvitationRow {
 /// That this person asked to come into a group.
 #[derive(Debug, Clone)]
 pub(crate) struct JoinWish {
+    /// The group.
+    pub(crate) log_id: LogId,
     /// The group's chat.
     pub(crate) chat_id: ChatId,
-    /// Whom they asked.
+    /// Whom they ask.
     pub(crate) asked: Vec<AccountId>,
+    /// Secret of the link; empty once everybody was asked.
+    pub(crate) secret: Vec<u8>,
 }
 
 /// A sealed item that must be posted.
@@ -51,6 +55,17 @@ fn invitation(row: &Row<'_>) -> rusqlite::Result<InvitationRow> {
         account_id: AccountId::new(id(row, "account_id")?),
         pointer: row.get("pointer")?,
         received_ms: counter(row, "received_ms")?,
+    })
+}
+
+fn wish(row: &Row<'_>) -> rusqlite::Result<JoinWish> {
+    let asked = row.get::<_, Vec<u8>>("asked")?;
+    let (asked, _) = asked.as_chunks::<16>();
+    Ok(JoinWish {
+        log_id: LogId::new(id(row, "log_id")?),
+        chat_id: ChatId::new(id(row, "chat_id")?),
+        asked: asked.iter().map(|id| AccountId::new(*id)).collect(),
+        secret: row.get("secret")?,
     })
 }
 
@@ -83,11 +98,12 @@ impl Tx<'_> {
     }
 
     /// Remembers that this person asked to come into a group.
-    pub(crate) fn put_join_wish(&self, log_id: LogId, wish: &JoinWish) -> Result<(), StoreError> {
+    pub(crate) fn put_join_wish(&self, wish: &JoinWish) -> Result<(), StoreError> {
         let asked: Vec<u8> = wish.asked.iter().flat_map(|id| id.to_vec()).collect();
+        let (log_id, chat_id) = (wish.log_id.as_bytes(), wish.chat_id.as_bytes());
         self.0.execute(
-            "INSERT OR REPLACE INTO join_wish (log_id, chat_id, asked) VALUES (?1, ?2, ?3)",
-            params![log_id.as_bytes(), wish.chat_id.as_bytes(), asked],
+            "INSERT OR REPLACE INTO join_wish (log_id, chat_id, asked, secret) VALUES (?1, ?2, ?3, ?4)",
+            params![log_id, chat_id, asked, wish.secret],
         )?;
         Ok(())
     }
@@ -97,15 +113,16 @@ impl Tx<'_> {
         let mut statement = self
             .0
             .prepare_cached("SELECT * FROM join_wish WHERE log_id = ?1")?;
-        let row = statement.query_row([log_id.as_bytes()], |row| {
-            let asked = row.get::<_, Vec<u8>>("asked")?;
-            let (asked, _) = asked.as_chunks::<16>();
-            Ok(JoinWish {
-                chat_id: ChatId::new(id(row, "chat_id")?),
-                asked: asked.iter().map(|id| AccountId::new(*id)).collect(),
-            })
-        });
-        Ok(row.optional()?)
+        Ok(statement.query_row([log_id.as_bytes()], wish).optional()?)
+    }
+
+    /// Wishes whose people were not asked yet.
+    pub(crate) fn knocks(&self) -> Result<Vec<JoinWish>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT * FROM join_wish WHERE secret <> x''")?;
+        let rows = statement.query_map([], wish)?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// The wish is granted, refused or taken back.

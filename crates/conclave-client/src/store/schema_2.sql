@@ -37,7 +37,12 @@ CREATE TABLE intent (
 );
 
 -- Groups that this person asked to come into, by their link.
-CREATE TABLE join_wish (log_id BLOB PRIMARY KEY, chat_id BLOB NOT NULL, asked BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE join_wish (
+    log_id  BLOB PRIMARY KEY,
+    chat_id BLOB NOT NULL,
+    asked   BLOB NOT NULL,                 -- account ids
+    secret  BLOB NOT NULL                  -- of the link; empty when everybody was asked
+) WITHOUT ROWID;
 
 -- How far each person of a group has received and read.
 CREATE TABLE mark (

@@ -8,8 +8,10 @@ pub(crate) mod config;
 pub(crate) mod contact;
 pub(crate) mod device;
 pub(crate) mod doctor;
+pub(crate) mod group;
 pub(crate) mod history;
 pub(crate) mod info;
+pub(crate) mod join;
 pub(crate) mod key;
 pub(crate) mod lines;
 pub(crate) mod link;
@@ -51,6 +53,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Safety(args) => safety::run(context, args).await,
         Command::Contact(args) => contact::run(context, args).await,
         Command::Request(args) => request::run(context, args).await,
+        Command::Group(args) => group::run(context, args).await,
+        Command::Join(args) => join::run(context, args).await,
         Command::Key(args) => key::run(context, args).await,
         Command::Config(args) => config::run(context, args).await,
         Command::Passphrase(args) => passphrase::run(context, args).await,
