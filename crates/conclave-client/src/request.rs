@@ -154,18 +154,7 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
         return asked_before(step, sender);
     }
     if sender == device.account_id {
-        return match own_sync::pointed(step, &introduced, &pointer)? {
-            Pointed::Join(chat) => {
-                invite_row(step, &chat, sender, &pointer)?;
-                Ok(VOID)
-            }
-            Pointed::Newer(seq) if !looked_up => Ok(Taken {
-                own_seq: seq,
-                again: true,
-                ..VOID
-            }),
-            Pointed::Newer(_) | Pointed::Void => Ok(VOID),
-        };
+        return of_own(step, &introduced, &item, looked_up);
     }
     let states = AccountStates {
         states: vec![introduced.sender.state().to_bytes()],
@@ -199,6 +188,31 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
         }
         Ok(Judged::Own) | Err(ClientError::WrongServer(_)) => Ok(VOID),
         Err(error) => Err(error),
+    }
+}
+
+/// What another device of this account says: only where to join.
+fn of_own(
+    step: &mut Step<'_>,
+    introduced: &Introduced,
+    item: &InboxItem,
+    looked_up: bool,
+) -> Result<Taken, ClientError> {
+    let InboxItem::Welcome(pointer) = item else {
+        return Ok(VOID);
+    };
+    let own = step.own.account.device.account_id;
+    match own_sync::pointed(step, introduced, pointer)? {
+        Pointed::Join(chat) => {
+            invite_row(step, &chat, own, pointer)?;
+            Ok(VOID)
+        }
+        Pointed::Newer(seq) if !looked_up => Ok(Taken {
+            own_seq: seq,
+            again: true,
+            ..VOID
+        }),
+        Pointed::Newer(_) | Pointed::Void => Ok(VOID),
     }
 }
 

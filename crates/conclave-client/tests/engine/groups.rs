@@ -1,6 +1,7 @@
 //! Groups: made, joined, talked in, changed by two at once, left.
 
-use conclave_client::view::{GroupRole, MessageState};
+use conclave_client::ClientError;
+use conclave_client::view::{ChatState, GroupRole, MessageState};
 use conclave_proto::id::ChatId;
 
 use crate::support::{LONG, Person, World};
@@ -92,4 +93,259 @@ async fn three_talk_in_one_order() {
     let carl_of_ben = ben.contacts().unwrap().into_iter();
     let carl_of_ben = carl_of_ben.filter(|contact| contact.person.name == "carl");
     assert!(carl_of_ben.into_iter().all(|contact| !contact.confirmed));
+}
+
+/// Who has no right is refused before anything is sent: nothing waits, and the epoch stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn c106_what_nobody_may_do_is_not_sent() {
+    let world = World::new().await;
+    let anna = world.person("anna").await;
+    let (ben, carl) = (world.person("ben").await, world.person("carl").await);
+    let dora = world.person("dora").await;
+    group_of(&world, &anna, &[&ben, &carl]).await;
+    let before = ben.group("friends").unwrap();
+    let carl_id = carl.whoami().unwrap().account_id.to_string();
+    let refused = [
+        ben.add_to_group("friends", std::slice::from_ref(&dora.address))
+            .await,
+        ben.remove_from_group("friends", &carl_id),
+        ben.remove_from_group("friends", &anna.address),
+        ben.rename_group("friends", "mine"),
+        ben.set_group_role("friends", &ben.address, GroupRole::Owner),
+        ben.create_group_link("friends"),
+        // The only owner cannot go, nor give up owning.
+        anna.leave_group("friends"),
+        anna.set_group_role("friends", &anna.address, GroupRole::Member),
+    ];
+    for refusal in refused {
+        assert!(
+            matches!(refusal, Err(ClientError::NotAllowed(_))),
+            "{refusal:?}"
+        );
+    }
+    world.settle(&[&ben, &anna]).await;
+    let after = ben.group("friends").unwrap();
+    assert_eq!((after.epoch, &after.people), (before.epoch, &before.people));
+    assert!(after.waiting.is_empty() && after.failed.is_empty());
+    // A group cannot be named like a person, and an identifier never means a group.
+    for name in ["anna@example.org", "+4915112345678", "c_00", "", "a\u{7}b"] {
+        let named = anna.create_group(name, &[]).await;
+        assert!(matches!(named, Err(ClientError::BadInput(_))), "{name}");
+    }
+}
+
+/// Who is removed is told, keeps what was written, and reads and writes nothing after; no conversation is begun in
+/// place of the old one. Added again they read on from there.
+#[tokio::test(flavor = "multi_thread")]
+async fn c109_removed_people_keep_what_they_had() {
+    let world = World::new().await;
+    let anna = world.person("anna").await;
+    let (ben, carl) = (world.person("ben").await, world.person("carl").await);
+    let chat = group_of(&world, &anna, &[&ben, &carl]).await;
+    anna.send("friends", "before").await.unwrap();
+    world.settle(&[&anna, &ben, &carl]).await;
+    anna.remove_from_group("friends", &carl.address).unwrap();
+    world.settle(&[&anna, &ben, &carl]).await;
+    anna.send("friends", "after").await.unwrap();
+    world.settle(&[&anna, &ben, &carl]).await;
+    let gone = carl.group("friends").unwrap();
+    assert_eq!(gone.chat.state, ChatState::Left);
+    assert!(
+        gone.chat.reason.contains("removed you"),
+        "{}",
+        gone.chat.reason
+    );
+    assert!(carl.is_warned("removed you from the group"));
+    assert_eq!(texts(&carl), [("anna".to_owned(), "before".to_owned())]);
+    let refused = carl.send("friends", "still here?").await;
+    assert!(matches!(refused, Err(ClientError::NotAllowed(_))));
+    agree(&[&anna, &ben]);
+    assert_eq!(anna.group("friends").unwrap().people.len(), 2);
+
+    anna.add_to_group("friends", std::slice::from_ref(&carl.address))
+        .await
+        .unwrap();
+    world.settle(&[&anna, &carl, &ben]).await;
+    anna.send("friends", "welcome back").await.unwrap();
+    world.settle(&[&anna, &carl, &ben]).await;
+    let read: Vec<_> = texts(&carl).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(read, ["before", "welcome back"]);
+    assert_eq!(anna.find_chat("friends").unwrap(), chat);
+}
+
+/// Leaving: an admin gives up their rights, says so, and is taken out by the owner; the group stays readable. Nobody
+/// puts them back without their word.
+#[tokio::test(flavor = "multi_thread")]
+async fn leaving_is_carried_out_by_those_who_stay() {
+    let world = World::new().await;
+    let anna = world.person("anna").await;
+    let (ben, carl) = (world.person("ben").await, world.person("carl").await);
+    group_of(&world, &anna, &[&ben, &carl]).await;
+    anna.set_group_role("friends", &ben.address, GroupRole::Admin)
+        .unwrap();
+    world.settle(&[&anna, &ben, &carl]).await;
+    ben.leave_group("friends").unwrap();
+    world.settle(&[&ben, &anna, &carl]).await;
+    world.settle(&[&ben, &anna, &carl]).await;
+    agree(&[&anna, &carl]);
+    let stay = anna.group("friends").unwrap();
+    assert_eq!(stay.people.len(), 2);
+    let left = ben.group("friends").unwrap();
+    assert_eq!((left.chat.state, left.epoch), (ChatState::Left, None));
+    let refused = ben.send("friends", "one more thing").await;
+    assert!(matches!(refused, Err(ClientError::NotAllowed(_))));
+
+    anna.add_to_group("friends", std::slice::from_ref(&ben.address))
+        .await
+        .unwrap();
+    world.settle(&[&anna, &ben]).await;
+    assert_eq!(ben.group("friends").unwrap().chat.state, ChatState::Request);
+    ben.accept_request(left.chat.id).unwrap();
+    world.settle(&[&ben, &anna, &carl]).await;
+    anna.send("friends", "again").await.unwrap();
+    world.settle(&[&anna, &ben, &carl]).await;
+    assert_eq!(texts(&ben).last().unwrap().1, "again");
+}
+
+/// A stranger's group is a request that fetches nothing; one stranger can have no more than eight of them wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn c111_groups_of_strangers_ask_first_and_are_few() {
+    let world = World::new().await;
+    let (anna, eve) = (world.person("anna").await, world.person("eve").await);
+    for number in 0..10 {
+        let who = std::slice::from_ref(&anna.address);
+        eve.create_group(&format!("group {number}"), who)
+            .await
+            .unwrap();
+        eve.settle(LONG).await.unwrap();
+    }
+    anna.settle(LONG).await.unwrap();
+    let requests = anna.requests().unwrap();
+    assert_eq!(requests.len(), 8);
+    let first = &requests[0];
+    assert_eq!(first.from.identifier, eve.address);
+    let name = first.group.clone().unwrap();
+    assert!(
+        anna.groups()
+            .unwrap()
+            .iter()
+            .all(|group| group.epoch.is_none())
+    );
+    anna.accept_request(first.chat).unwrap();
+    world.settle(&[&anna, &eve]).await;
+    eve.send(&name, "welcome").await.unwrap();
+    world.settle(&[&eve, &anna]).await;
+    let read = anna.history(first.chat, 10).unwrap();
+    assert_eq!(read.last().unwrap().text, "welcome");
+    // In her group, and still no contact of anna's.
+    eve.create_group("one more", std::slice::from_ref(&anna.address))
+        .await
+        .unwrap();
+    world.settle(&[&eve, &anna]).await;
+    assert_eq!(
+        anna.group("one more").unwrap().chat.state,
+        ChatState::Request
+    );
+}
+
+/// A link lets somebody ask and an owner who is online lets them in; a link that was taken back is told to be stale,
+/// and lets nobody in.
+#[tokio::test(flavor = "multi_thread")]
+async fn c115_links_let_ask_and_stale_ones_are_told() {
+    let world = World::new().await;
+    let anna = world.person("anna").await;
+    let (ben, carl) = (world.person("ben").await, world.person("carl").await);
+    group_of(&world, &anna, &[&ben]).await;
+    anna.create_group_link("friends").unwrap();
+    world.settle(&[&anna, &ben]).await;
+    let link = ben.group_link("friends").unwrap();
+    let chat = carl.join_group(&link).unwrap();
+    assert_eq!(carl.group("friends").unwrap().chat.state, ChatState::Paused);
+    world.settle(&[&carl, &anna, &ben]).await;
+    world.settle(&[&carl, &anna, &ben]).await;
+    agree(&[&anna, &ben, &carl]);
+    assert_eq!(carl.find_chat("friends").unwrap(), chat);
+    assert_eq!(anna.group("friends").unwrap().people.len(), 3);
+    assert!(matches!(
+        carl.join_group(&link),
+        Err(ClientError::Exists(_))
+    ));
+
+    anna.revoke_group_link("friends").unwrap();
+    world.settle(&[&anna, &ben, &carl]).await;
+    assert!(matches!(
+        ben.group_link("friends"),
+        Err(ClientError::NotFound(_))
+    ));
+    let dora = world.person("dora").await;
+    dora.join_group(&link).unwrap();
+    world.settle(&[&dora, &anna, &dora]).await;
+    let refused = dora.group("friends").unwrap().chat;
+    assert_eq!(refused.state, ChatState::Left);
+    assert!(
+        refused.reason.contains("not valid any more"),
+        "{}",
+        refused.reason
+    );
+    assert_eq!(anna.group("friends").unwrap().people.len(), 3);
+}
+
+/// Two hundred times two owners change the group at once, now and then with one of them cut off: each epoch has one
+/// winner, both wishes hold in the end, and all see the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn c105_what_two_want_at_once_both_comes_true() {
+    let mut world = World::new().await;
+    world.restart_without_spacing().await;
+    let anna = world.person("anna").await;
+    let (mut ben, carl) = (world.person("ben").await, world.person("carl").await);
+    let chat = group_of(&world, &anna, &[&ben, &carl]).await.to_string();
+    let carl_id = carl.whoami().unwrap().account_id.to_string();
+    anna.set_group_role(&chat, &ben.address, GroupRole::Owner)
+        .unwrap();
+    world.settle(&[&anna, &ben]).await;
+    for pair in 0..200 {
+        let (name, cut) = (format!("name {pair}"), pair % 20 == 7);
+        let role = [GroupRole::Admin, GroupRole::Member][pair % 2];
+        let here = ben
+            .find_chat(&anna.group(&chat).unwrap().chat.name)
+            .unwrap()
+            .to_string();
+        if cut {
+            ben.die().await;
+            ben.wake_up();
+        }
+        ben.set_group_role(&here, &carl_id, role).unwrap();
+        anna.rename_group(&chat, &name).unwrap();
+        if cut {
+            anna.settle(LONG).await.unwrap();
+            ben.restart(world.transport()).await;
+        }
+        anna.settle(LONG).await.unwrap();
+        ben.settle(LONG).await.unwrap();
+        anna.settle(LONG).await.unwrap();
+        let (ours, theirs) = (anna.group(&chat).unwrap(), ben.group(&here).unwrap());
+        assert_eq!((&ours.chat.name, &theirs.chat.name), (&name, &name));
+        assert_eq!((ours.epoch, &ours.failed), (theirs.epoch, &vec![]));
+        let carls = |group: &conclave_client::view::Group| {
+            let mut people = group.people.iter();
+            people
+                .find(|one| one.person.account_id.to_string() == carl_id)
+                .map(|one| one.role)
+        };
+        assert_eq!((carls(&ours), carls(&theirs)), (Some(role), Some(role)));
+    }
+    anna.send(&chat, "we agree").await.unwrap();
+    world.settle(&[&anna, &ben, &carl]).await;
+    let name = anna.group(&chat).unwrap().chat.name;
+    let read = |person: &Person| {
+        person
+            .history(person.find_chat(&name).unwrap(), 10)
+            .unwrap()
+    };
+    assert_eq!(read(&ben).last().unwrap().text, "we agree");
+    assert_eq!(read(&carl).last().unwrap().text, "we agree");
+    assert_eq!(
+        carl.group(&name).unwrap().epoch,
+        anna.group(&chat).unwrap().epoch
+    );
 }

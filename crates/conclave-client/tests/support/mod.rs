@@ -92,6 +92,17 @@ impl World {
         self.server = Some(server.await.unwrap());
     }
 
+    /// Starts again with commits taken as fast as they come, however many races were lost.
+    pub(crate) async fn restart_without_spacing(&mut self) {
+        self.stop().await;
+        let mut config = Config::default();
+        config.logs.commit_spacing_ms = 0;
+        config.logs.commit_spacing_max_ms = 0;
+        let clock = self.server_clock.clone();
+        let server = ServerHandle::start_with(self.folder.path(), config, clock, 0);
+        self.server = Some(server.await.unwrap());
+    }
+
     pub(crate) async fn stop(&mut self) {
         self.server.take().unwrap().stop().await.unwrap();
     }
