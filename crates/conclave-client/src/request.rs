@@ -31,7 +31,6 @@ use crate::engine::{Step, show};
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::group_link;
-use crate::intent::random_below;
 use crate::members::LEFT;
 use crate::net::Net;
 use crate::own_sync::{self, Pointed};
@@ -656,7 +655,9 @@ fn settle(
     let is_group = pointer.kind == ConversationKind::Group;
     if is_group && !joined.last_resort {
         // C-113: at a random time within days, so that those who came together do not commit together.
-        let wait_ms = random_below(step, JOIN_UPDATE_MS);
+        let mut random = [0; 8];
+        step.env.fill(&mut random);
+        let wait_ms = u64::from_be_bytes(random) % JOIN_UPDATE_MS;
         let updated_ms = step.now_ms.saturating_sub(SELF_UPDATE_MS);
         row.updated_ms = updated_ms.saturating_add(wait_ms);
     } else {

@@ -24,6 +24,7 @@ use crate::support::{LONG, Person, World};
 use crate::view::{ChatState, MessageState};
 
 mod devices;
+mod groups;
 mod members;
 mod strangers;
 mod successors;
