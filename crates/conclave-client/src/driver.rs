@@ -26,8 +26,8 @@ use crate::net::Net;
 use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
 use crate::{
-    contact, device, group_link, invite, membership, outbox, own, own_sync, request,
-    successor, sync,
+    contact, device, group_link, invite, membership, outbox, own, own_sync, request, successor,
+    sync,
 };
 
 /// Rounds that make progress without a pause before the driver lets others run.

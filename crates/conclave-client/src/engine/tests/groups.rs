@@ -79,6 +79,7 @@ fn pointer(from: &Person, to: &Person, log_id: LogId, epoch: u64) -> WelcomePoin
             epoch: Epoch(epoch),
             start_seq: Seq(0),
             start_hash: Hash32::new([0; 32]),
+            successor_of: None,
             kind: ConversationKind::Group,
             name_bytes: vec![].into(),
             intro: intro(step, (whoami.account_id, whoami.device_id), log_id, None)?,
