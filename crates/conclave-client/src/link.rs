@@ -155,7 +155,7 @@ async fn let_in(
         Ok(bundle) => bundle,
         Err(error) => return Err(give_up(shared, connection, mailbox, error).await),
     };
-    let whoami = keep(shared, link, bundle)?;
+    let whoami = keep(shared, link, &bundle)?;
     // Empty or over by itself: nothing depends on it any more.
     let _ = calls::close_mailbox(connection, mailbox).await;
     // Others can add this device from now on. Should the connection end first, the driver does it.
@@ -214,7 +214,7 @@ fn over(shared: &Shared) -> ClientError {
 }
 
 /// The account that arrived becomes this profile's, in one transaction.
-fn keep(shared: &Shared, link: &PendingLink, bundle: Bundle) -> Result<Whoami, ClientError> {
+fn keep(shared: &Shared, link: &PendingLink, bundle: &Bundle) -> Result<Whoami, ClientError> {
     let content = &bundle.state.content;
     let device_id = link.offer.device_id();
     let cert = bundle.certs.iter();

@@ -391,7 +391,7 @@ async fn fetch(
 
 /// A part of each round: this device's certificate is made anew before it ends, so that it can go on to be added.
 pub(crate) async fn renew(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
-    let put = shared.engine().step(renewed);
+    let put = shared.engine().step(|step| Ok(renewed(step)));
     let Some(put) = put.map_err(|error| broken(shared, &error))? else {
         return Ok(());
     };
@@ -408,16 +408,14 @@ pub(crate) async fn renew(shared: &Shared, net: &mut Net) -> Result<(), Transpor
 }
 
 /// The next state with a fresh certificate of this device, when its own ends soon and it may make one.
-fn renewed(step: &mut Step<'_>) -> Result<Option<PutState>, ClientError> {
+fn renewed(step: &Step<'_>) -> Option<PutState> {
     let own = &step.own.account;
     let old = &own.cert.content;
     let is_due = old.not_after_ms.saturating_sub(step.now_ms) < RENEW_BEFORE_MS;
     if !is_due || old.role != DeviceRole::Certifier {
-        return Ok(None);
+        return None;
     }
-    let Ok(identity) = identity(step) else {
-        return Ok(None);
-    };
+    let identity = identity(step).ok()?;
     let facts = DeviceFacts {
         server_id: old.server_id,
         account_id: old.account_id,
@@ -431,10 +429,10 @@ fn renewed(step: &mut Step<'_>) -> Result<Option<PutState>, ClientError> {
     certs.retain(|cert| cert.content.device_id != own.device.device_id);
     certs.push(identity.certify_proven(&ProvenDevice::of(&own.cert), &facts));
     let state = identity.next_state(&own.state, &certs, step.now_ms);
-    Ok(Some(PutState {
+    Some(PutState {
         state: state.to_bytes(),
         certs: certs.iter().map(DeviceCert::to_bytes).collect(),
-    }))
+    })
 }
 
 async fn remove(

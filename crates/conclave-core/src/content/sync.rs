@@ -201,6 +201,7 @@ enum WireItem {
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of its own")]
 struct WireContact {
     #[prost(bytes = "vec", tag = "1")]
     account_id: Vec<u8>,
