@@ -84,6 +84,9 @@ pub(crate) fn take(tx: &Tx<'_>, pointer: &[u8], now_ms: u64) -> Result<(), Store
     tx.put_archive(&ArchiveRow::new(&parsed, false, 0, now_ms))
 }
 
+/// Longest pause before an archive is asked for again, in ms: a person may be waiting for it.
+const PAUSE_MAX_MS: u64 = 3_000;
+
 /// Why a transfer stopped.
 enum Trouble {
     /// The same may work later.
@@ -135,7 +138,7 @@ pub(crate) async fn run(shared: Arc<Shared>, transport: Arc<dyn Transport>, dir:
             }
         }
         if is_stuck {
-            let pause = Duration::from_millis(backoff.next_ms());
+            let pause = Duration::from_millis(backoff.next_ms().min(PAUSE_MAX_MS));
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = shared.archives.notified() => backoff.reset(),

@@ -135,7 +135,7 @@ async fn upload_once(
             return Ok(());
         }
         let part = read_part(file, offset, (total - offset).min(BLOB_PART_BYTES))?;
-        let after = road.part(blob_id, offset, part).await?;
+        let after = road.part(blob_id, offset, part, total).await?;
         // a server that takes nothing would be asked for ever
         if after <= offset {
             return Err(BlobError::Protocol);
@@ -289,11 +289,17 @@ impl Road {
         self.reached(begin, Bytes::new(), total).await
     }
 
-    /// Sends a part that begins at `offset`; how far it is now.
-    async fn part(&mut self, blob_id: BlobId, offset: u64, part: Bytes) -> Result<u64, BlobError> {
-        let end = offset.saturating_add(part.len() as u64);
+    /// Sends a part that begins at `offset`; how far it is now: further than the part when bytes of an
+    /// earlier connection arrived late.
+    async fn part(
+        &mut self,
+        blob_id: BlobId,
+        offset: u64,
+        part: Bytes,
+        total: u64,
+    ) -> Result<u64, BlobError> {
         let put = request(Method::PATCH, &path(blob_id)).header(OFFSET_HEADER, offset);
-        self.reached(put, part, end).await
+        self.reached(put, part, total).await
     }
 
     /// Asks what is answered with an offset of at most `most`.

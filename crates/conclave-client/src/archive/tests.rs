@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use conclave_proto::env::OsEnv;
 use conclave_proto::hello::Role;
@@ -56,6 +56,7 @@ impl Transport for Cutting {
                 inner,
                 left: [CUT_AFTER; 2],
                 cuts: self.cuts.clone(),
+                reader: None,
             }) as Box<dyn HttpStream>)
         })
     }
@@ -66,10 +67,15 @@ struct Cut {
     /// Bytes left to read and to write.
     left: [usize; 2],
     cuts: Arc<AtomicUsize>,
+    /// Whoever waits to read hears of the end too, as from a socket.
+    reader: Option<Waker>,
 }
 
 impl Cut {
-    fn broken<T>(&self) -> Poll<io::Result<T>> {
+    fn broken<T>(&mut self) -> Poll<io::Result<T>> {
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
         self.cuts.fetch_add(1, Ordering::SeqCst);
         Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
     }
@@ -84,6 +90,7 @@ impl AsyncRead for Cut {
         if self.left.contains(&0) {
             return self.broken();
         }
+        self.reader = Some(context.waker().clone());
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
         let read = buffer.filled().len() - before;
