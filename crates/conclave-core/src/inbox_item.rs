@@ -224,6 +224,7 @@ mod tests {
         let (tree, _) = sealed_blob::seal(b"tree", &env).unwrap();
         InboxItem::Welcome(WelcomePointer {
             log_id: LOG,
+            successor_of: None,
             welcome,
             tree,
             epoch: Epoch(1),

@@ -48,6 +48,7 @@ fn pointer(from: &Person, to: &Person) -> WelcomePointer {
         start_hash: chain_start(SERVER, LOG),
         kind: conclave_core::conversation::ConversationKind::Direct,
         name_bytes: vec![].into(),
+        successor_of: None,
         intro: intro(from, to),
     }
 }
