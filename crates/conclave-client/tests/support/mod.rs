@@ -6,7 +6,7 @@ pub(crate) mod tamper;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use conclave_client::transport::{RealTransport, Transport};
@@ -29,9 +29,15 @@ const RECEIPT_PAUSE_MS: u64 = 3_000;
 /// The machine's clock, moved forward by tests. Four random bytes are zeros: invitations are then
 /// posted without their random delay.
 #[derive(Debug, Default)]
-pub(crate) struct Clock(AtomicI64);
+pub(crate) struct Clock(AtomicI64, AtomicBool);
 
 impl Clock {
+    /// From here on four random bytes are random too.
+    #[cfg_attr(not(test), allow(dead_code, reason = "not every suite needs it"))]
+    pub(crate) fn be_random(&self) {
+        self.1.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn pass(&self, ms: u64) {
         self.set_wrong_by(self.0.load(Ordering::SeqCst) + i64::try_from(ms).unwrap());
     }
@@ -49,7 +55,7 @@ impl Env for Clock {
             .saturating_add_signed(self.0.load(Ordering::SeqCst))
     }
     fn fill(&self, bytes: &mut [u8]) {
-        if bytes.len() == 4 {
+        if bytes.len() == 4 && !self.1.load(Ordering::SeqCst) {
             bytes.fill(0);
         } else {
             OsEnv.fill(bytes);
