@@ -74,7 +74,6 @@ impl Choir {
         let others: Vec<_> = all[1..].iter().map(|other| other.address.clone()).collect();
         // else all who join renew their keys at once, and the server spaces their commits
         world.clock.be_random();
-        eprintln!("T befriended {:?}", std::time::SystemTime::now());
         all[0].create_group("choir", &others).await.unwrap();
         all[0].settle(LONG).await.unwrap();
         for person in &all {
@@ -83,10 +82,8 @@ impl Choir {
                 .await;
         }
         world.settle(&all.iter().collect::<Vec<_>>()).await;
-        eprintln!("T settled {:?}", std::time::SystemTime::now());
         all[0].send("choir", "welcome").await.unwrap();
         world.settle(&all.iter().collect::<Vec<_>>()).await;
-        eprintln!("T welcomed {:?}", std::time::SystemTime::now());
         let old = group_of(&all[0]).log_id;
         let mut bad = all.pop().unwrap();
         assert_eq!(group_of(&bad).log_id, old);
@@ -154,7 +151,6 @@ impl Choir {
             };
             person.wait_until(new).await;
         }
-        eprintln!("T on {:?}", std::time::SystemTime::now());
         for person in &self.honest {
             person.settle(LONG).await.unwrap();
         }
@@ -165,7 +161,6 @@ impl Choir {
         self.world
             .settle(&self.honest.iter().collect::<Vec<_>>())
             .await;
-        eprintln!("T heard {:?}", std::time::SystemTime::now());
         let expected = stand(&self.honest[0]);
         let bad = own_account(&self.bad);
         assert_ne!(expected.1, self.old);
@@ -235,7 +230,8 @@ async fn c097_wrong_keys_cost_their_maker_the_group() {
 #[tokio::test(flavor = "multi_thread")]
 async fn c097_garbage_costs_its_maker_a_group_of_sixteen() {
     let choir = Choir::of(16).await;
-    let entry = choir.forge(|member| member.bundle(&choir.junk(), &any_key()));
+    let junk = choir.junk();
+    let entry = choir.forge(|member| member.bundle(&junk, &any_key()));
     choir.commit(entry).await;
     choir.goes_on(true).await;
 }
