@@ -243,13 +243,7 @@ fn introduce(
     pointer: &WelcomePointer,
 ) -> Result<Taken, ClientError> {
     // A group that is stuck goes on with whoever of it was first, contact or not.
-    if let Some(chat) = successor::chat_of(step, pointer, contact.pin.account_id)? {
-        for earlier in step.tx.invitations_of(chat.chat_id)? {
-            if earlier.account_id == contact.pin.account_id {
-                step.tx.delete_invitation(earlier.log_id)?;
-            }
-        }
-        invite_row(step, &chat, contact.pin.account_id, pointer)?;
+    if is_successor(step, contact.pin.account_id, pointer)? {
         return Ok(VOID);
     }
     // A blocked or declined inviter learns nothing and changes nothing.
@@ -336,6 +330,24 @@ fn asked_before(step: &Step<'_>, sender: AccountId) -> Result<Taken, ClientError
         requested: asking.map(|chat| chat.chat_id),
         ..VOID
     })
+}
+
+/// Keeps an invitation to the successor of a group that is here; the newest one of each member.
+fn is_successor(
+    step: &Step<'_>,
+    sender: AccountId,
+    pointer: &WelcomePointer,
+) -> Result<bool, ClientError> {
+    let Some(chat) = successor::chat_of(step, pointer, sender)? else {
+        return Ok(false);
+    };
+    for earlier in step.tx.invitations_of(chat.chat_id)? {
+        if earlier.account_id == sender {
+            step.tx.delete_invitation(earlier.log_id)?;
+        }
+    }
+    invite_row(step, &chat, sender, pointer)?;
+    Ok(true)
 }
 
 /// Whether a pointer can lead anywhere: to a log that is new here, or back into one that this device is out of.

@@ -25,6 +25,10 @@ const PLAIN_BYTES: usize = INBOX_ITEM_BYTES - KEM_OUTPUT_BYTES - TAG_BYTES;
 /// receiver knows who says it before doing anything (C-039).
 #[derive(Debug, TlsSize, TlsSerialize)]
 #[repr(u8)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one item at a time, and most are welcomes"
+)]
 pub enum InboxItem {
     /// An invitation to a conversation.
     #[tls_codec(discriminant = 1)]

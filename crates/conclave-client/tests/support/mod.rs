@@ -33,6 +33,7 @@ pub(crate) struct Clock(AtomicI64, AtomicBool);
 
 impl Clock {
     /// From here on four random bytes are random too.
+    #[allow(dead_code, reason = "not every suite needs it")]
     pub(crate) fn be_random(&self) {
         self.1.store(true, Ordering::SeqCst);
     }

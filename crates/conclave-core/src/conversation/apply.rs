@@ -6,6 +6,11 @@
 //! 4. policy, leaves, keys and binding are checked (C-034, C-035, C-017, C-018, C-030, C-036)
 //! 5. merge
 
+#![expect(
+    clippy::result_large_err,
+    reason = "one refusal for a commit, and it says who and what"
+)]
+
 use conclave_proto::codec;
 use conclave_proto::id::{AccountId, Epoch};
 use conclave_proto::limits::COMMIT_ENTRY_BYTES_MAX;
