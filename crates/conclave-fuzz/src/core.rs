@@ -1,6 +1,6 @@
 //! What `conclave-core` reads: credentials, contents, introductions, sealed items, files with keys.
 
-use conclave_core::attachment::{AttachmentPointer, Opener};
+use conclave_core::attachment::{AttachmentError, AttachmentPointer, Opener, Sealer};
 use conclave_core::content::{Content, padded_len};
 use conclave_core::credential::{Credential, LeafClaim, check_leaf};
 use conclave_core::hpke;
@@ -9,7 +9,7 @@ use conclave_core::intro::Intro;
 use conclave_core::pin::{self, Pin, Verdict};
 use conclave_core::sealed_blob::{self, BlobPointer};
 use conclave_core::{at_rest, key_export};
-use conclave_hostile::people::{Book, NOW_MS, SERVER};
+use conclave_hostile::people::{Book, FixedEnv, NOW_MS, SERVER};
 use conclave_proto::account::{AccountState, verify_chain};
 use conclave_proto::blob::padme;
 use conclave_proto::codec;
@@ -136,6 +136,23 @@ pub fn attachment(bytes: &[u8]) {
             Err(_) => return,
         }
     }
+}
+
+/// Files behind their pointers: whole, cut, with another length, and a pointer alone.
+pub fn attachments() -> Vec<Vec<u8>> {
+    let mut sealed = Vec::new();
+    let mut sink = |piece: &[u8]| -> Result<(), AttachmentError> {
+        sealed.extend_from_slice(piece);
+        Ok(())
+    };
+    let mut sealer = Sealer::new(&FixedEnv::new(10));
+    sealer.write(b"a small file", &mut sink).unwrap();
+    let pointer = sealer.finish(&mut sink).unwrap().to_bytes();
+    let whole = [&pointer[..], &sealed].concat();
+    let mut longer = whole.clone();
+    longer[72] ^= 1;
+    let cut = whole[..whole.len() - 1].to_vec();
+    vec![whole, longer, cut, pointer.to_vec()]
 }
 
 /// States in order, each behind its length (u16): judged against nothing, and against a pin (C-015, C-016).

@@ -1,7 +1,6 @@
 //! Where a search begins: real objects, and inputs that reach far.
 
 use conclave_core::at_rest::{self, Cost};
-use conclave_core::attachment::{AttachmentError, Sealer};
 use conclave_core::capability::Capability;
 use conclave_core::content::{Content, Kind, Mark, Receipt, StateHead};
 use conclave_core::credential::Credential;
@@ -458,6 +457,7 @@ fn pointer() -> WelcomePointer {
     let env = FixedEnv::new(8);
     let sealed = |plain: &[u8]| sealed_blob::seal(plain, &env).unwrap().0;
     WelcomePointer {
+        successor_of: None,
         log_id: LOG,
         welcome: sealed(b"welcome"),
         tree: sealed(b"tree"),
@@ -499,23 +499,6 @@ pub fn sealed_blobs() -> Seeds {
     let mut changed = whole.clone();
     changed[70] ^= 1;
     vec![whole, changed, vec![0; 64]]
-}
-
-/// Files behind their pointers: whole, cut, with another length, and a pointer alone.
-pub fn attachments() -> Seeds {
-    let mut sealed = Vec::new();
-    let mut sink = |piece: &[u8]| -> Result<(), AttachmentError> {
-        sealed.extend_from_slice(piece);
-        Ok(())
-    };
-    let mut sealer = Sealer::new(&FixedEnv::new(10));
-    sealer.write(b"a small file", &mut sink).unwrap();
-    let pointer = sealer.finish(&mut sink).unwrap().to_bytes();
-    let whole = [&pointer[..], &sealed].concat();
-    let mut longer = whole.clone();
-    longer[72] ^= 1;
-    let cut = whole[..whole.len() - 1].to_vec();
-    vec![whole, longer, cut, pointer.to_vec()]
 }
 
 /// Wrapped store keys: cheap, dear, and too dear.

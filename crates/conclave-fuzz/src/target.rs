@@ -23,7 +23,7 @@ pub const TARGETS: &[Target] = &[
     entry("address", proto::address, seeds::addresses),
     entry("apply_commit", chat::apply_commit, seeds::commits),
     entry("at_rest", core::at_rest, seeds::wrapped_keys),
-    entry("attachment", core::attachment, seeds::attachments),
+    entry("attachment", core::attachment, core::attachments),
     entry("classic_key", classic::key, classic::keys),
     entry("classic_line", classic::line, classic::lines),
     entry("commit_entry", proto::commit_entry, seeds::commit_entries),
