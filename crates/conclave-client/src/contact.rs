@@ -470,14 +470,14 @@ fn new_contact(pin: Pin, identifier: Option<&str>, states: &AccountStates) -> Co
     }
 }
 
-fn newest_only(states: &AccountStates) -> AccountStates {
+pub(crate) fn newest_only(states: &AccountStates) -> AccountStates {
     AccountStates {
         states: states.states.last().cloned().into_iter().collect(),
         certs: states.certs.clone(),
     }
 }
 
-fn parse(states: &AccountStates) -> Result<Vec<AccountState>, ClientError> {
+pub(crate) fn parse(states: &AccountStates) -> Result<Vec<AccountState>, ClientError> {
     states
         .states
         .iter()
@@ -485,7 +485,7 @@ fn parse(states: &AccountStates) -> Result<Vec<AccountState>, ClientError> {
         .collect()
 }
 
-fn malformed() -> ClientError {
+pub(crate) fn malformed() -> ClientError {
     ClientError::WrongServer(
         "the server showed an account that does not verify; report this to its operator".into(),
     )
@@ -548,66 +548,4 @@ pub(crate) fn new_chat(step: &Step<'_>, peer: AccountId, stage: ChatStage) -> Ch
         live_log: None,
         created_ms: step.now_ms,
     }
-}
-
-/// Accepts the identity that sending was stopped for. The verified mark is cleared; the chat gets a new conversation.
-pub(crate) fn accept_change(
-    step: &mut Step<'_>,
-    contact: ContactRow,
-) -> Result<ContactRow, ClientError> {
-    let Some(states) = contact.changed.clone() else {
-        return Ok(contact);
-    };
-    let parsed = parse(&states)?;
-    let pin = Pin::of(parsed.last().ok_or_else(malformed)?);
-    if parse_known(step.own.server_id(), &states).is_none() {
-        return Err(malformed());
-    }
-    let accepted = ContactRow {
-        pin,
-        states: newest_only(&states),
-        changed: None,
-        verified: false,
-        rotated_ms: 0,
-        capability: Vec::new(),
-        accepted: true,
-        ..contact.clone()
-    };
-    if pin.account_id != contact.pin.account_id {
-        move_chat(step, &contact, pin.account_id)?;
-    }
-    step.tx.put_contact(&accepted)?;
-    if let Some(mut chat) = step.tx.chat_with(pin.account_id)? {
-        // What was sealed for the old identity's devices is sealed again for the new one's.
-        for conversation in step.tx.conversations_of(chat.chat_id)? {
-            crate::recover::retire(step, conversation)?;
-        }
-        chat.live_log = None;
-        chat.stage = ChatStage::Open;
-        chat.reason.clear();
-        step.tx.put_chat(&chat)?;
-    }
-    Ok(accepted)
-}
-
-/// The identifier now belongs to another account: the chat follows it, the old account keeps its messages' name.
-fn move_chat(step: &mut Step<'_>, old: &ContactRow, new: AccountId) -> Result<(), ClientError> {
-    let former = ContactRow {
-        identifier: String::new(),
-        changed: None,
-        confirmed: false,
-        accepted: false,
-        ..old.clone()
-    };
-    step.tx.put_contact(&former)?;
-    let chat = step.tx.chat_with(old.pin.account_id)?;
-    let request = step.tx.chat_with(new)?;
-    if let (Some(mut chat), request) = (chat, request) {
-        if let Some(request) = request {
-            step.tx.merge_chat(request.chat_id, chat.chat_id)?;
-        }
-        chat.peer = Some(new);
-        step.tx.put_chat(&chat)?;
-    }
-    Ok(())
 }

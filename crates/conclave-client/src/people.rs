@@ -3,12 +3,11 @@
 use conclave_proto::id::{AccountId, ChatId, MessageId};
 
 use crate::client::{Client, parse_chat, parse_identifier};
-use crate::contact::accept_change;
 use crate::engine::{Own, Step, person, show};
 use crate::error::ClientError;
 use crate::send::contact_of;
 use crate::store::{ChatRow, ChatStage, ContactRow, Thing, Tx};
-use crate::trust::{noticed, safety_of, trust};
+use crate::trust::{accept_change, noticed, safety_of, trust};
 use crate::view::{Chat, ChatKind, ChatState, Contact, Message, MessageInfo, Request, Safety};
 
 impl Client {

@@ -1,14 +1,15 @@
 //! Whom this user trusts: comparing safety numbers in three ways, and whether unverified people are written to.
 
+use conclave_core::pin::Pin;
 use conclave_core::safety_number::SafetyNumber;
 use conclave_proto::id::AccountId;
 
 use crate::client::{Client, parse_identifier};
-use crate::contact::accept_change;
+use crate::contact::{malformed, newest_only, parse};
 use crate::engine::{Own, Step, person};
 use crate::error::ClientError;
 use crate::people::{find, no_chat};
-use crate::store::{ChatRow, ContactRow, Tx};
+use crate::store::{ChatRow, ChatStage, ContactRow, Tx, parse_known};
 use crate::view::{ChatKind, Safety, Trust, TrustMode};
 
 /// People that an error names; a group may have hundreds.
@@ -172,7 +173,7 @@ pub(crate) fn trust(contact: &ContactRow) -> Trust {
 
 fn safety_number(own: &Own, contact: &ContactRow) -> Result<SafetyNumber, ClientError> {
     let shown = contact.changed.as_ref().unwrap_or(&contact.states);
-    let known = crate::store::parse_known(own.server_id(), shown);
+    let known = parse_known(own.server_id(), shown);
     let known = known.ok_or_else(|| ClientError::Store("a contact's state is damaged".into()))?;
     Ok(SafetyNumber::of(
         &own.account.state.content.identity,
@@ -193,4 +194,66 @@ pub(crate) fn safety_of(
         trust: trust(contact),
         rotated_ms: Some(contact.rotated_ms).filter(|ms| *ms != 0),
     })
+}
+
+/// Accepts the identity that sending was stopped for. The verified mark is cleared; the chat gets a new conversation.
+pub(crate) fn accept_change(
+    step: &mut Step<'_>,
+    contact: ContactRow,
+) -> Result<ContactRow, ClientError> {
+    let Some(states) = contact.changed.clone() else {
+        return Ok(contact);
+    };
+    let parsed = parse(&states)?;
+    let pin = Pin::of(parsed.last().ok_or_else(malformed)?);
+    if parse_known(step.own.server_id(), &states).is_none() {
+        return Err(malformed());
+    }
+    let accepted = ContactRow {
+        pin,
+        states: newest_only(&states),
+        changed: None,
+        verified: false,
+        rotated_ms: 0,
+        capability: Vec::new(),
+        accepted: true,
+        ..contact.clone()
+    };
+    if pin.account_id != contact.pin.account_id {
+        move_chat(step, &contact, pin.account_id)?;
+    }
+    step.tx.put_contact(&accepted)?;
+    if let Some(mut chat) = step.tx.chat_with(pin.account_id)? {
+        // What was sealed for the old identity's devices is sealed again for the new one's.
+        for conversation in step.tx.conversations_of(chat.chat_id)? {
+            crate::recover::retire(step, conversation)?;
+        }
+        chat.live_log = None;
+        chat.stage = ChatStage::Open;
+        chat.reason.clear();
+        step.tx.put_chat(&chat)?;
+    }
+    Ok(accepted)
+}
+
+/// The identifier now belongs to another account: the chat follows it, the old account keeps its messages' name.
+fn move_chat(step: &mut Step<'_>, old: &ContactRow, new: AccountId) -> Result<(), ClientError> {
+    let former = ContactRow {
+        identifier: String::new(),
+        changed: None,
+        confirmed: false,
+        accepted: false,
+        ..old.clone()
+    };
+    step.tx.put_contact(&former)?;
+    let chat = step.tx.chat_with(old.pin.account_id)?;
+    let request = step.tx.chat_with(new)?;
+    if let (Some(mut chat), request) = (chat, request) {
+        if let Some(request) = request {
+            step.tx.merge_chat(request.chat_id, chat.chat_id)?;
+        }
+        chat.peer = Some(new);
+        step.tx.put_chat(&chat)?;
+    }
+    Ok(())
 }
