@@ -404,6 +404,10 @@ fn show_group(tx: &Tx<'_>, own: &Own, chat: &ChatRow) -> Result<Group, ClientErr
     Ok(Group {
         chat: show_chat(tx, own, chat)?,
         epoch: group.as_ref().map(|group| group.epoch().0),
+        authenticator: group
+            .as_ref()
+            .map(|group| group.authenticator().iter().take(16).copied().collect())
+            .unwrap_or_default(),
         people,
         devices,
         has_link,

@@ -76,7 +76,7 @@ impl Client {
                     is_live: chat.is_some_and(|chat| chat.live_log == Some(row.log_id)),
                     is_going: row.stage == Stage::Live && group.is_active(),
                     epoch: row.epoch,
-                    authenticator: group.epoch_authenticator(),
+                    authenticator: group.authenticator().to_vec(),
                     own: (device.account_id, device.device_id),
                     members: members
                         .map(|member| (member.account_id, member.device_id))

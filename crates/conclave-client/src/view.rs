@@ -299,6 +299,9 @@ pub struct Group {
     pub chat: Chat,
     /// How often its members or keys changed; `None` when this account is not in.
     pub epoch: Option<u64>,
+    /// First 16 bytes of the epoch's authenticator (RFC 9420 §8.7): the same on two devices means the same
+    /// history of members and keys. Empty when this account is not in.
+    pub authenticator: Vec<u8>,
     /// Who is in, owners first; empty when this account is not in.
     pub people: Vec<GroupMember>,
     /// Devices of all of them together.

@@ -262,7 +262,7 @@ fn all_agree(ours: &mut [&mut Side], other: &mut Other) {
     for side in ours.iter_mut() {
         let (sender, read) = message_by(side.open(&text));
         assert_eq!((sender, read), (other.person.own.account_id, content(9)));
-        assert_eq!(side.chat().epoch_authenticator(), other.authenticator());
+        assert_eq!(side.chat().authenticator(), other.authenticator());
     }
     for place in 0..ours.len() {
         let text = ours[place].seal(&content(u8::try_from(place).unwrap()));

@@ -157,11 +157,6 @@ impl Conversation {
         people(&self.members())
     }
 
-    /// Equal on all members in the same state of the same epoch; no secret (RFC 9420 §8.7).
-    pub fn epoch_authenticator(&self) -> Vec<u8> {
-        self.group.epoch_authenticator().as_slice().to_vec()
-    }
-
     /// A_e of the current epoch. Fails after this device's removal.
     pub fn access_key(&self) -> Result<AccessKey, MlsFailure> {
         self.export(Use::Access).map(AccessKey::from_seed)

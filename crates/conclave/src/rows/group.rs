@@ -13,6 +13,7 @@ pub(crate) struct GroupRow {
     #[serde(flatten)]
     chat: ChatRow,
     epoch: Option<u64>,
+    authenticator: String,
     devices: u64,
     has_link: bool,
     members: Vec<GroupMemberRow>,
@@ -63,6 +64,7 @@ impl From<&Group> for GroupRow {
         Self {
             chat: ChatRow::from(&group.chat),
             epoch: group.epoch,
+            authenticator: hex::encode(&group.authenticator),
             devices: group.devices,
             has_link: group.has_link,
             members: group.people.iter().map(GroupMemberRow::from).collect(),
