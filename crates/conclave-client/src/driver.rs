@@ -26,8 +26,8 @@ use crate::net::Net;
 use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
 use crate::{
-    contact, device, group_link, invite, membership, outbox, own, own_sync, request, successor,
-    sync,
+    contact, device, group_link, invite, join, membership, outbox, own, own_sync, request,
+    successor, sync,
 };
 
 /// Rounds that make progress without a pause before the driver lets others run.
@@ -112,7 +112,7 @@ async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     contact::answer_questions(shared, net).await?;
     request::read_inbox(shared, net).await?;
     group_link::knock(shared, net).await?;
-    request::join_accepted(shared, net).await?;
+    join::join_accepted(shared, net).await?;
     own_sync::tend(shared, net)?;
     successor::make_due(shared, net).await?;
     contact::recheck(shared, net).await?;

@@ -18,7 +18,7 @@
 //! - `people`: chats and contacts, as front ends ask for them
 //! - `keys`: identity keys that change
 //! - `trust`: comparing safety numbers, and who may be written to
-//! - `invite`, `request`: first contact, from both ends
+//! - `invite`, `request`, `join`: first contact, from both ends, and joining
 //! - `send`, `outbox`: a message's way out
 //! - `sync`, `receive`, `content`: a log's way in
 //! - `group`, `group_link`: groups, as front ends ask for them
@@ -62,6 +62,7 @@ mod group;
 mod group_link;
 mod intent;
 mod invite;
+mod join;
 mod keys;
 mod link;
 mod members;
