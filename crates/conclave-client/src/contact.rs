@@ -337,11 +337,12 @@ fn advance(
     states: &AccountStates,
 ) -> Result<ContactRow, ClientError> {
     let is_rotated = pin.identity_fingerprint != contact.pin.identity_fingerprint;
-    if is_rotated && contact.accepted {
-        if let Some(chat) = step.tx.chat_with(pin.account_id)? {
-            let chat = chat.chat_id;
-            step.events.push(Event::KeyRotated { chat });
-        }
+    if is_rotated
+        && contact.accepted
+        && let Some(chat) = step.tx.chat_with(pin.account_id)?
+    {
+        let chat = chat.chat_id;
+        step.events.push(Event::KeyRotated { chat });
     }
     let rotated_ms = if is_rotated {
         step.now_ms

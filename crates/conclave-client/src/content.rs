@@ -1,8 +1,9 @@
 //! What an opened message changes: rows, marks, contacts. Each check of its words is named where it is made.
 
+use conclave_core::capability::Capability;
 use conclave_core::content::{Content, Kind, Receipt, StateHead};
 use conclave_core::conversation::{Conversation, Member};
-use conclave_proto::account::AccountStates;
+use conclave_proto::account::{AccountState, AccountStates, DeviceCert};
 use conclave_proto::id::{AccountId, Day, Epoch, Hash32, MessageId, Seq};
 use conclave_proto::label;
 use conclave_proto::log::Entry;
@@ -149,43 +150,51 @@ pub(crate) fn apply_content(
             },
         ),
         Kind::Receipt(receipt) => apply_receipt(step, row, sender, receipt, &audience.people),
-        Kind::Profile { name, capability } => {
-            let Some(mut contact) = step.tx.contact(sender.account_id)? else {
-                return Ok(());
-            };
-            contact.own_name = name;
-            if let Some(capability) = capability {
-                contact.capability = capability.as_bytes().to_vec();
-            }
-            Ok(step.tx.put_contact(&contact)?)
-        }
+        Kind::Profile { name, capability } => profile(step, sender, name, capability.as_ref()),
         // Nobody speaks for another account.
         Kind::AccountUpdate { states, .. }
             if states.last().map(|state| state.content.account_id) != Some(sender.account_id) =>
         {
             Ok(())
         }
-        Kind::AccountUpdate { states, certs } => {
-            let states = AccountStates {
-                states: states
-                    .iter()
-                    .map(conclave_proto::account::AccountState::to_bytes)
-                    .collect(),
-                certs: certs
-                    .iter()
-                    .map(conclave_proto::account::DeviceCert::to_bytes)
-                    .collect(),
-            };
-            // States that do not follow the pin stop the contact or are ignored; the message itself is fine.
-            match accept_states(step, Source::Peer, &states) {
-                Err(ClientError::WrongServer(_)) | Ok(_) => Ok(()),
-                Err(error) => Err(error),
-            }
-        }
+        Kind::AccountUpdate { states, certs } => account_update(step, &states, &certs),
         Kind::Leave if chat.kind == ChatKind::Group => members::is_leaving(step, row, sender),
         Kind::Leave => recover::pause(step, row, "the other side left this conversation"),
         // Said where others hear it: by no program of ours.
         Kind::Sync(_) => Ok(()),
+    }
+}
+
+/// Who the sender says to be, and the capability that a contact gets.
+fn profile(
+    step: &Step<'_>,
+    sender: &Member,
+    name: String,
+    capability: Option<&Capability>,
+) -> Result<(), ClientError> {
+    let Some(mut contact) = step.tx.contact(sender.account_id)? else {
+        return Ok(());
+    };
+    contact.own_name = name;
+    if let Some(capability) = capability {
+        contact.capability = capability.as_bytes().to_vec();
+    }
+    Ok(step.tx.put_contact(&contact)?)
+}
+
+/// States that do not follow the pin stop the contact or are ignored; the message itself is fine.
+fn account_update(
+    step: &mut Step<'_>,
+    states: &[AccountState],
+    certs: &[DeviceCert],
+) -> Result<(), ClientError> {
+    let states = AccountStates {
+        states: states.iter().map(AccountState::to_bytes).collect(),
+        certs: certs.iter().map(DeviceCert::to_bytes).collect(),
+    };
+    match accept_states(step, Source::Peer, &states) {
+        Err(ClientError::WrongServer(_)) | Ok(_) => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

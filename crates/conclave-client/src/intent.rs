@@ -237,7 +237,7 @@ pub(crate) fn build(
         if intent.due_ms > step.now_ms || holds(&group, &intent) {
             continue;
         }
-        let part = match part(step, &group, &intent, claimed)? {
+        let part = match part(step, &group, &intent, claimed) {
             Part::Changes(part) => part,
             Part::Failed(reason) => {
                 fail(step, &chat, &intent, &reason)?;
@@ -326,17 +326,12 @@ pub(crate) fn is_revoked(accounts: &crate::store::Known<'_>, member: &Member) ->
     })
 }
 
-fn part(
-    step: &Step<'_>,
-    group: &Conversation,
-    intent: &IntentRow,
-    claimed: &Claimed,
-) -> Result<Part, ClientError> {
-    Ok(match intent.kind {
+fn part(step: &Step<'_>, group: &Conversation, intent: &IntentRow, claimed: &Claimed) -> Part {
+    match intent.kind {
         IntentKind::AddPerson | IntentKind::AddDevice => {
             let key = (group.log_id(), intent.account_id, intent.device_id);
             match claimed.get(&key) {
-                Some(claimed) => packages(step, intent, claimed)?,
+                Some(claimed) => packages(step, intent, claimed),
                 None => Part::Later,
             }
         }
@@ -368,15 +363,11 @@ fn part(
             let secret = <[u8; 32]>::try_from(intent.value.as_slice()).ok();
             Part::Changes(vec![Change::Link(secret)])
         }
-    })
+    }
 }
 
 /// The devices that a claim brought, checked; or why none of them can be added.
-fn packages(
-    step: &Step<'_>,
-    intent: &IntentRow,
-    claimed: &ClaimedKeyPackages,
-) -> Result<Part, ClientError> {
+fn packages(step: &Step<'_>, intent: &IntentRow, claimed: &ClaimedKeyPackages) -> Part {
     let accounts = step.tx.known_accounts(&step.own.known);
     let known = accounts.known(intent.account_id);
     let mut peers: Vec<CheckedKeyPackage> = Vec::new();
@@ -404,14 +395,14 @@ fn packages(
                     peers.push(peer);
                 }
             }
-            Err(error) if wants_states(&error) => return Ok(Part::Missing(intent.account_id)),
+            Err(error) if wants_states(&error) => return Part::Missing(intent.account_id),
             Err(error) => reason = format!("their device cannot be invited: {error}"),
         }
     }
     if peers.is_empty() {
-        return Ok(Part::Failed(reason));
+        return Part::Failed(reason);
     }
-    Ok(Part::Changes(peers.into_iter().map(Change::Add).collect()))
+    Part::Changes(peers.into_iter().map(Change::Add).collect())
 }
 
 pub(crate) fn wants_states(error: &KeyPackageError) -> bool {

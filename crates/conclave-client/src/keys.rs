@@ -122,13 +122,12 @@ fn prepare(step: &mut Step<'_>, change: Change) -> Result<PutState, ClientError>
         Change::Rotate => Some(own::identity(step)?),
         Change::Reset => None,
     };
-    let new = match step.tx.made_identity()? {
-        Some(made) => made,
-        None => {
-            let made = IdentitySecret::generate(step.env);
-            step.tx.put_made_identity(&made)?;
-            made
-        }
+    let new = if let Some(made) = step.tx.made_identity()? {
+        made
+    } else {
+        let made = IdentitySecret::generate(step.env);
+        step.tx.put_made_identity(&made)?;
+        made
     };
     let certify = |cert: &DeviceCert| new.recertify(cert, generation);
     let certs: Vec<DeviceCert> = match change {

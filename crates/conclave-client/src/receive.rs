@@ -203,10 +203,6 @@ fn group<'g>(
 // --- commits ----------------------------------------------------------------------------------
 
 /// Steps, checks and merges a commit, or leaves everything as it was.
-#[expect(
-    clippy::result_large_err,
-    reason = "one refusal for a commit, and it says who and what"
-)]
 fn commit(
     step: &mut Step<'_>,
     row: &mut ConversationRow,

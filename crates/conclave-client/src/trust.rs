@@ -118,9 +118,8 @@ pub(crate) fn check_strict(step: &Step<'_>, chat: &ChatRow) -> Result<(), Client
         return Ok(());
     }
     let mut accounts = match (chat.kind, chat.live_log) {
-        (ChatKind::Own, _) => Vec::new(),
         (ChatKind::Direct, _) => chat.peer.into_iter().collect(),
-        (ChatKind::Group, None) => Vec::new(),
+        (ChatKind::Own, _) | (ChatKind::Group, None) => Vec::new(),
         (ChatKind::Group, Some(log_id)) => {
             let members = step.group(log_id)?.members();
             members.iter().map(|member| member.account_id).collect()

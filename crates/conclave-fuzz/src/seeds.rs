@@ -466,7 +466,6 @@ fn pointer() -> WelcomePointer {
         start_hash: Hash32::new([4; 32]),
         kind: conclave_core::conversation::ConversationKind::Direct,
         name_bytes: vec![].into(),
-        successor_of: None,
         intro: introduction(Some("Hello")),
     }
 }

@@ -51,6 +51,10 @@ pub(super) struct Begin {
 }
 
 /// A person: the pin and what the user decided.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "four marks that stand side by side in the contact's row"
+)]
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Contact {
     #[prost(string, tag = "1")]
@@ -75,6 +79,10 @@ pub(super) struct Contact {
 }
 
 /// A chat and its logs.
+#[expect(
+    clippy::struct_field_names,
+    reason = "ids are named after what they name"
+)]
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Chat {
     /// Its id on the device that wrote the archive, 16 bytes.
@@ -99,6 +107,10 @@ pub(super) struct Chat {
 }
 
 /// A message.
+#[expect(
+    clippy::struct_field_names,
+    reason = "ids are named after what they name"
+)]
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Message {
     /// Its chat, as in [`Chat::chat_id`].
@@ -151,8 +163,11 @@ pub(super) fn encode(kind: Kind) -> Vec<u8> {
 #[error("the archive is damaged")]
 pub(super) struct Damaged;
 
+/// A record, `None` for one of a newer version, and the bytes after it.
+pub(super) type First<'a> = (Option<Kind>, &'a [u8]);
+
 /// The first record in `bytes` and what comes after it; `None` while it is not all there.
-pub(super) fn decode(bytes: &[u8]) -> Result<Option<(Option<Kind>, &[u8])>, Damaged> {
+pub(super) fn decode(bytes: &[u8]) -> Result<Option<First<'_>>, Damaged> {
     let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
         return Ok(None);
     };

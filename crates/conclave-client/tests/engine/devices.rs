@@ -221,7 +221,7 @@ async fn c125_eleventh_device_is_refused() {
 }
 
 /// A transport that changes what one slot holds when it is read.
-fn swapping(world: &World, slot: u32, change: fn(&mut Vec<u8>)) -> Arc<Tamper> {
+fn swapping(world: &World, slot: u32, change: fn(&mut [u8])) -> Arc<Tamper> {
     Tamper::new(world, move |_, body| match body {
         request::Body::ReadSlot(read) if read.slot == slot => {
             Fate::Change(Box::new(move |reply| {
@@ -236,7 +236,7 @@ fn swapping(world: &World, slot: u32, change: fn(&mut Vec<u8>)) -> Arc<Tamper> {
     })
 }
 
-fn flip(bytes: &mut Vec<u8>) {
+fn flip(bytes: &mut [u8]) {
     if let Some(last) = bytes.last_mut() {
         *last ^= 1;
     }

@@ -269,8 +269,6 @@ async fn c138_own_devices_follow_a_rotation() {
         .unwrap();
     assert_eq!(second.devices().unwrap().len(), 1);
     assert_ne!(fingerprint(&second), newest);
-    let r = anna.settle(LONG).await;
-    panic!("{r:?} {:?}", anna.status());
     anna.wait_until(|| anna.is_warned("this device was removed"))
         .await;
     assert_eq!(anna.texts(&ben).len(), 4, "what it has stays readable");

@@ -6,11 +6,6 @@
 //! 4. policy, leaves, keys and binding are checked (C-034, C-035, C-017, C-018, C-030, C-036)
 //! 5. merge
 
-#![expect(
-    clippy::result_large_err,
-    reason = "one refusal for a commit, and it says who and what"
-)]
-
 use conclave_proto::codec;
 use conclave_proto::id::{AccountId, Epoch};
 use conclave_proto::limits::COMMIT_ENTRY_BYTES_MAX;
@@ -114,7 +109,7 @@ pub enum ApplyError {
         /// Why; of the first such leaf.
         error: LeafNodeError,
         /// Accounts whose newer states could change that.
-        missing: Vec<AccountId>,
+        missing: Box<[AccountId]>,
         /// Who committed.
         committer: Member,
     },
@@ -299,7 +294,7 @@ impl Conversation {
         }
         checks.finish().map_err(|refused| ApplyError::Leaf {
             error: refused.error,
-            missing: refused.missing,
+            missing: refused.missing.into(),
             committer,
         })
     }

@@ -257,7 +257,7 @@ fn wish(env: &FixedEnv, sides: &[Side], by: usize) -> (Vec<Change>, Option<usize
             role: [Role::Member, Role::Admin, Role::Owner][draw(env, 3)],
         },
         (4, _) => Change::Name(format!("name {whom}")),
-        (5, _) => Change::Link((whom % 2 == 0).then_some([7; 32])),
+        (5, _) => Change::Link(whom.is_multiple_of(2).then_some([7; 32])),
         _ => return (vec![], None),
     };
     (vec![change], None)
@@ -324,10 +324,10 @@ fn c094_random_changes_converge() {
         };
         let created = create(sides[0].outside(), &packages, &options).unwrap();
         let tree = open_tree(&created);
-        for place in 1..begin {
-            let welcome = open_blob(&created.welcomes[place - 1].blob);
-            let joined = sides[place].join(created.log_id, &welcome, &tree).unwrap();
-            sides[place].conversation = Some(joined.conversation);
+        for (side, welcome) in sides.iter_mut().skip(1).zip(&created.welcomes) {
+            let welcome = open_blob(&welcome.blob);
+            let joined = side.join(created.log_id, &welcome, &tree).unwrap();
+            side.conversation = Some(joined.conversation);
         }
         sides[0].conversation = Some(created.conversation);
         let mut inside: Vec<_> = (0..begin).collect();

@@ -118,8 +118,30 @@ fn c093_roles_cannot_be_taken() {
     let mut sides = choir();
     let [owner, admin, member] =
         [OWNER, ADMIN, MEMBER].map(|place| sides[place].person.own.account_id);
-    type Cast = Vec<(AccountId, Role)>;
-    let cases: Vec<(&str, usize, Cast, PolicyViolation)> = vec![
+    for (what, by, cast, expected) in grabs(owner, admin, member) {
+        let result = rewrites(&mut sides, by, |context| {
+            for (account_id, role) in cast {
+                context.roles.retain(|entry| entry.account_id != account_id);
+                if role != Role::Member {
+                    let entry = AccountRole { account_id, role };
+                    context.roles.push(entry);
+                }
+            }
+            context.roles.sort();
+        });
+        assert_eq!(refused(&result), expected, "{what}");
+    }
+    rewrites(&mut sides, ADMIN, |context| {
+        context.roles.retain(|entry| entry.account_id != admin);
+    })
+    .unwrap();
+}
+
+/// Roles that somebody has no right to give, by whom, and why they are refused.
+type Grab = (&'static str, usize, Vec<(AccountId, Role)>, PolicyViolation);
+
+fn grabs(owner: AccountId, admin: AccountId, member: AccountId) -> Vec<Grab> {
+    vec![
         (
             "a member rises",
             MEMBER,
@@ -174,24 +196,7 @@ fn c093_roles_cannot_be_taken() {
             vec![(AccountId::new([9; 16]), Role::Owner)],
             PolicyViolation::Absent,
         ),
-    ];
-    for (what, by, cast, expected) in cases {
-        let result = rewrites(&mut sides, by, |context| {
-            for (account_id, role) in cast {
-                context.roles.retain(|entry| entry.account_id != account_id);
-                if role != Role::Member {
-                    let entry = AccountRole { account_id, role };
-                    context.roles.push(entry);
-                }
-            }
-            context.roles.sort();
-        });
-        assert_eq!(refused(&result), expected, "{what}");
-    }
-    rewrites(&mut sides, ADMIN, |context| {
-        context.roles.retain(|entry| entry.account_id != admin)
-    })
-    .unwrap();
+    ]
 }
 
 /// A removal without the right to asks for the account's newest state first; it is named, and so is who did it.

@@ -150,6 +150,9 @@ fn judged(sides: &[Side], created: &Created, left_out: &[AccountId]) -> Result<(
 }
 
 /// A group goes on in what follows from it: nobody new, without who broke it, under the same name and roles, bound
+/// A bent successor, and why it is refused.
+type Bend = (fn(&mut CreateOptions), SuccessorError);
+
 /// to its last good epoch. Whoever makes a successor gains nothing by it.
 #[test]
 fn c097_a_groups_successor_follows_from_it() {
@@ -173,7 +176,7 @@ fn c097_a_groups_successor_follows_from_it() {
     assert_eq!(judged(&sides, &orphaned, &[]), Ok(()));
     let heir = sides[1].person.own.account_id;
     assert_eq!(orphaned.conversation.context().role(heir), Role::Owner);
-    let cases: [(fn(&mut CreateOptions), SuccessorError); 5] = [
+    let cases: [Bend; 5] = [
         (|o| o.name.clear(), SuccessorError::OtherContext),
         (|o| o.roles.clear(), SuccessorError::OtherContext),
         (|o| o.successor_of = None, SuccessorError::OtherPredecessor),

@@ -174,8 +174,8 @@ impl Answer {
         }
     }
 
-    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.headers.push((name, value.to_string()));
+    pub(super) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -183,12 +183,12 @@ impl Answer {
     pub(super) fn text(&self, is_head: bool, stays_open: bool) -> String {
         let body = if is_head { "" } else { self.text };
         let end = if is_head { "" } else { "\n" };
-        let head = self.head(body.len() + end.len(), "text/plain", stays_open);
+        let head = self.head((body.len() + end.len()) as u64, "text/plain", stays_open);
         format!("{head}{body}{end}")
     }
 
     /// The head of it before `length` bytes.
-    pub(super) fn head(&self, length: impl ToString, kind: &str, stays_open: bool) -> String {
+    pub(super) fn head(&self, length: u64, kind: &str, stays_open: bool) -> String {
         let mut text = format!("HTTP/1.1 {}\r\n", self.status);
         let connection = if stays_open { "keep-alive" } else { "close" };
         let length = length.to_string();

@@ -163,7 +163,7 @@ impl Inner {
         if let Some(reached) = self.reached(blob_id)? {
             let is_same = reached.total == total;
             return Ok(if is_same {
-                Begun::Begun(reached)
+                Begun::Open(reached)
             } else {
                 Begun::Differs
             });
@@ -182,7 +182,7 @@ impl Inner {
         let upload = Upload::create(&self.folder.join(OPEN), blob_id, total, today)?;
         state.open.insert(blob_id, Arc::new(Mutex::new(upload)));
         state.bytes = bytes;
-        Ok(Begun::Begun(Reached { offset: 0, total }))
+        Ok(Begun::Open(Reached { offset: 0, total }))
     }
 
     fn write(&self, blob_id: BlobId, offset: u64, bytes: &[u8]) -> io::Result<Written> {
@@ -200,7 +200,7 @@ impl Inner {
         }
         let is_same = is_there(&file, offset, bytes)?;
         Ok(if is_same {
-            Written::Written
+            Written::There
         } else {
             Written::Differs
         })
@@ -389,7 +389,7 @@ impl Upload {
             return Err(error);
         }
         self.written = self.written.saturating_add(new.len() as u64);
-        Ok(Written::Written)
+        Ok(Written::There)
     }
 
     /// Makes what was written last, file first, then the name that says so.

@@ -52,7 +52,7 @@ impl Reached {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Begun {
     /// It is begun, now or before.
-    Begun(Reached),
+    Open(Reached),
     /// A blob of this id has another length.
     Differs,
     /// Too many uploads are open.
@@ -63,7 +63,7 @@ pub(crate) enum Begun {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Written {
     /// It is there, now or before; not synced yet.
-    Written,
+    There,
     /// Other bytes are there already.
     Differs,
     /// It begins after what is there.

@@ -120,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
             Ask::Read(blob_id, range) => self.read(&asked, blob_id, range).await,
             Ask::Write(blob_id, offset) => self.write(&asked, blob_id, offset).await,
             ask => {
-                let answer = self.plain(ask).await.unwrap_or_else(failed);
+                let answer = self.plain(ask).await.unwrap_or_else(|error| failed(&error));
                 self.finish(&asked, &answer).await
             }
         }
@@ -138,7 +138,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         {
             let seconds = refusal.retry_after_ms.div_ceil(1000);
             let text = "too many uploads from this network, try again later";
-            return Err(Answer::new("429 Too Many Requests", text).with("Retry-After", seconds));
+            return Err(
+                Answer::new("429 Too Many Requests", text).with("Retry-After", seconds.to_string())
+            );
         }
         Ok(())
     }
@@ -152,20 +154,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
                 let pass = self.app.keys.pepper.member_pass(self.began);
                 let shown = hex::encode(pass_hash(&pass).as_bytes());
                 let facts = Answer::new(OK, "blobs").with(PASS_HASH_HEADER, shown);
-                facts.with(BYTES_MAX_HEADER, most)
+                facts.with(BYTES_MAX_HEADER, most.to_string())
             }
             Ask::Begin(_, total) if total > most => {
                 let text = "a blob may not have so many bytes";
-                Answer::new("413 Content Too Large", text).with(BYTES_MAX_HEADER, most)
+                Answer::new("413 Content Too Large", text).with(BYTES_MAX_HEADER, most.to_string())
             }
             Ask::Begin(blob_id, total) => {
                 let today = Day::of_ms(self.app.steady_ms());
                 match blobs.begin(blob_id, total, today).await? {
-                    Begun::Begun(reached) => far(OK, "begun", reached),
+                    Begun::Open(reached) => far(OK, "begun", reached),
                     Begun::Differs => conflict("a blob of this id has another length"),
                     Begun::TooMany => {
                         let text = "too many uploads are open, try again later";
-                        Answer::new("503 Service Unavailable", text).with("Retry-After", LATER_S)
+                        Answer::new("503 Service Unavailable", text)
+                            .with("Retry-After", LATER_S.to_string())
                     }
                 }
             }
@@ -199,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let answer = match reached {
             Ok(Some(reached)) => far(OK, "written", reached),
             Ok(None) => gone(),
-            Err(error) => failed(error),
+            Err(error) => failed(&error),
         };
         if is_cut {
             return None;
@@ -212,7 +215,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let reached = match self.app.blobs.reached(blob_id).await {
             Ok(Some(reached)) if reached.is_whole() => reached,
             Ok(_) => return self.finish(asked, &gone()).await,
-            Err(error) => return self.finish(asked, &failed(error)).await,
+            Err(error) => return self.finish(asked, &failed(&error)).await,
         };
         let total = reached.total;
         let (mut at, end, answer) = match range.map(|range| range.within(total)) {
@@ -322,8 +325,8 @@ const OK: &str = "200 OK";
 
 /// How far a blob is, as headers.
 fn far(status: &'static str, text: &'static str, reached: Reached) -> Answer {
-    let answer = Answer::new(status, text).with(OFFSET_HEADER, reached.offset);
-    answer.with(LENGTH_HEADER, reached.total)
+    let answer = Answer::new(status, text).with(OFFSET_HEADER, reached.offset.to_string());
+    answer.with(LENGTH_HEADER, reached.total.to_string())
 }
 
 fn gone() -> Answer {
@@ -337,19 +340,19 @@ fn conflict(text: &'static str) -> Answer {
 /// Why a piece ends its part, if it does.
 fn refused(written: Result<Written, BlobError>) -> Option<Answer> {
     Some(match written {
-        Ok(Written::Written) => return None,
+        Ok(Written::There) => return None,
         Ok(Written::Differs) => conflict("other bytes are there already"),
         Ok(Written::Gap(offset)) => {
             let text = "bytes before these are missing";
-            conflict(text).with(OFFSET_HEADER, offset)
+            conflict(text).with(OFFSET_HEADER, offset.to_string())
         }
         Ok(Written::TooLong) => Answer::new("413 Content Too Large", "the blob ends before that"),
         Ok(Written::Unknown) => gone(),
-        Err(error) => failed(error),
+        Err(error) => failed(&error),
     })
 }
 
-fn failed(error: BlobError) -> Answer {
+fn failed(error: &BlobError) -> Answer {
     match error {
         BlobError::Full => {
             let text = "the server has no room for more, try again tomorrow";

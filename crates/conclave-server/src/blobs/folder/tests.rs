@@ -25,7 +25,7 @@ fn blobs_with(folder: &Path, limits: BlobLimits) -> FolderBlobs {
 }
 
 fn begun(offset: u64, total: u64) -> Begun {
-    Begun::Begun(Reached { offset, total })
+    Begun::Open(Reached { offset, total })
 }
 
 async fn offset(blobs: &FolderBlobs, blob_id: BlobId) -> Option<u64> {
@@ -43,15 +43,15 @@ async fn a_crash_keeps_what_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
     let first = blobs(folder.path());
     assert_eq!(first.begin(id(1), 10, TODAY).await, Ok(begun(0, 10)));
-    assert_eq!(write(&first, id(1), 0, b"abcd").await, Written::Written);
+    assert_eq!(write(&first, id(1), 0, b"abcd").await, Written::There);
     assert_eq!(offset(&first, id(1)).await, Some(4));
-    assert_eq!(write(&first, id(1), 4, b"efg").await, Written::Written);
+    assert_eq!(write(&first, id(1), 4, b"efg").await, Written::There);
     drop(first);
 
     let second = blobs(folder.path());
     assert_eq!(second.begin(id(1), 10, TODAY).await, Ok(begun(4, 10)));
     assert_eq!(second.read(id(1), 0, 10).await, Ok(None), "not whole yet");
-    assert_eq!(write(&second, id(1), 4, b"EFGHIJ").await, Written::Written);
+    assert_eq!(write(&second, id(1), 4, b"EFGHIJ").await, Written::There);
     assert_eq!(offset(&second, id(1)).await, Some(10));
     drop(second);
 
@@ -76,16 +76,16 @@ async fn c147_nothing_is_written_over() {
     assert_eq!(write(&blobs, id(1), 0, b"x").await, Written::Unknown);
     blobs.begin(id(1), 8, TODAY).await.unwrap();
     assert_eq!(write(&blobs, id(1), 1, b"x").await, Written::Gap(0));
-    assert_eq!(write(&blobs, id(1), 0, b"abcd").await, Written::Written);
-    assert_eq!(write(&blobs, id(1), 0, b"abcd").await, Written::Written);
-    assert_eq!(write(&blobs, id(1), 2, b"cdef").await, Written::Written);
+    assert_eq!(write(&blobs, id(1), 0, b"abcd").await, Written::There);
+    assert_eq!(write(&blobs, id(1), 0, b"abcd").await, Written::There);
+    assert_eq!(write(&blobs, id(1), 2, b"cdef").await, Written::There);
     assert_eq!(write(&blobs, id(1), 2, b"cdeX").await, Written::Differs);
     assert_eq!(write(&blobs, id(1), 0, b"Xbcdefgh").await, Written::Differs);
     assert_eq!(write(&blobs, id(1), 6, b"ghi").await, Written::TooLong);
     assert_eq!(write(&blobs, id(1), u64::MAX, b"a").await, Written::Gap(6));
-    assert_eq!(write(&blobs, id(1), 6, b"gh").await, Written::Written);
+    assert_eq!(write(&blobs, id(1), 6, b"gh").await, Written::There);
     assert_eq!(offset(&blobs, id(1)).await, Some(8));
-    assert_eq!(write(&blobs, id(1), 0, b"abcdefgh").await, Written::Written);
+    assert_eq!(write(&blobs, id(1), 0, b"abcdefgh").await, Written::There);
     assert_eq!(write(&blobs, id(1), 4, b"EF").await, Written::Differs);
     assert_eq!(write(&blobs, id(1), 7, b"hi").await, Written::TooLong);
     assert_eq!(blobs.begin(id(1), 16, TODAY).await, Ok(Begun::Differs));
