@@ -45,6 +45,6 @@ fn an_unknown_name_is_refused() {
     assert!(
         String::from_utf8(refused.stderr)
             .unwrap()
-            .contains("crypto, baseline, append")
+            .contains("crypto, baseline, group, append")
     );
 }
