@@ -176,8 +176,10 @@ async fn act(context: &Context, client: &Client, action: Action) -> Result<(), F
             show_settled(context, client, chat).await
         }
         Action::Add { group, who } => {
-            client.go_online();
+            // Read first, as in `synced`: this device may have got the right to add a moment ago.
+            let settled = context.settle(client).await;
             let chat = client.add_to_group(&group, &who).await?;
+            settled?;
             show_settled(context, client, chat).await
         }
         Action::Remove { group, who } => {
