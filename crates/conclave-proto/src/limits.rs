@@ -103,6 +103,10 @@ pub const WELCOME_RETENTION_DAYS: u32 = 30;
 pub const COMMIT_SPACING_MS: u64 = 2_000;
 /// Ceiling of the commit spacing, in ms.
 pub const COMMIT_SPACING_MAX_MS: u64 = 60_000;
+/// How long a log waits for the connection whose turn it is after a lost race, in ms.
+pub const COMMIT_TURN_MS: u64 = 4_000;
+/// Connections in line for one log's next commit.
+pub const COMMIT_LINE_MAX: usize = 16;
 
 /// Life of a key package, in ms: a signed date in its extension, checked by the adder only.
 pub const KEY_PACKAGE_VALID_MS: u64 = 90 * 86_400_000;

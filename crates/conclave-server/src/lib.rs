@@ -56,6 +56,7 @@ mod server;
 mod session;
 pub mod store;
 pub mod tls;
+mod turns;
 mod wake;
 
 pub use classic::server_key as classic_server_key;

@@ -26,6 +26,7 @@ use crate::mailbox::Mailboxes;
 use crate::otp::{self, Sender, Senders, SetupError};
 use crate::places::{Place, Places};
 use crate::store::{OpenError, SharedStore, SqliteStore, StoreError, StoreOptions};
+use crate::turns::Turns;
 use crate::wake::Hub;
 use crate::{admin, classic, connection, files, folder, tls};
 
@@ -109,6 +110,8 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     places: Arc<Places>,
     pub(crate) hub: Hub,
+    /// Whose turn it is to commit.
+    pub(crate) turns: Turns,
     /// Where new devices meet their accounts.
     pub(crate) mailboxes: Mailboxes,
     /// Who sends codes.
@@ -139,6 +142,7 @@ impl App {
             limits: Limits::new(config.limits.clone(), Arc::clone(&env)),
             env,
             hub: Hub::default(),
+            turns: Turns::default(),
             mailboxes: Mailboxes::default(),
             senders,
             codes: Notify::new(),

@@ -872,7 +872,7 @@ async fn c023_first_commit_wins(store: &dyn Store) {
     };
     for late in [second, first] {
         let outcome = store.put_bundle(late).await.unwrap();
-        let BundleOutcome::Lost { winner } = outcome else {
+        let BundleOutcome::Lost { winner, .. } = outcome else {
             panic!("the epoch is over");
         };
         assert_eq!((winner.seq, winner.epoch), (1, 1));

@@ -189,6 +189,14 @@ pub(super) async fn bundle(app: &App, session: &Session, request: PutBundle) -> 
         return Err(bad("the blobs are not those that the bundle's head names"));
     }
     let now_ms = app.steady_ms();
+    let who = session.context.server_nonce;
+    let is_spaced = app.config.logs.commit_spacing_ms > 0;
+    if is_spaced && key.head.epoch == epoch {
+        let wait_ms = app.turns.wait_ms(log_id, who, now_ms);
+        if wait_ms > 0 {
+            return Err(too_soon(wait_ms));
+        }
+    }
     let payload = request.commit_entry;
     let outcome = app.store.put_bundle(NewBundle {
         log_id,
@@ -204,16 +212,21 @@ pub(super) async fn bundle(app: &App, session: &Session, request: PutBundle) -> 
             let day = Day::of_ms(now_ms).0;
             let entry = new_entry(head.seq, epoch, EntryKind::Commit, payload, day);
             app.hub.entry(log_id, &entry);
+            app.turns.entered(log_id, who, now_ms);
             Ok(opened(session, log_id, epoch.next(), head, now_ms))
         }
-        BundleOutcome::Lost { winner } => Err(Refusal {
-            winner: Some(*winner),
-            ..stale()
-        }),
+        BundleOutcome::Lost { winner, is_race } => {
+            if is_spaced && is_race {
+                app.turns.lost(log_id, who, now_ms);
+            }
+            Err(Refusal {
+                winner: Some(*winner),
+                ..stale()
+            })
+        }
         BundleOutcome::TooSoon { retry_ms } => {
-            // C-028: after a lost race commits are spaced, so that nobody starves senders.
-            let text = "commits of this log are spaced for a while, try again later";
-            Err(Refusal::new(ErrorCode::RateLimited, text).retry_after_ms(retry_ms))
+            app.turns.spaced(log_id, who, retry_ms, now_ms);
+            Err(too_soon(retry_ms))
         }
         BundleOutcome::Conflict => {
             let text = "a blob exists already, take a new id";
@@ -221,6 +234,12 @@ pub(super) async fn bundle(app: &App, session: &Session, request: PutBundle) -> 
         }
         BundleOutcome::NoLog => Err(unknown_log()),
     }
+}
+
+/// C-028: after a lost race commits are spaced, and who lost goes first, so that nobody starves senders.
+fn too_soon(retry_ms: u64) -> Refusal {
+    let text = "commits of this log are spaced for a while, try again later";
+    Refusal::new(ErrorCode::RateLimited, text).retry_after_ms(retry_ms)
 }
 
 /// Whether the blobs are exactly those of the signed head, in its order.

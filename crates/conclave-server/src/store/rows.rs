@@ -416,6 +416,8 @@ pub enum BundleOutcome {
     Lost {
         /// The commit that ended it.
         winner: Box<Entry>,
+        /// Whether a race was lost against the newest commit (C-028).
+        is_race: bool,
     },
     /// Commits of this log are spaced after a lost race (C-028).
     TooSoon {

@@ -154,11 +154,12 @@ impl Model {
                 return BundleOutcome::NoLog;
             };
             let is_own = winner.payload_hash() == Some(commit_hash);
-            if is_lost_race(log.head, new.base_epoch, is_own) {
+            let is_race = is_lost_race(log.head, new.base_epoch, is_own);
+            if is_race {
                 self.races.lost(new.log_id, new.now_ms);
             }
             let winner = Box::new(winner.clone());
-            return BundleOutcome::Lost { winner };
+            return BundleOutcome::Lost { winner, is_race };
         }
         let retry_ms = self.races.wait_ms(new.log_id, new.now_ms);
         if retry_ms > 0 {

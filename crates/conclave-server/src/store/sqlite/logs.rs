@@ -204,11 +204,13 @@ fn lost(
         return Ok(BundleOutcome::NoLog);
     };
     let is_own = winner.payload_hash() == Some(commit_hash);
-    if is_lost_race(found.head, new.base_epoch, is_own) {
+    let is_race = is_lost_race(found.head, new.base_epoch, is_own);
+    if is_race {
         cx.races.lost(new.log_id, new.now_ms);
     }
     Ok(BundleOutcome::Lost {
         winner: Box::new(winner),
+        is_race,
     })
 }
 
