@@ -24,6 +24,9 @@ use crate::sync::CheckedPage;
 use crate::view::{ChatKind, MessageState};
 use crate::{invite, members, own_sync, successor};
 
+/// Why a chat pauses whose commit only a newer program can judge; it goes on by itself once that one is here.
+pub(crate) const NEEDS_NEWER: &str = "it needs a newer version of conclave";
+
 /// What applying a page did.
 #[derive(Debug, Default)]
 pub(crate) struct PageOutcome {
@@ -275,6 +278,8 @@ pub(crate) fn merged(
             own_sync::tell_everything(step)?;
         }
     }
+    // C-002: the program that was needed is here.
+    recover::resume(step, row.chat_id, NEEDS_NEWER)?;
     members::changed(step, row, group, applied, at.0)?;
     Ok(Outcome::Done)
 }
@@ -308,7 +313,7 @@ fn refused(
     match (error, group) {
         (ApplyError::Failed(error), _) => return Err(ClientError::Store(error.to_string())),
         (ApplyError::NeedsNewerVersion, _) => {
-            recover::pause(step, row, "it needs a newer version of conclave")?;
+            recover::pause(step, row, NEEDS_NEWER)?;
         }
         // C-097: a group goes on by itself, without whoever did it
         (error, Some(chat)) => {

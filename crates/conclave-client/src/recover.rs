@@ -4,7 +4,7 @@
 //! never confirmed, is sealed again for the new one under the same message ids, so nothing is lost and nothing
 //! is shown twice (C-052).
 
-use conclave_proto::id::LogId;
+use conclave_proto::id::{ChatId, LogId};
 use conclave_proto::limits::SUCCESSOR_SPACING_MS;
 
 use crate::engine::Step;
@@ -95,6 +95,18 @@ pub(crate) fn pause_chat(step: &Step<'_>, chat: ChatRow, reason: &str) -> Result
         reason: reason.to_owned(),
         ..chat
     })?)
+}
+
+/// Goes on with a chat that was paused for exactly this reason.
+pub(crate) fn resume(step: &Step<'_>, chat_id: ChatId, reason: &str) -> Result<(), ClientError> {
+    let paused = step.tx.chat(chat_id)?;
+    let paused = paused.filter(|chat| chat.stage == ChatStage::Paused && chat.reason == reason);
+    let Some(mut chat) = paused else {
+        return Ok(());
+    };
+    chat.stage = ChatStage::Open;
+    chat.reason.clear();
+    Ok(step.tx.put_chat(&chat)?)
 }
 
 /// Stops a chat until the person decides; the conversation stays where it is.

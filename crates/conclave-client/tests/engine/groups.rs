@@ -1,7 +1,7 @@
 //! Groups: made, joined, talked in, changed by two at once, left.
 
 use conclave_client::ClientError;
-use conclave_client::view::{ChatState, GroupRole, MessageState};
+use conclave_client::view::{ChatState, GroupRole, MessageState, TrustMode};
 use conclave_proto::id::ChatId;
 
 use crate::support::{LONG, Person, World};
@@ -246,6 +246,38 @@ async fn c111_groups_of_strangers_ask_first_and_are_few() {
         anna.group("one more").unwrap().chat.state,
         ChatState::Request
     );
+}
+
+/// Under strict trust nothing goes into a group while one of its people is not verified; they are named, and what
+/// was refused is not sent later. Others may write there, and are read.
+#[tokio::test(flavor = "multi_thread")]
+async fn c139_strict_trust_holds_in_groups() {
+    let world = World::new().await;
+    let anna = world.person("anna").await;
+    let (ben, carl) = (world.person("ben").await, world.person("carl").await);
+    group_of(&world, &anna, &[&ben, &carl]).await;
+    anna.set_trust_mode(TrustMode::Strict).unwrap();
+    let mut unverified = vec!["ben@example.org", "carl@example.org"];
+    for other in [&ben, &carl] {
+        match anna.send("friends", "too early").await {
+            Err(ClientError::Unverified(names)) => {
+                let named = |who: &&str| names.contains(who);
+                assert!(unverified.iter().all(named), "{names}");
+                assert_eq!(names.matches('@').count(), unverified.len(), "{names}");
+            }
+            sent => panic!("{sent:?}"),
+        }
+        other.send("friends", "still heard").await.unwrap();
+        world.settle(&[other, &anna, &ben, &carl]).await;
+        let number = other.safety(&anna.address).unwrap().number;
+        anna.verify(&other.address, &number).unwrap();
+        unverified.remove(0);
+    }
+    anna.send("friends", "now").await.unwrap();
+    world.settle(&[&anna, &ben, &carl]).await;
+    agree(&[&anna, &ben, &carl]);
+    let said: Vec<_> = texts(&carl).into_iter().map(|(_, text)| text).collect();
+    assert_eq!(said, ["still heard", "still heard", "now"]);
 }
 
 /// A link lets somebody ask and an owner who is online lets them in; a link that was taken back is told to be stale,

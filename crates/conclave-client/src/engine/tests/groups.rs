@@ -1,13 +1,27 @@
 //! Groups as the engine keeps them.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use conclave_core::conversation::ConversationKind;
 use conclave_core::sealed_blob;
+use conclave_hostile::member::Member;
+use conclave_hostile::side::Side;
+use conclave_hostile::welcome::key_package;
+use conclave_proto::frame::reply;
+use conclave_proto::hello::Role;
 use conclave_proto::id::{ChatId, Epoch};
-use conclave_proto::limits::{JOIN_UPDATE_MS, SELF_UPDATE_MS};
+use conclave_proto::limits::{JOIN_UPDATE_MS, LEAVES_MAX, SELF_UPDATE_MS};
+use conclave_proto::log::{OpenOne, PutBundle};
+use conclave_proto::{ErrorCode, Refusal};
+use tokio::runtime::Handle;
 
 use super::*;
 use crate::invite::intro;
+use crate::membership::prepare_update;
+use crate::receive::NEEDS_NEWER;
+use crate::recover;
 use crate::store::IntentKind;
+use crate::transport::{Transport, TransportError, calls};
 
 /// Anna's group "friends" with two contacts of hers.
 async fn three(world: &World) -> (Person, Person, Person) {
@@ -191,4 +205,168 @@ fn without_devices(person: &Person) -> AccountStates {
         states: vec![own.state.to_bytes(), state.to_bytes()],
         certs: vec![cert.to_bytes()],
     }
+}
+
+/// A member whose program commits nothing by itself, and whoever holds it commits as they like.
+struct Hasty {
+    person: Person,
+    chat: ChatId,
+    commits: AtomicUsize,
+}
+
+impl Hasty {
+    /// Ends the epoch with a self-update if the server lets them; else nothing happens. Their device has read the
+    /// log to its head after it.
+    async fn commit(&self, way: &dyn Transport) {
+        let Self { person, chat, .. } = self;
+        let mut row = conversation(person, *chat);
+        if row.pending_bundle.is_none() {
+            let made = person.engine().step(|step| prepare_update(step, &mut row));
+            made.unwrap();
+            row = conversation(person, *chat);
+        }
+        let logs = way.connect(Role::Logs).await.unwrap();
+        let proof = person.engine().step(|step| {
+            let key = step.group(row.log_id)?.access_key()?;
+            Ok(key.prove_open(logs.context(), row.log_id, row.epoch))
+        });
+        let one = OpenOne {
+            log_id: row.log_id.to_vec(),
+            epoch: row.epoch.0,
+            proof: proof.unwrap(),
+        };
+        let opened = calls::open_logs(logs.as_ref(), vec![one]).await.unwrap();
+        let bundle = PutBundle {
+            handle: opened[0].handle,
+            commit_entry: row.pending_bundle.clone().unwrap(),
+            blobs: vec![],
+        };
+        match calls::put_bundle(logs.as_ref(), bundle).await {
+            Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::RateLimited => {}
+            done => {
+                done.expect("nobody else commits in between");
+                self.commits.fetch_add(1, Ordering::SeqCst);
+                let epoch = row.epoch.next();
+                let read = || conversation(person, *chat).epoch == epoch;
+                person.wait_until(read).await;
+            }
+        }
+    }
+}
+
+/// A member who is always quicker, and commits whenever the server lets them, is taken out by the owner with the
+/// third commit that the owner tries: who lost a race goes before who won it.
+#[tokio::test(flavor = "multi_thread")]
+async fn c028_a_member_who_commits_all_the_time_is_taken_out() {
+    let world = World::new().await;
+    let (mut anna, ben, mut carl) = three(&world).await;
+    let carls = carl.address.clone();
+    let silent = Tamper::new(&world, |_, call| match call {
+        Body::PutBundle(_) => Fate::Answer(reply::Body::Refused(
+            Refusal::new(ErrorCode::RateLimited, "not by itself").retry_after_ms(3_600_000),
+        )),
+        _ => Fate::Pass,
+    });
+    carl.restart(Arc::new(Road(silent))).await;
+    carl.settle(LONG).await.unwrap();
+    let hasty = Arc::new(Hasty {
+        chat: carl.find_chat("friends").unwrap(),
+        person: carl,
+        commits: AtomicUsize::new(0),
+    });
+    let (before_her, way) = (hasty.clone(), world.transport());
+    let tamper = Tamper::new(&world, move |_, call| {
+        if let Body::PutBundle(_) = call {
+            let commit = before_her.commit(way.as_ref());
+            tokio::task::block_in_place(|| Handle::current().block_on(commit));
+        }
+        Fate::Pass
+    });
+    anna.restart(Arc::new(Road(tamper.clone()))).await;
+    anna.settle(LONG).await.unwrap();
+    anna.remove_from_group("friends", &carls).unwrap();
+    anna.settle(LONG).await.unwrap();
+    let calls = tamper.calls();
+    let tried = calls
+        .iter()
+        .filter(|call| matches!(call, Body::PutBundle(_)));
+    let (tried, lost) = (tried.count(), hasty.commits.load(Ordering::SeqCst));
+    assert!(tried <= 3 && lost == 1, "{tried} tried, {lost} lost");
+    world.settle(&[&ben, &hasty.person]).await;
+    for person in [&anna, &ben] {
+        let group = person.group("friends").unwrap();
+        assert_eq!((group.people.len(), group.failed.len()), (2, 0));
+    }
+    let gone = hasty.person.group("friends").unwrap();
+    assert_eq!(gone.chat.state, ChatState::Left);
+}
+
+/// A group of 1,024 devices is full: the wish for one more fails with a reason that people see, and nothing is
+/// committed.
+#[tokio::test(flavor = "multi_thread")]
+async fn c094_wish_for_the_1025th_device_fails_with_a_reason() {
+    let world = World::new().await;
+    let (anna, _ben, _carl) = three(&world).await;
+    let dora = world.person("dora").await;
+    let chat = anna.find_chat("friends").unwrap();
+    let row = conversation(&anna, chat);
+    // Strangers fill it up in her rows alone: with MLS itself, in one commit that nobody else hears of.
+    let filled = anna.engine().step(|step| {
+        let mut member = Member::of(step.outside(), row.log_id);
+        let strangers = (1..=LEAVES_MAX as u64 - 3)
+            .map(|seed| Side::new(seed * 2_000, &[]).key_package(false))
+            .map(|bytes| key_package(step.outside(), &bytes));
+        member.commit(|builder| builder.propose_adds(strangers));
+        let merged = member.group.merge_pending_commit(&member.provider());
+        assert!(merged.is_ok(), "the strangers are in");
+        Ok(())
+    });
+    filled.unwrap();
+    let who = [dora.address.clone()];
+    anna.add_to_group("friends", &who).await.unwrap();
+    anna.settle(LONG).await.unwrap();
+    let group = anna.group("friends").unwrap();
+    assert_eq!(group.devices, LEAVES_MAX as u64);
+    assert!(group.waiting.is_empty());
+    assert_eq!(group.failed.len(), 1);
+    let reason = &group.failed[0].reason;
+    assert!(reason.contains("at most 1,024 devices"), "{reason}");
+    assert!(anna.is_warned("at most 1,024 devices"));
+    assert!(conversation(&anna, chat).pending_bundle.is_none());
+}
+
+/// A pause for a commit that only a newer program can judge ends when the program that judges it is there; a pause
+/// for another reason waits for the person.
+#[tokio::test(flavor = "multi_thread")]
+async fn c002_a_pause_for_a_newer_version_ends_by_itself() {
+    let world = World::new().await;
+    let (anna, mut ben, mut carl) = three(&world).await;
+    let other = "the server lost a conversation";
+    for (person, reason) in [(&mut ben, NEEDS_NEWER), (&mut carl, other)] {
+        person.die().await;
+        person.wake_up();
+        let chat = person.find_chat("friends").unwrap();
+        let row = conversation(person, chat);
+        let paused = person
+            .engine()
+            .step(|step| recover::pause(step, &row, reason));
+        paused.unwrap();
+        assert_eq!(person.chat(chat).unwrap().state, ChatState::Paused);
+    }
+    anna.rename_group("friends", "hikers").unwrap();
+    anna.settle(LONG).await.unwrap();
+    for person in [&mut ben, &mut carl] {
+        person.restart(world.transport()).await;
+        person.settle(LONG).await.unwrap();
+    }
+    assert_eq!(ben.group("hikers").unwrap().chat.state, ChatState::Open);
+    let waits = carl.group("hikers").unwrap().chat;
+    assert_eq!(
+        (waits.state, waits.reason.as_str()),
+        (ChatState::Paused, other)
+    );
+    ben.send("hikers", "up to date").await.unwrap();
+    world.settle(&[&ben, &anna]).await;
+    let heard = anna.history(anna.find_chat("hikers").unwrap(), 1).unwrap();
+    assert_eq!(heard[0].text, "up to date");
 }
