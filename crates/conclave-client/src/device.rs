@@ -51,7 +51,14 @@ pub(crate) async fn tend(shared: &Shared, net: &mut Net) -> Result<(), Transport
     }
     if std::mem::take(&mut net.status_due) {
         // Whatever reached the inbox, other devices may have changed the account too.
-        let status = calls::fetch_status(connection).await?;
+        let status = match calls::fetch_status(connection).await {
+            Err(error) if is_removed(&error) => {
+                shared::tell(shared, REMOVED);
+                net.forget(Role::Account);
+                return Err(error);
+            }
+            status => status?,
+        };
         net.own_seq = status.state_seq;
         // Each invitation costs a package; a new device gets many at once.
         let pool_left = usize::try_from(status.pool_left).unwrap_or(usize::MAX);
