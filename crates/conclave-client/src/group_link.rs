@@ -90,8 +90,14 @@ fn ask(step: &mut Step<'_>, link: &GroupLink) -> Result<ChatId, ClientError> {
         ));
     }
     let here = step.tx.conversation(link.log_id)?;
-    if here.as_ref().is_some_and(|row| row.stage != Stage::Broken) {
-        return Err(ClientError::Exists("you are in that group already".into()));
+    if let Some(row) = here.as_ref().filter(|row| row.stage != Stage::Broken) {
+        let chat = step.tx.chat(row.chat_id)?;
+        let is_leaving = chat.is_some_and(|chat| chat.stage == ChatStage::Left);
+        return Err(ClientError::Exists(if is_leaving {
+            "you are leaving that group; ask again once somebody in it has taken you out".into()
+        } else {
+            "you are in that group already".into()
+        }));
     }
     let chat_id = match (step.tx.join_wish(link.log_id)?, here) {
         (Some(wish), _) => Some(wish.chat_id),

@@ -303,6 +303,16 @@ async fn c115_links_let_ask_and_stale_ones_are_told() {
         Err(ClientError::Exists(_))
     ));
 
+    // who left comes back by the same way
+    carl.leave_group("friends").unwrap();
+    world.settle(&[&carl, &anna, &ben, &carl]).await;
+    assert_eq!(anna.group("friends").unwrap().people.len(), 2);
+    assert_eq!(carl.join_group(&link).unwrap(), chat);
+    world.settle(&[&carl, &anna, &carl, &ben]).await;
+    world.settle(&[&carl, &anna, &ben]).await;
+    assert_eq!(carl.group("friends").unwrap().chat.state, ChatState::Open);
+    assert_eq!(people(&carl), people(&anna));
+
     anna.revoke_group_link("friends").unwrap();
     world.settle(&[&anna, &ben, &carl]).await;
     assert!(matches!(

@@ -6,14 +6,29 @@ use std::path::{Path, PathBuf};
 use clap::{ArgGroup, ValueEnum};
 use conclave_client::Client;
 use conclave_client::ClientError;
-use conclave_client::view::Safety;
+use conclave_client::view::{ChatState, Safety, Trust};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
 use crate::commands::safety_picture;
-use crate::exit::Failure;
+use crate::exit::{self, Failure};
 use crate::profile::Context;
 use crate::rows::SafetyRow;
+
+/// Whoever was told "accept my new key" shall not believe that it was done before the change is known here.
+fn something_to_accept(client: &Client, who: &str) -> Result<(), Failure> {
+    let safety = client.safety(who)?;
+    let is_paused = client
+        .find_chat(who)
+        .and_then(|chat| client.chat(chat))
+        .is_ok_and(|chat| chat.state == ChatState::Paused);
+    if safety.trust == Trust::Changed || safety.rotated_ms.is_some() || is_paused {
+        return Ok(());
+    }
+    let text = format!("nothing about {who} changed as far as this device knows");
+    let hint = "run `conclave listen --once` to look, then try again";
+    Err(Failure::new(exit::NOT_FOUND, "NOTHING_TO_ACCEPT", text).with_hint(hint))
+}
 
 /// Bytes of an answer to a question.
 const ANSWER_BYTES_MAX: u64 = 64;
@@ -109,10 +124,15 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             };
             print(context, &safety)
         }
-        Action::Accept { who } => print(context, &client.accept_identity(who)?),
+        Action::Accept { who } => {
+            something_to_accept(client, who)?;
+            print(context, &client.accept_identity(who)?)
+        }
         Action::List => {
             for contact in client.contacts()? {
-                print(context, &client.safety(&contact.person.identifier)?)?;
+                // Who came with a group may have no known identifier.
+                let id = contact.person.account_id.to_string();
+                print(context, &client.safety(&id)?)?;
             }
             Ok(())
         }
@@ -201,7 +221,7 @@ fn show(context: &Context, safety: &Safety, qr: Option<Qr>) -> Result<(), Failur
 pub(crate) fn half_blocks(bytes: &[u8]) -> Result<String, Failure> {
     let code = QrCode::new(bytes).map_err(|error| {
         Failure::new(
-            crate::exit::UNEXPECTED,
+            exit::UNEXPECTED,
             "QR",
             format!("no QR code can hold it: {error}"),
         )
