@@ -26,7 +26,7 @@ use crate::net::Net;
 use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
 use crate::{
-    contact, device, group_link, invite, join, membership, outbox, own, own_sync, request,
+    contact, device, group_link, invite, join, membership, outbox, own, own_sync, rejoin, request,
     successor, sync,
 };
 
@@ -112,6 +112,7 @@ async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     contact::answer_questions(shared, net).await?;
     request::read_inbox(shared, net).await?;
     group_link::knock(shared, net).await?;
+    rejoin::ask_due(shared, net).await?;
     join::join_accepted(shared, net).await?;
     own_sync::tend(shared, net)?;
     successor::make_due(shared, net).await?;
@@ -137,6 +138,7 @@ fn publish(shared: &Shared, net: &Net, asked: u64, trouble: Option<TransportErro
                     + tx.intents_waiting()?
                     + tx.stuck_groups()?.len() as u64
                     + tx.knocks()?.len() as u64
+                    + rejoin::asks_due(tx, shared.env.now_ms())?
                     + tx.receipts_waiting()?)
             });
         if matches!(waiting, Ok(0)) {

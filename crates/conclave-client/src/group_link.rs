@@ -174,7 +174,7 @@ fn post(step: &mut Step<'_>, wish: &JoinWish) -> Result<(), ClientError> {
 }
 
 /// Whether the item could be sealed: a hostile certificate's key cannot be sealed to.
-fn queue(
+pub(crate) fn queue(
     step: &Step<'_>,
     log_id: LogId,
     item: &InboxItem,

@@ -80,7 +80,10 @@ pub(crate) fn plan(step: &mut Step<'_>, chat_id: ChatId) -> Result<Plan, ClientE
             )?;
         } else {
             plan.log_id = Some(row.log_id);
-            let is_add = matches!(intent.kind, IntentKind::AddPerson | IntentKind::AddDevice);
+            let is_add = matches!(
+                intent.kind,
+                IntentKind::AddPerson | IntentKind::AddDevice | IntentKind::Readd
+            );
             if is_add && adds < ADDS_MAX {
                 adds += 1;
                 plan.claims.push((intent.account_id, intent.device_id));
@@ -126,7 +129,10 @@ fn holds(group: &Conversation, intent: &IntentRow) -> bool {
     let context = group.context();
     match intent.kind {
         IntentKind::AddPerson | IntentKind::AddDevice => members.iter().any(is_in),
-        IntentKind::RemovePerson | IntentKind::RemoveDevice => !members.iter().any(is_in),
+        // Whoever puts it in anew takes the wish back; whoever takes it out as well.
+        IntentKind::RemovePerson | IntentKind::RemoveDevice | IntentKind::Readd => {
+            !members.iter().any(is_in)
+        }
         IntentKind::Rename => context.name().as_bytes() == intent.value,
         IntentKind::SetRole => Some(context.role(intent.account_id)) == role_of(&intent.value),
         IntentKind::SetLink => context.link.as_ref().map_or(&[][..], |link| link) == intent.value,
@@ -172,6 +178,10 @@ fn fail(
     intent: &IntentRow,
     reason: &str,
 ) -> Result<(), ClientError> {
+    if intent.kind == IntentKind::Readd {
+        // C-101: nobody here wanted it; the device asks again, and others than this one.
+        return Ok(step.tx.delete_intent(intent.id)?);
+    }
     step.tx.fail_intent(intent.id, reason)?;
     let what = words(step, intent)?;
     let own = step.own.account.device.account_id;
@@ -205,6 +215,7 @@ pub(crate) fn wish_words(
     Ok(match intent.kind {
         IntentKind::AddPerson => format!("adding {who}"),
         IntentKind::AddDevice => format!("adding a device of {who}"),
+        IntentKind::Readd => format!("letting a device of {who} in again"),
         IntentKind::RemovePerson => format!("removing {who}"),
         IntentKind::RemoveDevice => format!("removing a device of {who}"),
         IntentKind::Rename => "renaming".to_owned(),
@@ -336,17 +347,22 @@ fn part(step: &Step<'_>, group: &Conversation, intent: &IntentRow, claimed: &Cla
             }
         }
         IntentKind::RemovePerson | IntentKind::RemoveDevice => {
-            let theirs = group.members().into_iter().filter(|member| {
-                member.account_id == intent.account_id
-                    && intent
-                        .device_id
-                        .is_none_or(|device| device == member.device_id)
-            });
-            Part::Changes(
-                theirs
-                    .map(|member| Change::Remove { leaf: member.leaf })
-                    .collect(),
-            )
+            Part::Changes(removals(group, intent))
+        }
+        IntentKind::Readd => {
+            let key = (group.log_id(), intent.account_id, intent.device_id);
+            match claimed.get(&key) {
+                Some(claimed) => match packages(step, intent, claimed) {
+                    Part::Changes(mut adds) => {
+                        // C-095: out and in with one commit
+                        let mut changes = removals(group, intent);
+                        changes.append(&mut adds);
+                        Part::Changes(changes)
+                    }
+                    other => other,
+                },
+                None => Part::Later,
+            }
         }
         IntentKind::Rename => match String::from_utf8(intent.value.clone()) {
             Ok(name) => Part::Changes(vec![Change::Name(name)]),
@@ -364,6 +380,21 @@ fn part(step: &Step<'_>, group: &Conversation, intent: &IntentRow, claimed: &Cla
             Part::Changes(vec![Change::Link(secret)])
         }
     }
+}
+
+/// Leaves of whom or what a wish is about, out.
+fn removals(group: &Conversation, intent: &IntentRow) -> Vec<Change> {
+    let is_meant = |member: &Member| {
+        member.account_id == intent.account_id
+            && intent
+                .device_id
+                .is_none_or(|device| device == member.device_id)
+    };
+    let members = group.members().into_iter();
+    members
+        .filter(is_meant)
+        .map(|member| Change::Remove { leaf: member.leaf })
+        .collect()
 }
 
 /// The devices that a claim brought, checked; or why none of them can be added.

@@ -10,6 +10,7 @@ use conclave_core::conversation::{
     Conversation, ConversationKind, JoinError, Joined, RebootPsk, SuccessorError,
 };
 use conclave_core::inbox_item::WelcomePointer;
+use conclave_core::mls_store::MlsRows as _;
 use conclave_core::sealed_blob;
 use conclave_proto::ErrorCode;
 use conclave_proto::codec;
@@ -24,6 +25,7 @@ use crate::error::ClientError;
 use crate::net::Net;
 use crate::own_sync::{self};
 use crate::recover;
+use crate::rejoin;
 use crate::shared::{Shared, broken, is_local};
 use crate::store::{ChatRow, ChatStage, ConversationRow, InvitationRow, OutboxKind, Stage};
 use crate::successor;
@@ -153,6 +155,13 @@ enum Attempt {
     NoSuccessor(SuccessorError),
 }
 
+impl Attempt {
+    #[expect(clippy::needless_pass_by_value, reason = "used as map_err's function")]
+    fn store(error: impl ToString) -> Self {
+        Self::Store(crate::store::StoreError(error.to_string()))
+    }
+}
+
 impl From<crate::store::StoreError> for Attempt {
     fn from(error: crate::store::StoreError) -> Self {
         Self::Store(error)
@@ -168,6 +177,11 @@ fn try_join(
 ) -> Result<Joined, Attempt> {
     let accounts = step.tx.known_accounts(&step.own.known);
     let psks = old_psks(step, pointer.log_id).map_err(Attempt::Store)?;
+    if rejoin::is_awaited(step, pointer.log_id).map_err(Attempt::store)? {
+        // The place that this device lost makes room for the new one; a refusal gives it back.
+        let emptied = step.tx.delete_group(pointer.log_id.as_bytes());
+        emptied.map_err(Attempt::store)?;
+    }
     let joined = join(
         step.outside(),
         &accounts,
@@ -242,35 +256,9 @@ fn settle(
     let invitation = moved.as_ref().unwrap_or(invitation);
     own_sync::conversation_is_new(step, false)?;
     step.tx.forget_voided(invitation.chat_id)?;
-    let head = Head {
-        epoch: joined.conversation.epoch(),
-        seq: pointer.start_seq,
-        hash: pointer.start_hash,
-        incarnation: Incarnation(0),
-    };
-    let ordinal = step.tx.next_ordinal(invitation.chat_id)?;
-    let mut row = ConversationRow::new(
-        log_id,
-        invitation.chat_id,
-        ordinal,
-        Stage::Live,
-        head,
-        step.now_ms,
-    );
-    let is_group = pointer.kind == ConversationKind::Group;
-    if is_group && !joined.last_resort {
-        // C-113: at a random time within days, so that those who came together do not commit together.
-        let mut random = [0; 8];
-        step.env.fill(&mut random);
-        let wait_ms = u64::from_be_bytes(random) % JOIN_UPDATE_MS;
-        let updated_ms = step.now_ms.saturating_sub(SELF_UPDATE_MS);
-        row.updated_ms = updated_ms.saturating_add(wait_ms);
-    } else {
-        // C-057: soon after joining, with the first send, a leaf of our own replaces the key package's.
-        row.update_due = true;
-    }
+    let row = new_row(step, invitation.chat_id, pointer, joined)?;
     step.tx.put_conversation(&row)?;
-    step.tx.put_chain(log_id, head.seq, head.hash)?;
+    step.tx.put_chain(log_id, row.cursor_seq, row.cursor_hash)?;
     if !is_by_own {
         step.tx
             .push_outbox(invitation.chat_id, Some(log_id), None, OutboxKind::Profile)?;
@@ -292,12 +280,54 @@ fn settle(
     }
     put_in_order(step, chat.chat_id)?;
     chat.live_log = Some(live);
-    if is_group {
+    if pointer.kind == ConversationKind::Group {
         let name = joined.conversation.context().name();
         name.clone_into(&mut chat.name);
         successor::joined(step, &chat, joined)?;
     }
     Ok(step.tx.put_chat(&chat)?)
+}
+
+/// The row of a conversation that was just joined, at the place where its welcome begins.
+fn new_row(
+    step: &mut Step<'_>,
+    chat_id: ChatId,
+    pointer: &WelcomePointer,
+    joined: &Joined,
+) -> Result<ConversationRow, ClientError> {
+    let log_id = pointer.log_id;
+    let head = Head {
+        epoch: joined.conversation.epoch(),
+        seq: pointer.start_seq,
+        hash: pointer.start_hash,
+        incarnation: Incarnation(0),
+    };
+    let before = if rejoin::is_awaited(step, log_id)? {
+        step.tx.conversation(log_id)?
+    } else {
+        None
+    };
+    let ordinal = match &before {
+        Some(before) => before.ordinal,
+        None => step.tx.next_ordinal(chat_id)?,
+    };
+    let mut row = ConversationRow::new(log_id, chat_id, ordinal, Stage::Live, head, step.now_ms);
+    let is_group = pointer.kind == ConversationKind::Group;
+    if is_group && !joined.last_resort {
+        // C-113: at a random time within days, so that those who came together do not commit together.
+        let mut random = [0; 8];
+        step.env.fill(&mut random);
+        let wait_ms = u64::from_be_bytes(random) % JOIN_UPDATE_MS;
+        let updated_ms = step.now_ms.saturating_sub(SELF_UPDATE_MS);
+        row.updated_ms = updated_ms.saturating_add(wait_ms);
+    } else {
+        // C-057: soon after joining, with the first send, a leaf of our own replaces the key package's.
+        row.update_due = true;
+    }
+    if let Some(before) = before {
+        rejoin::came_back(step, &before, &mut row)?;
+    }
+    Ok(row)
 }
 
 /// Puts the conversations of a chat that are read in an order that every device finds alone: predecessors before
@@ -345,6 +375,12 @@ fn give_up(
     reason: &str,
 ) -> Result<(), TransportError> {
     let done = shared.engine().step(|step| {
+        if rejoin::is_awaited(step, invitation.log_id)? {
+            // This device asks again, and others than this one.
+            step.tx.delete_invitation(invitation.log_id)?;
+            step.warn(format!("a way back into a group cannot be taken: {reason}"));
+            return Ok(());
+        }
         if successor::is_invitation(step, invitation)? {
             // Another member makes a better one, or this device does.
             step.tx.delete_invitation(invitation.log_id)?;

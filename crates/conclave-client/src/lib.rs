@@ -75,6 +75,7 @@ mod people;
 mod receive;
 mod recover;
 mod register;
+mod rejoin;
 mod request;
 mod send;
 mod shared;

@@ -10,6 +10,7 @@ use crate::error::ClientError;
 use crate::intent;
 use crate::membership::{Intent, want_soon};
 use crate::outbox::fail;
+use crate::rejoin;
 use crate::store::{ChatRow, ChatStage, ConversationRow, IntentKind, Stage};
 use crate::view::ChatKind;
 
@@ -25,6 +26,7 @@ pub(crate) fn changed(
     seq: u64,
 ) -> Result<(), ClientError> {
     intent::settle(step, row.chat_id, group)?;
+    rejoin::changed(step, row, applied)?;
     let Some(mut chat) = step.tx.chat(row.chat_id)? else {
         return Ok(());
     };

@@ -68,6 +68,13 @@ pub(crate) enum Intent {
         /// Which.
         role: conversation::Role,
     },
+    /// One device of somebody inside that lost its place shall be put in anew.
+    Readd {
+        /// Whose.
+        account: AccountId,
+        /// Which.
+        device: DeviceId,
+    },
     /// The group's link shall have this secret, or none.
     SetLink {
         /// The secret.
@@ -113,6 +120,7 @@ fn want_at(
         Intent::RemoveDevice { account, device } => {
             put(IntentKind::RemoveDevice, (account, Some(device)), &[])
         }
+        Intent::Readd { account, device } => put(IntentKind::Readd, (account, Some(device)), &[]),
         Intent::Rename { name } => put(IntentKind::Rename, (NOBODY, None), name.as_bytes()),
         Intent::SetRole { account, role } => put(
             IntentKind::SetRole,

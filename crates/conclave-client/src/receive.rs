@@ -22,7 +22,7 @@ use crate::recover;
 use crate::store::{ConversationRow, OutboxKind, OutboxRow};
 use crate::sync::CheckedPage;
 use crate::view::{ChatKind, MessageState};
-use crate::{invite, members, own_sync, successor};
+use crate::{invite, members, own_sync, rejoin, successor};
 
 /// Why a chat pauses whose commit only a newer program can judge; it goes on by itself once that one is here.
 pub(crate) const NEEDS_NEWER: &str = "it needs a newer version of conclave";
@@ -145,11 +145,10 @@ fn expired(
     kind: EntryKind,
 ) -> Result<Outcome, ClientError> {
     if kind == EntryKind::Commit {
-        recover::break_off(
-            step,
-            row.clone(),
-            "this device was away longer than the server keeps key changes",
-        )?;
+        let reason = "this device was away longer than the server keeps key changes";
+        if !rejoin::strand(step, row, reason)? {
+            recover::break_off(step, row.clone(), reason)?;
+        }
         return Ok(Outcome::Stuck);
     }
     if let Some(sealed) = own_by_hash(step, row.log_id, entry)? {

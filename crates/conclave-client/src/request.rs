@@ -24,6 +24,7 @@ use crate::members::LEFT;
 use crate::net::Net;
 use crate::own;
 use crate::own_sync::{self, Pointed};
+use crate::rejoin;
 use crate::shared::{Shared, broken, is_clock_wrong};
 use crate::store::{ChatRow, ChatStage, ContactRow, InvitationRow, NewMessage, Stage};
 use crate::successor;
@@ -126,7 +127,7 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
         InboxItem::Welcome(pointer) => (&pointer.intro, pointer.log_id),
         InboxItem::JoinRequest(request) => (&request.intro, request.log_id),
         InboxItem::Notice(notice) => (&notice.intro, notice.log_id),
-        InboxItem::Rejoin(_) => return Ok(VOID),
+        InboxItem::Rejoin(rejoin) => (&rejoin.intro, rejoin.log_id),
     };
     let device = &step.own.account.device;
     // C-039: signed for this device, this log, these days, by a device of its state.
@@ -134,6 +135,11 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
         return Ok(VOID);
     };
     let sender = introduced.sender.state().content.account_id;
+    // C-100: of anybody else nothing is kept, not even who they say they are
+    if matches!(item, InboxItem::Rejoin(_)) && rejoin::may_ask(step, &introduced, log_id)?.is_none()
+    {
+        return Ok(VOID);
+    }
     if let InboxItem::Welcome(pointer) = &item
         && !may_lead_on(step, pointer)?
     {
@@ -177,15 +183,20 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
     }
 }
 
-/// What another device of this account says: only where to join.
+/// What another device of this account says: where to join, or that it wants to be put into a group anew.
 fn of_own(
     step: &mut Step<'_>,
     introduced: &Introduced,
     item: &InboxItem,
     looked_up: bool,
 ) -> Result<Taken, ClientError> {
-    let InboxItem::Welcome(pointer) = item else {
-        return Ok(VOID);
+    let pointer = match item {
+        InboxItem::Welcome(pointer) => pointer,
+        InboxItem::Rejoin(request) => {
+            rejoin::asked(step, None, introduced, request.log_id)?;
+            return Ok(VOID);
+        }
+        InboxItem::JoinRequest(_) | InboxItem::Notice(_) => return Ok(VOID),
     };
     let own = step.own.account.device.account_id;
     match own_sync::pointed(step, introduced, pointer)? {
@@ -217,7 +228,9 @@ fn said(
         InboxItem::Notice(notice) => {
             group_link::answered(step, contact.pin.account_id, notice)?;
         }
-        InboxItem::Rejoin(_) => {}
+        InboxItem::Rejoin(request) => {
+            rejoin::asked(step, Some(&contact), introduced, request.log_id)?;
+        }
     }
     Ok(VOID)
 }
@@ -368,6 +381,10 @@ fn group_chat(
             step.tx.put_chat(&chat)?;
             return Ok(Some(chat));
         }
+    }
+    if rejoin::is_awaited(step, pointer.log_id)? {
+        // Who could be asked lets in without another question; nobody else is heard about it (C-100).
+        return rejoin::chat_of(step, pointer.log_id, inviter);
     }
     let stage = if contact.accepted {
         ChatStage::Open

@@ -32,6 +32,7 @@ use crate::invite::{self, can_be_sealed_to};
 use crate::membership::{Intent, want_soon};
 use crate::net::Net;
 use crate::recover;
+use crate::rejoin;
 use crate::shared::{Shared, broken, is_local};
 use crate::store::{ChatRow, ChatStage, ConversationRow, InvitationRow, Stage, StuckRow};
 use crate::transport::{TransportError, calls};
@@ -345,6 +346,9 @@ fn continued(
 
 /// Whether a successor must wait: this device is not stuck in the old log, so nothing says that it is needed.
 pub(crate) fn must_wait(step: &Step<'_>, pointer: &WelcomePointer) -> Result<bool, ClientError> {
+    if rejoin::is_awaited(step, pointer.log_id)? {
+        return Ok(false);
+    }
     let Some((old, _)) = continued(step, pointer)? else {
         return Ok(false);
     };
@@ -368,6 +372,10 @@ pub(crate) fn judge(
     joined: &Joined,
     pointer: &WelcomePointer,
 ) -> Result<Result<(), SuccessorError>, ClientError> {
+    if rejoin::is_awaited(step, pointer.log_id)? {
+        // It was in this very log before: that it continues another was judged then.
+        return Ok(Ok(()));
+    }
     let Some((old, _)) = continued(step, pointer)? else {
         return Ok(Ok(()));
     };

@@ -20,7 +20,7 @@ use crate::net::Net;
 use crate::shared::{Shared, broken, is_local};
 use crate::store::{ConversationRow, Stage};
 use crate::transport::{Connection, TransportError, calls};
-use crate::{contact, invite, receive, recover};
+use crate::{contact, invite, receive, recover, rejoin};
 
 /// Step 5 of a round: every log that may have moved is read to its head.
 pub(crate) async fn sync_moved(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
@@ -116,6 +116,7 @@ pub(crate) async fn sync_log(
         }
         let Some(handle) = open(shared, net, &row).await? else {
             unknown_log(shared, net, &row)?;
+            net.progress = true;
             return Ok(Read::Done);
         };
         let (logs, _) = net.connection(Role::Logs).await?;
@@ -214,6 +215,11 @@ fn unknown_log(shared: &Shared, net: &Net, row: &ConversationRow) -> Result<(), 
     let life = logs.map(|logs| logs.hello().incarnation);
     let done = shared.engine().step(|step| {
         let kept_ms = u64::from(COMMIT_RETENTION_DAYS) * Day::MS;
+        let is_away = step.now_ms.saturating_sub(row.read_ms) >= kept_ms;
+        let reason = "this device was away longer than the server keeps key changes";
+        if is_away && rejoin::strand(step, row, reason)? {
+            return Ok(());
+        }
         let is_kept = row.signed_head.is_some() && step.now_ms.abs_diff(row.read_ms) < kept_ms;
         recover::break_off(
             step,

@@ -26,6 +26,7 @@ use crate::view::{ChatState, MessageState};
 mod devices;
 mod groups;
 mod members;
+mod rejoin;
 mod strangers;
 mod successors;
 

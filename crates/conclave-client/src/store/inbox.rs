@@ -225,7 +225,9 @@ impl Tx<'_> {
         let mut statement = self.0.prepare_cached(
             "SELECT post.* FROM post LEFT JOIN conversation USING (log_id) LEFT JOIN chat USING (chat_id)
              LEFT JOIN contact ON contact.account_id = chat.account_id
-             WHERE (conversation.log_id IS NULL OR (conversation.stage = 'live' AND chat.stage = 'open')
+             WHERE (conversation.log_id IS NULL
+                    OR (chat.stage = 'open' AND (conversation.stage = 'live'
+                        OR EXISTS (SELECT 1 FROM stranded WHERE stranded.log_id = post.log_id)))
                     OR EXISTS (SELECT 1 FROM join_wish WHERE join_wish.log_id = post.log_id))
              AND NOT coalesce(contact.blocked, 0) AND contact.changed IS NULL
              ORDER BY due_ms, post.id LIMIT 1",
@@ -269,7 +271,8 @@ impl Tx<'_> {
         let mut statement = self.0.prepare_cached(
             "SELECT count(*) AS n FROM post LEFT JOIN conversation USING (log_id) LEFT JOIN chat USING (chat_id)
              LEFT JOIN contact ON contact.account_id = chat.account_id
-             WHERE (conversation.log_id IS NULL OR (conversation.stage <> 'broken' AND chat.stage = 'open'))
+             WHERE (conversation.log_id IS NULL OR (chat.stage = 'open' AND (conversation.stage <> 'broken'
+                 OR EXISTS (SELECT 1 FROM stranded WHERE stranded.log_id = post.log_id))))
              AND NOT coalesce(contact.blocked, 0) AND contact.changed IS NULL",
         )?;
         Ok(statement.query_row([], |row| counter(row, "n"))?)

@@ -22,10 +22,12 @@ pub(crate) enum IntentKind {
     SetRole,
     /// The secret of the group's link.
     SetLink,
+    /// One device that lost its place shall be put in anew.
+    Readd,
 }
 
 impl IntentKind {
-    const ALL: [(Self, &'static str); 7] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::AddPerson, "add_person"),
         (Self::AddDevice, "add_device"),
         (Self::RemovePerson, "remove_person"),
@@ -33,6 +35,7 @@ impl IntentKind {
         (Self::Rename, "rename"),
         (Self::SetRole, "set_role"),
         (Self::SetLink, "set_link"),
+        (Self::Readd, "readd"),
     ];
 
     pub(crate) fn name(self) -> &'static str {

@@ -18,6 +18,7 @@ mod messages;
 mod mls;
 mod open;
 mod outbox;
+mod stranded;
 mod stuck;
 mod sync;
 
@@ -33,6 +34,7 @@ pub(crate) use keys::Taken;
 pub(crate) use messages::{MessageRow, NewMessage, Position};
 pub(crate) use open::{KeyFile, key_kind};
 pub(crate) use outbox::{OutboxKind, OutboxRow};
+pub(crate) use stranded::StrandedRow;
 pub(crate) use stuck::StuckRow;
 pub(crate) use sync::Thing;
 

@@ -96,3 +96,20 @@ CREATE TABLE archived_chat (theirs BLOB PRIMARY KEY, chat_id BLOB NOT NULL) WITH
 -- Logs whose messages came in an archive, and their place in their chat.
 CREATE TABLE archived_log (log_id BLOB PRIMARY KEY, chat_id BLOB NOT NULL, ordinal INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX archived_log_chat ON archived_log (chat_id, ordinal);
+
+-- --- places lost -----------------------------------------------------------------------------
+
+-- Groups that this device cannot follow any more, and when it last asked to be put in anew, ms; 0 = not yet.
+CREATE TABLE stranded (
+    log_id   BLOB PRIMARY KEY,
+    chat_id  BLOB NOT NULL REFERENCES chat (chat_id),
+    asked_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+-- Devices that asked here, or that somebody put in anew.
+CREATE TABLE readd (
+    log_id    BLOB NOT NULL,
+    device_id BLOB NOT NULL,
+    asked_ms  INTEGER NOT NULL,
+    done_day  INTEGER,
+    PRIMARY KEY (log_id, device_id)
+) WITHOUT ROWID;

@@ -59,6 +59,7 @@ impl Tx<'_> {
         let mut statement = self.0.prepare_cached(
             "SELECT stuck.* FROM stuck JOIN chat USING (chat_id)
              WHERE chat.stage = 'open' AND chat.live_log IS NULL
+             AND NOT EXISTS (SELECT 1 FROM stranded WHERE stranded.log_id = stuck.log_id)
              AND NOT EXISTS (SELECT 1 FROM invitation
                  WHERE invitation.chat_id = stuck.chat_id AND pointer <> x'')
              AND stuck.log_id = (SELECT log_id FROM conversation JOIN stuck AS each USING (log_id)

@@ -24,7 +24,7 @@ use crate::store::IntentKind;
 use crate::transport::{Transport, TransportError, calls};
 
 /// Anna's group "friends" with two contacts of hers.
-async fn three(world: &World) -> (Person, Person, Person) {
+pub(super) async fn three(world: &World) -> (Person, Person, Person) {
     let anna = world.person("anna").await;
     let (ben, carl) = (world.person("ben").await, world.person("carl").await);
     for other in [&ben, &carl] {
@@ -40,7 +40,7 @@ async fn three(world: &World) -> (Person, Person, Person) {
 }
 
 /// The newest conversation of a group, live or not.
-fn conversation(client: &Client, chat: ChatId) -> ConversationRow {
+pub(super) fn conversation(client: &Client, chat: ChatId) -> ConversationRow {
     let look = client
         .engine()
         .look(|tx, _| Ok(tx.conversations_of(chat)?.pop()));
@@ -82,7 +82,7 @@ async fn c113_joiners_update_at_times_of_their_own() {
 }
 
 /// A pointer to a group, as `from` would seal it.
-fn pointer(from: &Person, to: &Person, log_id: LogId, epoch: u64) -> WelcomePointer {
+pub(super) fn pointer(from: &Person, to: &Person, log_id: LogId, epoch: u64) -> WelcomePointer {
     let whoami = to.whoami().unwrap();
     let made = from.engine().step(|step| {
         let blob = |bytes: &[u8]| sealed_blob::seal(bytes, step.env).unwrap().0;
