@@ -262,7 +262,7 @@ pub(crate) async fn look(
 ) -> Result<DeviceOffer, ClientError> {
     let uri = parse(shared, uri)?;
     let connection = transport.connect(Role::Account).await?;
-    let offer = fetch_offer(shared, connection.as_ref(), &uri).await?;
+    let offer = offered(shared, connection.as_ref(), &uri).await?;
     Ok(DeviceOffer {
         device: offer.device_id(),
         name: offer.name(),
@@ -307,6 +307,20 @@ async fn fetch_offer(
     Ok(offer)
 }
 
+/// The offer; of a link that an earlier run followed to its end, what became of it.
+async fn offered(
+    shared: &Shared,
+    connection: &dyn Connection,
+    uri: &LinkUri,
+) -> Result<Offer, ClientError> {
+    match fetch_offer(shared, connection, uri).await {
+        Err(ClientError::NotFound(text)) => {
+            Err(listed_before(shared, uri)?.unwrap_or(ClientError::NotFound(text)))
+        }
+        offer => offer,
+    }
+}
+
 fn approve_error(error: TransportError) -> ClientError {
     if is_over(&error) {
         return ClientError::NotFound(
@@ -331,12 +345,7 @@ pub(crate) async fn approve(
     })?;
     let connection = transport.connect(Role::Account).await?;
     let connection = connection.as_ref();
-    let offer = match fetch_offer(shared, connection, &uri).await {
-        Err(ClientError::NotFound(text)) => {
-            return Err(listed_before(shared, &uri)?.unwrap_or(ClientError::NotFound(text)));
-        }
-        offer => offer?,
-    };
+    let offer = offered(shared, connection, &uri).await?;
     let mut approval = begin(shared, &offer, &code)?;
     calls::put_slot(connection, uri.mailbox_id, ANSWER, approval.answer.clone())
         .await
@@ -348,9 +357,7 @@ pub(crate) async fn approve(
     }
     let put = calls::put_slot(connection, uri.mailbox_id, BUNDLE, approval.bundle.clone()).await;
     let mut engine = shared.engine();
-    engine
-        .store
-        .write(|tx| tx.forget_approval(uri.mailbox_id))?;
+    engine.store.write(|tx| tx.end_approval(uri.mailbox_id))?;
     drop(engine);
     shared.wake.notify_one();
     match put {
@@ -366,19 +373,23 @@ pub(crate) async fn approve(
 /// The device is in the account, and whether it knows cannot be told.
 fn listed(device: DeviceId) -> ClientError {
     ClientError::NotFound(format!(
-        "the link is over, and the account has the device; if it did not get in, run `conclave device remove \
+        "the link is over, and the account has the device already; if it did not get in, run `conclave device remove \
          {device}` and begin again"
     ))
 }
 
-/// The same of a link that an earlier run of the command followed to its end.
+/// The same of a link that an earlier run of the command followed until the account listed the device.
 fn listed_before(shared: &Shared, uri: &LinkUri) -> Result<Option<ClientError>, ClientError> {
-    shared.engine().look(|tx, _| {
-        let earlier = tx.approval()?.filter(|approval| {
-            !approval.bundle.is_empty() && approval.mailbox_id == uri.mailbox_id.to_vec()
-        });
+    shared.engine().look(|tx, own| {
+        let earlier = tx.approval()?;
+        let earlier = earlier.filter(|approval| approval.mailbox_id == uri.mailbox_id.to_vec());
         let offer = earlier.and_then(|approval| Offer::read(&approval.offer).ok());
-        Ok(offer.map(|offer| listed(offer.device_id())))
+        let devices = &own.account.state.content.devices;
+        let is_in = |offer: &Offer| {
+            let mut listed = devices.iter();
+            listed.any(|entry| entry.device_id == offer.device_id())
+        };
+        Ok(offer.filter(is_in).map(|offer| listed(offer.device_id())))
     })
 }
 

@@ -279,7 +279,11 @@ pub(crate) fn home(
         ConversationKind::Group => {
             let known = [Some(log_id), context.successor_of];
             for log_id in known.into_iter().flatten() {
-                let chat = step.tx.conversation(log_id)?.map(|row| row.chat_id);
+                let chat = match step.tx.conversation(log_id)? {
+                    Some(row) => Some(row.chat_id),
+                    // C-153: its past came before it, by an archive
+                    None => step.tx.archived_chat_of(log_id)?,
+                };
                 if let Some(chat) = chat.map(|id| step.tx.chat(id)).transpose()?.flatten() {
                     return opened(step, chat);
                 }

@@ -130,3 +130,64 @@ fn c130_removed_device_is_told_with_its_exit_code() {
     assert!(listed.iter().any(|row| row["this"] == true), "{listed:?}");
     old.ok(&["listen", "--once"]);
 }
+
+/// A new device gets the whole past, what the old one had not fetched yet too, and each group once.
+#[test]
+fn the_whole_past_goes_along_and_groups_are_there_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let old = Person::registered(folder.path(), &server, "anna@example.org");
+    let ben = Person::registered(folder.path(), &server, "ben@example.org");
+    old.ok(&["send", &ben.identifier, "hello"]);
+    ben.ok(&["listen", "--once"]);
+    ben.ok(&["request", "accept", &old.identifier]);
+    old.ok(&["listen", "--once"]);
+    old.ok(&["group", "create", "friends", &ben.identifier]);
+    ben.ok(&["listen", "--once"]);
+    ben.ok(&["send", "friends", "to all"]);
+    ben.ok(&["send", &old.identifier, "to one"]);
+    // nothing of that is on the old device so far
+    let new = wait_at(folder.path(), &server, &old.identifier, "laptop");
+    let code = &new.code;
+    old.ok(&[
+        "device",
+        "approve",
+        &new.uri,
+        "--code",
+        code,
+        "--history",
+        "all",
+    ]);
+    let outcome = finish(new.child, "link");
+    assert_eq!(outcome.code, 0, "{outcome}");
+    for person in [&new.person, &old, &new.person] {
+        person.ok(&["listen", "--once"]);
+    }
+    ben.ok(&["send", "friends", "now"]);
+    new.person.ok(&["listen", "--once"]);
+    let texts = |chat: &str| -> Vec<_> {
+        let rows = new.person.ok(&["history", chat]);
+        rows.into_iter().map(|row| row["text"].clone()).collect()
+    };
+    assert_eq!(texts(&ben.identifier), ["hello", "to one"]);
+    assert_eq!(texts("friends"), ["to all", "now"]);
+    let groups = of_type(&new.person.ok(&["group", "list"]), "group");
+    assert_eq!(groups.len(), 1, "{groups:?}");
+}
+
+/// Who approves a device that waits no more is told so, and nothing is changed.
+#[test]
+fn who_waits_in_vain_is_told_for_whom() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let old = Person::registered(folder.path(), &server, "anna@example.org");
+    let mut new = wait_at(folder.path(), &server, &old.identifier, "laptop");
+    new.child.kill().unwrap();
+    new.child.wait().unwrap();
+    let words = ["device", "approve", &new.uri, "--code", &new.code];
+    let outcome = old.run(&[&words[..], &["--timeout", "5s"]].concat());
+    let message = outcome.error()["message"].to_string();
+    assert!(message.contains("does not answer"), "{message}");
+    outcome.expect_error(10, "TIMED_OUT");
+    assert_eq!(devices(&old).len(), 1);
+}

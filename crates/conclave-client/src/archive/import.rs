@@ -1,5 +1,6 @@
 //! Takes an archive in: each piece's records, and how far it is, in one transaction.
 
+use conclave_core::conversation::Conversation;
 use conclave_core::pin::Pin;
 use conclave_proto::account::AccountStates;
 use conclave_proto::id::{AccountId, BlobId, ChatId, LogId, MessageId};
@@ -268,6 +269,9 @@ fn chat_here(
             return Ok(Some(chat_id));
         }
     }
+    if let Some(chat_id) = successor_here(step, logs)? {
+        return Ok(Some(chat_id));
+    }
     let row = ChatRow {
         chat_id: ChatId::random(step.env),
         kind: ChatKind::Group,
@@ -303,6 +307,25 @@ fn chat_here(
     };
     step.tx.put_chat(&row)?;
     Ok(Some(row.chat_id))
+}
+
+/// The group here that goes on where one of `logs` ended.
+fn successor_here(step: &Step<'_>, logs: &[LogId]) -> Result<Option<ChatId>, Refused> {
+    for chat in step.tx.chats()? {
+        if chat.kind != ChatKind::Group {
+            continue;
+        }
+        let Some(live) = chat.live_log else { continue };
+        // one that cannot be read takes no past in
+        let Ok(Some(group)) = Conversation::load(step.tx, live) else {
+            continue;
+        };
+        let older = group.context().successor_of;
+        if older.is_some_and(|older| logs.contains(&older)) {
+            return Ok(Some(chat.chat_id));
+        }
+    }
+    Ok(None)
 }
 
 /// Takes a message in; whether it was not here yet.

@@ -16,7 +16,7 @@ use super::*;
 use crate::store::{NewMessage, Position};
 use crate::support::{LONG, Person, World};
 use crate::transport::{BoxFuture, Connection, HttpStream};
-use crate::view::MessageState;
+use crate::view::{ChatKind, MessageState};
 
 /// Messages of the past.
 const MANY: u64 = 2_000;
@@ -357,6 +357,52 @@ async fn c153_the_same_archive_again_changes_nothing() {
     });
     let seqs: Vec<_> = found.unwrap().iter().map(|row| row.seq).collect();
     assert_eq!(seqs, [Some(1), Some(2), Some(3)]);
+}
+
+/// A group is one chat with its past on a new device, whether the past comes before or after the device is let
+/// into the group, and under which name; what was read on the old device meanwhile is read there.
+#[tokio::test(flavor = "multi_thread")]
+async fn c153_a_group_and_its_past_are_one_chat() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let with = [ben.address.clone()];
+    let group = anna.create_group("friends", &with).await.unwrap();
+    world.settle(&[&anna, &ben]).await;
+    for text in ["one", "two"] {
+        ben.send("friends", text).await.unwrap();
+        world.settle(&[&ben, &anna]).await;
+    }
+    for (is_first, name) in [(true, "friends"), (false, "comrades")] {
+        let past = write::records_of(anna.shared());
+        let new = world.silent_device_of(&anna, name).await;
+        if is_first {
+            import(&new, &past, 1_000).unwrap();
+            anna.rename_group("friends", "comrades").unwrap();
+        }
+        new.go_online_over(world.transport());
+        for _ in 0..2 {
+            world.settle(&[&anna, &new, &ben]).await;
+        }
+        // of messages that the new device never fetched itself
+        assert!(anna.mark_read(group).unwrap() > 0);
+        world.settle(&[&anna, &new]).await;
+        if !is_first {
+            import(&new, &past, 1_000).unwrap();
+        }
+        ben.send("comrades", &format!("now {name}")).await.unwrap();
+        world.settle(&[&ben, &anna, &new]).await;
+        let all = |person: &Person| {
+            let groups = person.groups().unwrap();
+            assert_eq!(groups.len(), 1, "{groups:?}");
+            let chats = person.chats().unwrap().into_iter();
+            let chats: Vec<_> = chats.filter(|chat| chat.kind == ChatKind::Group).collect();
+            assert_eq!(chats.len(), 1, "{chats:?}");
+            let history = person.history(chats[0].id, 100).unwrap().into_iter();
+            let of = |message: crate::view::Message| (message.text, message.is_read);
+            history.map(of).collect::<Vec<_>>()
+        };
+        assert_eq!(all(&new), all(&anna));
+    }
 }
 
 /// An archive of somebody else, without its beginning, damaged, of a newer version or with words put into

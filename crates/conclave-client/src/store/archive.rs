@@ -312,7 +312,8 @@ impl Tx<'_> {
                 "INSERT OR IGNORE INTO message (chat_id, message_id, sender, own, body, raw, state, reason,
                  log_id, ordinal, seq, epoch, devices, sent_ms, is_read, is_heard)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
-                 (SELECT ordinal FROM archived_log WHERE log_id = ?9), ?10, ?11, ?12, ?13, ?14, 1)",
+                 (SELECT ordinal FROM archived_log WHERE log_id = ?9), ?10, ?11, ?12, ?13,
+                 ?14 OR EXISTS (SELECT 1 FROM conversation WHERE log_id = ?9 AND want_read >= ?10), 1)",
             )?
             .execute(params![
                 message.chat_id.as_bytes(),

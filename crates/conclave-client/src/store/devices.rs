@@ -173,15 +173,17 @@ impl Tx<'_> {
         self.set_meta(APPROVAL, &approval.encode_to_vec())
     }
 
-    /// The device in this mailbox is in, or never will be.
-    pub(crate) fn forget_approval(&self, mailbox: Hash32) -> Result<(), StoreError> {
-        if self
-            .approval()?
-            .is_some_and(|row| row.mailbox_id == mailbox.to_vec())
-        {
-            self.delete_meta(APPROVAL)?;
+    /// The device in this mailbox is in, or never will be: only whose link it was is kept, for whoever asks
+    /// again.
+    pub(crate) fn end_approval(&self, mailbox: Hash32) -> Result<(), StoreError> {
+        match self.approval()? {
+            Some(row) if row.mailbox_id == mailbox.to_vec() => self.put_approval(&Approval {
+                mailbox_id: row.mailbox_id,
+                offer: row.offer,
+                ..Approval::default()
+            }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Keeps an identity key that another own device made; it is used once the newest state names it.

@@ -171,6 +171,13 @@ impl World {
 
     /// One more device of somebody's account, let in by `old`, online.
     pub(crate) async fn device_of(&self, old: &Person, name: &str) -> Person {
+        let new = self.silent_device_of(old, name).await;
+        new.go_online_over(self.transport());
+        new
+    }
+
+    /// The same before it ever went online by itself.
+    pub(crate) async fn silent_device_of(&self, old: &Person, name: &str) -> Person {
         let new = Person {
             address: old.address.clone(),
             ..Person::new(self, "new-device")
@@ -184,7 +191,6 @@ impl World {
         );
         approved.unwrap();
         joined.unwrap();
-        new.go_online_over(self.transport());
         new
     }
 

@@ -107,8 +107,13 @@ async fn approve(
         Some(history) => history,
         None => ask_history(context)?,
     };
+    if history != HistoryScope::Nothing {
+        // What is still at the server goes along too: the new device cannot fetch what was said before it came.
+        context.settle(client).await?;
+    }
     client.offer_history(history)?;
-    let offer = context.in_time(client.approve_device(link, &code)).await?;
+    let approved = context.in_time(client.approve_device(link, &code)).await;
+    let offer = approved.map_err(silent)?;
     // Into the conversations, as far as time goes; the rest goes on with every later run.
     let settled = context.settle(client).await;
     let to = offer.device.to_string();
@@ -121,6 +126,19 @@ async fn approve(
         Err(failure) if failure.exit != crate::exit::TIMED_OUT => Err(failure),
         _ => Ok(()),
     }
+}
+
+/// Who approves in vain is told whom it waited for.
+fn silent(failure: Failure) -> Failure {
+    if failure.exit != crate::exit::TIMED_OUT {
+        return failure;
+    }
+    Failure::new(
+        crate::exit::TIMED_OUT,
+        "TIMED_OUT",
+        "the new device does not answer: is `conclave link` still running there?",
+    )
+    .with_hint("run it again there, and approve the link and code that it shows")
 }
 
 /// Waits for history on its way to or from this device, and shows each tenth of it. When time is up it goes
