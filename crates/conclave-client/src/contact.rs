@@ -20,6 +20,10 @@ use crate::{members, own};
 const RECHECK_MS: u64 = 86_400_000;
 /// The same while sending is stopped: whether the server still says that the identity changed, in ms.
 const CHANGED_RECHECK_MS: u64 = 3_600_000;
+/// In the place of when a contact was looked up: its account told of a newer state, look at once.
+pub(crate) const NEWER_TOLD: u64 = 1;
+/// At most one such look in this time, in ms: a contact can tell what it likes.
+pub(crate) const NEWER_RECHECK_MS: u64 = 60_000;
 /// How long after a lookup that was one too many it is tried again, in ms.
 const LIMITED_RECHECK_MS: u64 = 600_000;
 
@@ -82,7 +86,8 @@ pub(crate) async fn answer_questions(shared: &Shared, net: &mut Net) -> Result<(
     Ok(())
 }
 
-/// Looks identifiers up again whose chats have something to send and whose last look is a day old.
+/// Looks identifiers up again whose chats have something to send and whose last look is a day old, and those
+/// that told of a newer state.
 pub(crate) async fn recheck(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     let now_ms = shared.env.now_ms();
     let due = shared.engine().look(|tx, _| {
@@ -93,7 +98,11 @@ pub(crate) async fn recheck(shared: &Shared, net: &mut Net) -> Result<(), Transp
             };
             let contact = tx.contact(peer)?;
             let is_changed = contact.as_ref().is_some_and(|row| row.changed.is_some());
-            if chat.stage != ChatStage::Open || !(is_changed || tx.has_outbox(chat.chat_id)?) {
+            let is_newer = contact
+                .as_ref()
+                .is_some_and(|row| row.checked_ms == NEWER_TOLD);
+            let is_asked = is_changed || is_newer || tx.has_outbox(chat.chat_id)?;
+            if chat.stage != ChatStage::Open || !is_asked {
                 continue;
             }
             due.extend(contact.filter(|row| is_recheck_due(row, now_ms)));

@@ -8,11 +8,11 @@ use conclave_proto::id::{AccountId, Day, Epoch, Hash32, MessageId, Seq};
 use conclave_proto::label;
 use conclave_proto::log::Entry;
 
-use crate::contact::{Source, accept_states};
+use crate::contact::{NEWER_RECHECK_MS, NEWER_TOLD, Source, accept_states};
 use crate::engine::{Step, show};
 use crate::error::ClientError;
 use crate::event::Event;
-use crate::store::{ChatStage, ContactRow, ConversationRow, NewMessage, Position};
+use crate::store::{ContactRow, ConversationRow, NewMessage, Position};
 use crate::view::{ChatKind, MessageState};
 use crate::{members, own_sync, recover};
 
@@ -115,10 +115,6 @@ pub(crate) fn apply_content(
             Kind::Sync(item) => own_sync::apply(step, sender, item),
             _ => Ok(()),
         };
-    }
-    if chat.stage == ChatStage::Left {
-        // Said to those who stayed.
-        return Ok(());
     }
     let said = Said {
         sender: sender.account_id,
@@ -241,8 +237,12 @@ fn check_state_head(
         return Ok(());
     };
     if head.seq > contact.pin.seq {
+        // At once, as a device may be out that this one still talks to; who says so again and again is
+        // looked up before the next send.
+        let is_long_ago = step.now_ms.abs_diff(contact.checked_ms) > NEWER_RECHECK_MS;
+        let checked_ms = if is_long_ago { NEWER_TOLD } else { 0 };
         return Ok(step.tx.put_contact(&ContactRow {
-            checked_ms: 0,
+            checked_ms,
             ..contact
         })?);
     }

@@ -64,7 +64,9 @@ enum Action {
   conclave safety verify anna@example.org '12345 12345 12345 12345 12345 12345 12345 12345 12345 12345 12345 12345'
   conclave safety verify +4915112345678 --qr-file from-anna.png")]
     #[command(group(ArgGroup::new("how").required(true).args(["number", "qr_file", "side_by_side"])))]
-    #[command(override_usage = "conclave safety verify <WHO> <NUMBER|--qr-file <FILE>|--side-by-side>")]
+    #[command(
+        override_usage = "conclave safety verify <WHO> <NUMBER|--qr-file <FILE>|--side-by-side>"
+    )]
     Verify {
         /// `+E164` number, e-mail address, chat id or account id
         who: String,
