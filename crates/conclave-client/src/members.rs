@@ -182,15 +182,26 @@ pub(crate) fn drop_revoked(step: &Step<'_>, account: AccountId) -> Result<(), Cl
             continue;
         }
         let group = step.group(row.log_id)?;
-        let accounts = step.tx.known_accounts(&step.own.known);
-        for member in group.members() {
-            let is_gone = member.account_id == account
-                && member.leaf != group.own_leaf()
-                && intent::is_revoked(&accounts, &member);
-            if is_gone {
-                let device = member.device_id;
-                want_soon(step, row.chat_id, Intent::RemoveDevice { account, device })?;
-            }
+        drop_revoked_from(step, row.chat_id, &group, account)?;
+    }
+    Ok(())
+}
+
+/// The same in one conversation: a device may have been let in by who did not know yet.
+pub(crate) fn drop_revoked_from(
+    step: &Step<'_>,
+    chat_id: ChatId,
+    group: &Conversation,
+    account: AccountId,
+) -> Result<(), ClientError> {
+    let accounts = step.tx.known_accounts(&step.own.known);
+    for member in group.members() {
+        let is_gone = member.account_id == account
+            && member.leaf != group.own_leaf()
+            && intent::is_revoked(&accounts, &member);
+        if is_gone {
+            let device = member.device_id;
+            want_soon(step, chat_id, Intent::RemoveDevice { account, device })?;
         }
     }
     Ok(())

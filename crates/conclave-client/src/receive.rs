@@ -280,6 +280,9 @@ pub(crate) fn merged(
     // C-002: the program that was needed is here.
     recover::resume(step, row.chat_id, NEEDS_NEWER)?;
     members::changed(step, row, group, applied, at.0)?;
+    for member in &applied.added {
+        members::drop_revoked_from(step, row.chat_id, group, member.account_id)?;
+    }
     Ok(Outcome::Done)
 }
 

@@ -295,8 +295,12 @@ impl World {
                 .history
                 .iter()
                 .any(|message| message.text == sent.text);
-            let was_there = members.contains(&story.ids);
             let name = &story.device.name;
+            // A device that was added and removed again before it came never stood there.
+            let came = |(who, log, epoch): &(String, LogId, Epoch)| {
+                who == name && *log == at.log_id && *epoch >= at.epoch
+            };
+            let was_there = members.contains(&story.ids) && self.checker.looked.iter().any(came);
             ensure!(
                 has || !was_there,
                 "{name} was a member in epoch {} and lacks it",
