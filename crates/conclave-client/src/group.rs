@@ -13,6 +13,7 @@ use crate::engine::{Own, Step, person};
 use crate::error::ClientError;
 use crate::intent::wish_words;
 use crate::invite::keep_created;
+use crate::keys;
 use crate::members::{self, LEFT};
 use crate::membership::{Intent, want};
 use crate::people::{find_chat, show_chat};
@@ -134,8 +135,13 @@ impl Client {
     pub fn resume_group(&self, group: &str) -> Result<ChatId, ClientError> {
         let chat_id = self.engine().step(|step| {
             let mut chat = group_chat(step.tx, group)?;
-            if chat.stage != ChatStage::Paused || chat.live_log.is_none() {
+            let live = chat.live_log.filter(|_| chat.stage == ChatStage::Paused);
+            let Some(log_id) = live else {
                 return Err(ClientError::NotFound("that group is not paused".into()));
+            };
+            // C-137: what this device says there is refused, and a new group would be without the others.
+            if keys::is_left_behind(step, &step.group(log_id)?) {
+                return Err(ClientError::NotAllowed(keys::GROUP_LEFT_BEHIND.into()));
             }
             chat.stage = ChatStage::Open;
             chat.reason.clear();

@@ -39,7 +39,7 @@ use crate::recover;
 use crate::send::{check_chat, contact_of};
 use crate::shared::{Shared, broken, is_clock_wrong, is_local, is_local_refusal};
 use crate::store::{
-    ChatRow, ChatStage, ContactRow, ConversationRow, OutboxKind, PendingWelcome, Stage,
+    ChatRow, ChatStage, ContactRow, ConversationRow, OutboxKind, OwnAccount, PendingWelcome, Stage,
 };
 use crate::transport::{TransportError, calls};
 use crate::view::ChatKind;
@@ -414,7 +414,17 @@ pub(crate) fn intro(
     log_id: LogId,
     first: Option<FirstText>,
 ) -> Result<Intro, ClientError> {
-    let own = &step.own.account;
+    intro_by(&step.own.account, step.now_ms, to, log_id, first)
+}
+
+/// The same for an account that is not the step's yet.
+pub(crate) fn intro_by(
+    own: &OwnAccount,
+    now_ms: u64,
+    to: (AccountId, conclave_proto::id::DeviceId),
+    log_id: LogId,
+    first: Option<FirstText>,
+) -> Result<Intro, ClientError> {
     let bug = |what: &str| ClientError::Broken(format!("the own {what} is not usable"));
     let greeting = Greeting {
         name: own.name.clone(),
@@ -426,7 +436,7 @@ pub(crate) fn intro(
         account_id: to.0,
         device_id: to.1,
         log_id,
-        day: Day::of_ms(step.now_ms),
+        day: Day::of_ms(now_ms),
     };
     Intro::sign(&own.device, &own.state, &own.cert, &recipient, &greeting)
         .map_err(|error| ClientError::Broken(error.to_string()))

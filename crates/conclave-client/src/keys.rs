@@ -4,18 +4,23 @@
 //! 2. it certifies all devices again, and the account's next state names it
 //! 3. the server takes the state; when nobody knows whether it did, the next look at the account says so
 //! 4. the state is this account's: the new key takes the old one's place, and the conversations follow
+//! 5. contacts hear of a key that nobody signed for at once: they look it up, and stop
 //!
 //! Whatever moment the process dies, one of the two keys is the account's and both are here.
 
+use conclave_core::conversation::Conversation;
 use conclave_core::identity::IdentitySecret;
+use conclave_core::inbox_item::{InboxItem, Notice};
 use conclave_proto::ErrorCode;
 use conclave_proto::account::{AccountState, DeviceCert, PutState};
 use conclave_proto::hello::Role;
-use conclave_proto::id::IdentityFingerprint;
+use conclave_proto::id::{IdentityFingerprint, LogId};
 
 use crate::client::Client;
 use crate::engine::Step;
 use crate::error::ClientError;
+use crate::group_link::queue;
+use crate::invite::intro_by;
 use crate::people::tell_profile;
 use crate::shared::Shared;
 use crate::store::{StoreError, Taken, Thing};
@@ -26,8 +31,11 @@ use crate::{device, own, recover, register};
 /// How often a state is built anew because another device of the account was faster.
 const REBUILDS_MAX: u32 = 5;
 /// Why a group stands still after the account began a new generation.
-const GROUP_LEFT_BEHIND: &str = "your identity key is a new one that nobody vouches for; somebody inside who may has \
+pub(crate) const GROUP_LEFT_BEHIND: &str = "your identity key is a new one that nobody vouches for; somebody inside who may has \
      to remove you and add you again";
+
+/// A notice that says: look this identity up. What a newer or older program makes of it is the same.
+const NEW_IDENTITY: u8 = 2;
 
 /// How the identity key changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +183,7 @@ pub(crate) fn account_moved(step: &mut Step<'_>, new: &AccountState) -> Result<(
         }
     } else {
         leave_behind(step)?;
+        tell_contacts(step)?;
     }
     tell_profile(step)?;
     if taken != Taken::Made {
@@ -204,4 +213,42 @@ fn leave_behind(step: &mut Step<'_>) -> Result<(), ClientError> {
         }
     }
     Ok(())
+}
+
+/// C-137: an item under the new key to each device of every contact, so that they look it up and stop. Until then
+/// they would write to whoever has the lost key.
+fn tell_contacts(step: &Step<'_>) -> Result<(), ClientError> {
+    // The step's own account is still the one before.
+    let Some(own) = step.tx.own_account()? else {
+        return Ok(());
+    };
+    for contact in step.tx.contacts()? {
+        if !contact.accepted || contact.blocked {
+            continue;
+        }
+        let known = contact.known();
+        for cert in known.iter().flat_map(|known| known.certs()) {
+            // Each by itself: the server cannot tell that they belong together.
+            let log_id = LogId::random(step.env);
+            let to = (cert.content.account_id, cert.content.device_id);
+            let item = InboxItem::Notice(Notice {
+                log_id,
+                code: NEW_IDENTITY,
+                text_bytes: vec![].into(),
+                intro: intro_by(&own, step.now_ms, to, log_id, None)?,
+            });
+            queue(step, log_id, &item, cert)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether this device's place in a group is under a key that counts no more: what it does there is refused.
+pub(crate) fn is_left_behind(step: &Step<'_>, group: &Conversation) -> bool {
+    let state = &step.own.account.state.content;
+    let place = group.member(group.own_leaf());
+    place.is_some_and(|place| {
+        place.identity_fingerprint != state.identity.fingerprint()
+            && !state.former.contains(&place.identity_fingerprint)
+    })
 }

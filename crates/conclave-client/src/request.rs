@@ -140,6 +140,10 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
     {
         return Ok(VOID);
     }
+    // C-137: a notice is an answer, or tells a contact of a new key; of a stranger's nothing is kept
+    if matches!(item, InboxItem::Notice(_)) && step.tx.contact(sender)?.is_none() {
+        return Ok(VOID);
+    }
     if let InboxItem::Welcome(pointer) = &item
         && !may_lead_on(step, pointer)?
     {

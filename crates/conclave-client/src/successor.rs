@@ -29,6 +29,7 @@ use crate::engine::{Step, person};
 use crate::error::ClientError;
 use crate::intent::wants_states;
 use crate::invite::{self, can_be_sealed_to};
+use crate::keys;
 use crate::membership::{Intent, want_soon};
 use crate::net::Net;
 use crate::recover;
@@ -230,6 +231,11 @@ fn make(
     let (Some(chat), Some(old)) = (chat, old) else {
         return Ok(vec![]);
     };
+    // C-137: the others go on without whoever holds the lost key, so a successor by this device would split them.
+    if keys::is_left_behind(step, &old) {
+        recover::pause_chat(step, chat, keys::GROUP_LEFT_BEHIND)?;
+        return Ok(vec![]);
+    }
     let (mut peers, missing) = packages(step, claimed);
     if !missing.is_empty() && !is_last {
         return Ok(missing);

@@ -132,6 +132,64 @@ async fn c137_reset_stops_contacts_until_they_accept() {
     talk_on(&world, &anna, &ben, &mut said).await;
 }
 
+/// Contacts are stopped by a reset though the person writes to nobody, and though the process died at once after it:
+/// they hear of it with the next look at their inbox, on each device.
+#[tokio::test(flavor = "multi_thread")]
+async fn c137_contacts_are_told_of_a_reset_at_once() {
+    let world = World::new().await;
+    let (anna, mut ben) = world.friends().await;
+    let second = world.device_of(&anna, "laptop").await;
+    world.settle(&[&anna, &second, &ben]).await;
+    verify_each_other(&anna, &ben);
+    let mut events = anna.events();
+    let reset = ben.reset_key_over(world.transport().as_ref()).await;
+    reset.unwrap();
+    ben.die().await;
+    ben.restart(world.transport()).await;
+    world.clock.pass(3_000);
+    ben.settle(LONG).await.unwrap();
+    for device in [&anna, &second] {
+        device.settle(LONG).await.unwrap();
+        assert_eq!(device.safety(&ben.address).unwrap().trust, Trust::Changed);
+        let refused = device.send(&ben.address, "a secret").await;
+        assert!(
+            matches!(refused, Err(ClientError::IdentityChanged(_))),
+            "{refused:?}"
+        );
+    }
+    next_event(&mut events, |event| {
+        matches!(event, Event::IdentityChanged { .. }).then_some(())
+    })
+    .await;
+    assert_eq!(anna.texts(&ben), ["hello"], "nothing is shown of it");
+    assert_eq!(anna.chats().unwrap().len(), 1);
+}
+
+/// Who reset their key cannot go on with a group by themselves: no second group is made that splits the others.
+#[tokio::test(flavor = "multi_thread")]
+async fn c137_reset_owner_does_not_split_a_group() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let who = [anna.address.clone()];
+    let chat = ben.create_group("friends", &who).await.unwrap();
+    world.settle(&[&ben, &anna]).await;
+    let reset = ben.reset_key_over(world.transport().as_ref()).await;
+    reset.unwrap();
+    world.settle(&[&ben, &anna]).await;
+    let before = ben.group("friends").unwrap();
+    assert_eq!(before.people.len(), 2);
+    let resumed = ben.resume_group("friends");
+    let told =
+        matches!(&resumed, Err(ClientError::NotAllowed(text)) if text.contains("add you again"));
+    assert!(told, "{resumed:?}");
+    world.settle(&[&ben, &anna]).await;
+    let after = ben.group("friends").unwrap();
+    assert_eq!((after.chat.state, after.chat.id), (before.chat.state, chat));
+    assert_eq!((after.epoch, after.people.len()), (before.epoch, 2));
+    assert_eq!(anna.groups().unwrap().len(), 1);
+    assert_eq!(anna.group("friends").unwrap().people.len(), 2);
+}
+
 /// The process dies when the server has the new key and nobody here knows: the next start goes on with the new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn c138_lost_answers_leave_one_key() {
