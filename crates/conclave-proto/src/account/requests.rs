@@ -37,13 +37,13 @@ pub struct Register {
     /// The code as typed, upper-cased, without spaces and dashes.
     #[prost(string, tag = "2")]
     pub code: String,
-    /// Encoded [`AccountState`] with seq 1.
+    /// Encoded [`super::AccountState`] with seq 1.
     #[prost(bytes = "vec", tag = "3")]
     pub state: Vec<u8>,
-    /// Encoded [`DeviceCert`]s of all listed devices.
+    /// Encoded [`super::DeviceCert`]s of all listed devices.
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub certs: Vec<Vec<u8>>,
-    /// Encoded [`HybridSignature`]: [`crate::hello::Purpose::Register`] by the identity key.
+    /// Encoded [`super::HybridSignature`]: [`crate::hello::Purpose::Register`] by the identity key.
     #[prost(bytes = "vec", tag = "5")]
     pub proof: Vec<u8>,
     /// `label::hash(CAPABILITY_HASH, capability)`, 32 bytes.
@@ -96,10 +96,10 @@ pub struct VetoHold {}
 /// Appends the next account state to the chain.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct PutState {
-    /// Encoded [`AccountState`].
+    /// Encoded [`super::AccountState`].
     #[prost(bytes = "vec", tag = "1")]
     pub state: Vec<u8>,
-    /// Encoded [`DeviceCert`]s of all listed devices.
+    /// Encoded [`super::DeviceCert`]s of all listed devices.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub certs: Vec<Vec<u8>>,
 }
@@ -140,10 +140,10 @@ pub struct FetchStates {
 /// An account's states in order, and the newest one's certificates.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub struct AccountStates {
-    /// Encoded [`AccountState`]s, oldest first. A lookup gives the newest alone.
+    /// Encoded [`super::AccountState`]s, oldest first. A lookup gives the newest alone.
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub states: Vec<Vec<u8>>,
-    /// Encoded [`DeviceCert`]s of the newest state.
+    /// Encoded [`super::DeviceCert`]s of the newest state.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub certs: Vec<Vec<u8>>,
 }
