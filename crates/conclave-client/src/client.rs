@@ -474,6 +474,11 @@ impl Client {
         Ok(())
     }
 
+    /// Whether `unlock` opens this profile, which is open already: asked again before keys leave it.
+    pub fn check_unlock(&self, unlock: &Unlock) -> Result<(), OpenError> {
+        KeyFile::new(&self.inner.dir).load(unlock).map(drop)
+    }
+
     // --- inside -------------------------------------------------------------------------------
 
     /// The engine, for one step.

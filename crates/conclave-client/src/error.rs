@@ -10,9 +10,12 @@ use crate::transport::TransportError;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Another process holds the profile. Stop it, or use it.
-    #[error("another process uses this profile; stop it first or choose another profile")]
-    InUse,
+    /// Another process holds the profile; its number, when it could be read. Stop it, or use it.
+    #[error(
+        "another process{} uses this profile; stop it first or choose another profile",
+        .0.map_or_else(String::new, |pid| format!(" ({pid})"))
+    )]
+    InUse(Option<u32>),
     /// There is no profile in the folder. Create one by registering.
     #[error("there is no profile here; run `conclave register` first")]
     Absent,

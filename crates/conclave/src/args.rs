@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
+use crate::console::Console;
 use crate::exit::Failure;
 use crate::output::{Format, Output};
 use crate::profile::profile_name;
@@ -124,6 +125,8 @@ pub(crate) enum Command {
     Passphrase(commands::passphrase::Args),
     /// List or write out what shows that somebody misbehaved
     Proofs(commands::proofs::Args),
+    /// Keep this profile open and online, for all its commands at once
+    Daemon(commands::daemon::Args),
     /// Check clock, server, store and keys
     Doctor(commands::doctor::Args),
     /// Show where this profile lives
@@ -134,6 +137,20 @@ pub(crate) enum Command {
     Completions(commands::completions::Args),
     /// Print the manual page, or write all of them to a folder
     Man(commands::man::Args),
+}
+
+impl Command {
+    /// Whether the daemon of the profile runs it, when there is one. Others need no profile, or are the daemon.
+    pub(crate) const fn is_hosted(&self) -> bool {
+        !matches!(
+            self,
+            Self::Daemon(_)
+                | Self::Paths(_)
+                | Self::Classic(_)
+                | Self::Completions(_)
+                | Self::Man(_)
+        )
+    }
 }
 
 /// A duration: a whole number with `ms`, `s`, `m` or `h`; without a unit, seconds.
@@ -172,7 +189,7 @@ pub(crate) fn refuse(error: &clap::Error) -> ExitCode {
         let first = text.lines().next().unwrap_or_default();
         let failure = Failure::usage(first.trim_start_matches("error: "))
             .with_hint("run the command with --help");
-        Output::new(Format::Json).failure(&failure);
+        Output::new(Format::Json, Console::own()).failure(&failure);
         return ExitCode::from(failure.exit);
     }
     // When the terminal is gone there is nobody to tell.

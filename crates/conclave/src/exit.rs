@@ -93,7 +93,7 @@ impl From<io::Error> for Failure {
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let (exit, code, hint) = match &error {
-            OpenError::InUse => (CONFLICT, "PROFILE_IN_USE", ""),
+            OpenError::InUse(_) => (CONFLICT, "PROFILE_IN_USE", ""),
             OpenError::Absent => (
                 NO_ACCESS,
                 "NO_PROFILE",

@@ -32,6 +32,13 @@ impl Lines {
     }
 }
 
+impl From<Receiver<io::Result<String>>> for Lines {
+    /// Lines that come from somewhere else.
+    fn from(lines: Receiver<io::Result<String>>) -> Self {
+        Self(lines)
+    }
+}
+
 /// Standard input that is no text is bad usage, not a broken disk.
 pub(crate) fn unreadable(error: io::Error) -> Failure {
     match error.kind() {

@@ -2,13 +2,17 @@
 
 mod args;
 mod commands;
+mod console;
+mod daemon;
 mod exit;
 mod input;
 mod output;
 mod profile;
 mod rfc3339;
 mod rows;
+mod rpc;
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
@@ -17,7 +21,9 @@ use std::time::Duration;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::Cli;
+use crate::args::{Cli, Command};
+use crate::console::Console;
+use crate::daemon::Front;
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::profile::Context;
@@ -33,9 +39,10 @@ fn main() -> ExitCode {
         Err(error) => return args::refuse(&error),
     };
     start_logs(cli.global.verbose);
-    let out = Output::new(cli.global.output);
-    match run(cli, out) {
-        Ok(()) => ExitCode::SUCCESS,
+    let console = Console::own();
+    let out = Output::new(cli.global.output, console.clone());
+    match run(cli, console) {
+        Ok(code) => ExitCode::from(code),
         Err(failure) => {
             out.failure(&failure);
             ExitCode::from(failure.exit)
@@ -43,17 +50,33 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli, out: Output) -> Result<(), Failure> {
+fn run(cli: Cli, console: Console) -> Result<u8, Failure> {
     check_descriptors()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let context = Context::new(cli.global, out);
-    let result = runtime.block_on(Box::pin(commands::run(&context, cli.command)));
+    let context = Context::new(cli.global, console, None);
+    let result = runtime.block_on(Box::pin(run_where_it_is_open(&context, cli.command)));
     // OpenSSL, under the store, frees its state when the process ends and when a thread ends: never at once.
     runtime.shutdown_timeout(THREADS_END);
     result
+}
+
+/// In the daemon of the profile when there is one, else here. The exit code of what went well or told its trouble.
+async fn run_where_it_is_open(context: &Context, command: Command) -> Result<u8, Failure> {
+    if command.is_hosted()
+        && let Ok(dir) = context.dir()
+        && let Some(front) = Front::find(&dir).await
+    {
+        let words: Result<Vec<String>, _> = std::env::args_os()
+            .skip(1)
+            .map(OsString::into_string)
+            .collect();
+        let words = words.map_err(|_| Failure::usage("the words are no UTF-8 text"))?;
+        return front.run(&context.global, words, &context.console).await;
+    }
+    commands::run(context, command).await.map(|()| 0)
 }
 
 /// The runtime panics when it cannot have the few descriptors it needs: rather an error that says so.

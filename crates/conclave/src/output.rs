@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 
 use clap::ValueEnum;
 use serde::Serialize;
 
+use crate::console::Console;
 use crate::exit::Failure;
 
 /// How rows are written.
@@ -28,9 +29,10 @@ pub(crate) trait Row: Serialize {
 }
 
 /// Where rows go.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Output {
     format: Format,
+    console: Console,
 }
 
 /// A JSON object's fixed head and its body: version, type, then the row's own fields.
@@ -53,34 +55,34 @@ struct ErrorBody<'a> {
 }
 
 impl Output {
-    /// Rows in `format`.
-    pub(crate) const fn new(format: Format) -> Self {
-        Self { format }
+    /// Rows in `format` for whoever sits at `console`.
+    pub(crate) const fn new(format: Format, console: Console) -> Self {
+        Self { format, console }
     }
 
     /// Whether programs read the rows.
-    pub(crate) const fn is_json(self) -> bool {
+    pub(crate) const fn is_json(&self) -> bool {
         matches!(self.format, Format::Json)
     }
 
     /// Prints one row and flushes it.
-    pub(crate) fn row<T: Row>(self, row: &T) -> io::Result<()> {
+    pub(crate) fn row<T: Row>(&self, row: &T) -> io::Result<()> {
         match self.format {
             Format::Text => self.text(&row.text()),
-            Format::Json => print(&json_line(row)?),
+            Format::Json => self.console.out(&json_line(row)?),
         }
     }
 
     /// Prints a line for people only; programs get nothing.
-    pub(crate) fn text(self, line: &str) -> io::Result<()> {
+    pub(crate) fn text(&self, line: &str) -> io::Result<()> {
         match self.format {
-            Format::Text => print(line),
+            Format::Text => self.console.out(line),
             Format::Json => Ok(()),
         }
     }
 
     /// Tells on standard error why the command failed.
-    pub(crate) fn failure(self, failure: &Failure) {
+    pub(crate) fn failure(&self, failure: &Failure) {
         if failure.is_silent() {
             return;
         }
@@ -96,7 +98,7 @@ impl Output {
             Format::Text => failure_text(failure),
         };
         // When standard error is closed there is nobody to tell.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = self.console.err(&format!("{text}\n"));
     }
 }
 
@@ -139,12 +141,6 @@ fn escape(json: &str) -> String {
         }
     }
     out
-}
-
-fn print(line: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{line}")?;
-    out.flush()
 }
 
 /// `text` so that it cannot drive the terminal, reverse the line or look like a row of its own.

@@ -1,15 +1,16 @@
 //! Which profile is meant, where it lives, and how it is unlocked.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use conclave_client::{Client, ClientError, KeyKind, OpenError, Unlock};
-use conclave_proto::env::OsEnv;
+use conclave_proto::env::{OsEnv, SharedEnv};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use crate::args::Global;
+use crate::console::Console;
 use crate::exit::Failure;
 use crate::output::Output;
 
@@ -23,18 +24,49 @@ pub(crate) struct Context {
     pub(crate) global: Global,
     /// Where rows go.
     pub(crate) out: Output,
+    /// Whoever typed the command.
+    pub(crate) console: Console,
+    env: SharedEnv,
     deadline: Instant,
+    /// The daemon's part, when it runs the command.
+    hosting: Option<Hosting>,
+}
+
+/// What a daemon gives to the commands that it runs for command lines.
+#[derive(Debug)]
+pub(crate) struct Hosting {
+    /// Its open profile.
+    pub(crate) client: Client,
+    /// The folder that the command line stands in: relative paths begin there.
+    pub(crate) cwd: PathBuf,
 }
 
 impl Context {
     /// The context of a command that begins now.
-    pub(crate) fn new(global: Global, out: Output) -> Self {
+    pub(crate) fn new(global: Global, console: Console, hosting: Option<Hosting>) -> Self {
         let deadline = Instant::now() + global.timeout;
         Self {
+            out: Output::new(global.output, console.clone()),
             global,
-            out,
+            console,
+            env: OsEnv::shared(),
             deadline,
+            hosting,
         }
+    }
+
+    /// `path` as whoever typed it means it. Every file that a command line names goes through here before it is
+    /// opened; messages show it as it was typed.
+    pub(crate) fn path(&self, path: &Path) -> PathBuf {
+        match &self.hosting {
+            Some(hosting) => hosting.cwd.join(path),
+            None => path.to_owned(),
+        }
+    }
+
+    /// This machine's clock, ms since 1970-01-01 UTC.
+    pub(crate) fn now_ms(&self) -> u64 {
+        self.env.now_ms()
     }
 
     /// What is left of `--timeout`.
@@ -55,7 +87,7 @@ impl Context {
 
     /// Whether a person can be asked on standard input.
     pub(crate) fn is_interactive(&self) -> bool {
-        !self.global.no_input && !self.out.is_json() && io::stdin().is_terminal()
+        !self.global.no_input && !self.out.is_json() && self.console.is_input_terminal()
     }
 
     /// The profile's folder, as an absolute path.
@@ -65,32 +97,56 @@ impl Context {
         });
         let unknown = "no home folder is known; say where with --data-dir DIR";
         let dir = dir.ok_or_else(|| Failure::usage(unknown))?;
-        Ok(std::path::absolute(dir)?)
+        Ok(std::path::absolute(self.path(&dir))?)
     }
 
-    /// Opens the profile, whether registered or not.
-    pub(crate) fn open(&self) -> Result<Client, Failure> {
-        let dir = self.dir()?;
-        let unlock = match Client::key_kind(&dir) {
+    /// Opens the profile, whether registered or not; in a daemon it is open.
+    pub(crate) async fn open(&self) -> Result<Client, Failure> {
+        if let Some(hosting) = &self.hosting {
+            return Ok(hosting.client.clone());
+        }
+        let unlock = self.unlock().await?;
+        Ok(Client::open(&self.dir()?, unlock, self.env.clone())?)
+    }
+
+    /// Opens the profile for whoever shows once more that they may: in a daemon, too, a locked profile asks for its
+    /// passphrase before its keys leave it or its lock is changed.
+    pub(crate) async fn open_again(&self) -> Result<Client, Failure> {
+        let Some(hosting) = &self.hosting else {
+            return self.open().await;
+        };
+        hosting.client.check_unlock(&self.unlock().await?)?;
+        Ok(hosting.client.clone())
+    }
+
+    /// Closes what [`Context::open`] opened; a daemon's profile stays open.
+    pub(crate) async fn close(&self, client: Client) {
+        if self.hosting.is_none() {
+            client.close().await;
+        }
+    }
+
+    async fn unlock(&self) -> Result<Unlock, Failure> {
+        Ok(match Client::key_kind(&self.dir()?) {
             // Opening it says what is missing.
             KeyKind::Absent | KeyKind::KeyFile => Unlock::KeyFile,
-            KeyKind::Passphrase => Unlock::Passphrase(self.passphrase()?),
-        };
-        Ok(Client::open(&dir, unlock, OsEnv::shared())?)
+            KeyKind::Passphrase => Unlock::Passphrase(self.passphrase().await?),
+        })
     }
 
     /// Opens the profile, or creates it on the first run.
-    pub(crate) fn open_or_create(&self) -> Result<Client, Failure> {
+    pub(crate) async fn open_or_create(&self) -> Result<Client, Failure> {
         let dir = self.dir()?;
         if Client::key_kind(&dir) != KeyKind::Absent {
-            return self.open();
+            return self.open().await;
         }
         let unlock = if self.global.no_passphrase {
             Unlock::KeyFile
         } else {
-            self.new_passphrase(self.global.passphrase_file.as_deref(), "--passphrase-file")?
+            let file = self.global.passphrase_file.as_deref();
+            self.new_passphrase(file, "--passphrase-file").await?
         };
-        Ok(Client::create(&dir, unlock, OsEnv::shared())?)
+        Ok(Client::create(&dir, unlock, self.env.clone())?)
     }
 
     /// Opens the registered profile, does `work` with it and closes it, however the work ends.
@@ -98,13 +154,13 @@ impl Context {
         &self,
         work: impl AsyncFnOnce(&Client) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let client = self.open()?;
+        let client = self.open().await?;
         let result = if client.is_registered() {
             Box::pin(work(&client)).await
         } else {
             Err(ClientError::NotRegistered.into())
         };
-        client.close().await;
+        self.close(client).await;
         result
     }
 
@@ -115,40 +171,40 @@ impl Context {
     }
 
     /// The passphrase of a profile that has one: from the file, else asked on the terminal.
-    pub(crate) fn passphrase(&self) -> Result<Zeroizing<String>, Failure> {
+    pub(crate) async fn passphrase(&self) -> Result<Zeroizing<String>, Failure> {
         match &self.global.passphrase_file {
-            Some(file) => first_line(file),
-            None => self.ask("passphrase: "),
+            Some(file) => self.first_line(file),
+            None => self.ask("passphrase: ").await,
         }
     }
 
     /// A new passphrase from `file`, else asked twice on the terminal. `flag` names the flag that gives the file.
-    pub(crate) fn new_passphrase(
+    pub(crate) async fn new_passphrase(
         &self,
         file: Option<&Path>,
         flag: &str,
     ) -> Result<Unlock, Failure> {
-        let passphrase = self.new_secret(file, flag, "new passphrase: ")?;
+        let passphrase = self.new_secret(file, flag, "new passphrase: ").await?;
         Ok(Unlock::Passphrase(passphrase))
     }
 
     /// A new secret from `file`, else asked twice; never empty.
-    pub(crate) fn new_secret(
+    pub(crate) async fn new_secret(
         &self,
         file: Option<&Path>,
         flag: &str,
         prompt: &str,
     ) -> Result<Zeroizing<String>, Failure> {
         let secret = if let Some(file) = file {
-            first_line(file)?
+            self.first_line(file)?
         } else {
             let missing = |_| {
                 let message = format!("a new passphrase is needed; give it with {flag} FILE");
                 Failure::new(crate::exit::USAGE, "PASSPHRASE_NEEDED", message)
                     .with_hint("or run it in a terminal to be asked; bots say --no-passphrase to keep the profile's key in a file")
             };
-            let first = self.ask(prompt).map_err(missing)?;
-            let second = self.ask("again: ").map_err(missing)?;
+            let first = self.ask(prompt).await.map_err(missing)?;
+            let second = self.ask("again: ").await.map_err(missing)?;
             if first != second {
                 return Err(Failure::usage(
                     "the two passphrases differ; nothing was changed",
@@ -163,19 +219,22 @@ impl Context {
     }
 
     /// Asks on the terminal without showing what is typed.
-    pub(crate) fn ask(&self, prompt: &str) -> Result<Zeroizing<String>, Failure> {
+    pub(crate) async fn ask(&self, prompt: &str) -> Result<Zeroizing<String>, Failure> {
         if self.global.no_input {
             return Err(OpenError::PassphraseNeeded.into());
         }
-        let answer = rpassword::prompt_password(prompt);
-        answer
-            .map(Zeroizing::new)
-            .map_err(|_| OpenError::PassphraseNeeded.into())
+        let answer = self.console.secret(prompt).await?;
+        answer.ok_or_else(|| OpenError::PassphraseNeeded.into())
+    }
+
+    /// The first line of `file` without its line end.
+    pub(crate) fn first_line(&self, file: &Path) -> Result<Zeroizing<String>, Failure> {
+        first_line(file, &self.path(file))
     }
 }
 
-/// The first line of `file` without its line end.
-pub(crate) fn first_line(file: &Path) -> Result<Zeroizing<String>, Failure> {
+/// The first line of the file at `path`, which is called `file`.
+fn first_line(file: &Path, path: &Path) -> Result<Zeroizing<String>, Failure> {
     let cannot = |error: io::Error| {
         Failure::usage(format!(
             "the passphrase file {} cannot be read: {error}",
@@ -183,7 +242,7 @@ pub(crate) fn first_line(file: &Path) -> Result<Zeroizing<String>, Failure> {
         ))
     };
     let mut line = Zeroizing::new(String::new());
-    BufReader::new(File::open(file).map_err(cannot)?)
+    BufReader::new(File::open(path).map_err(cannot)?)
         .take(PASSPHRASE_BYTES_MAX)
         .read_line(&mut line)
         .map_err(cannot)?;
@@ -283,9 +342,9 @@ mod tests {
             ("", ""),
         ] {
             std::fs::write(&file, bytes).unwrap();
-            assert_eq!(*first_line(&file).unwrap(), want);
+            assert_eq!(*first_line(&file, &file).unwrap(), want);
         }
-        let failure = first_line(&folder.path().join("none")).unwrap_err();
+        let failure = first_line(Path::new("none"), &folder.path().join("none")).unwrap_err();
         assert_eq!(failure.exit, 2);
     }
 }

@@ -2,12 +2,14 @@
 
 mod account;
 mod classic;
+mod daemon;
 mod device;
 mod group;
 mod message;
 mod people;
 
 use conclave_client::view::Person;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::output::safe;
@@ -19,6 +21,7 @@ pub(crate) use account::{
 pub(crate) use classic::{
     ClassicAccountRow, ClassicKeyRow, ClassicMessageRow, ClassicReceiptRow, ClassicSentRow,
 };
+pub(crate) use daemon::DaemonRow;
 pub(crate) use device::{DeviceRow, HistoryRow, LinkRow};
 pub(crate) use group::{GroupLinkRow, GroupRow};
 pub(crate) use message::{
@@ -27,7 +30,7 @@ pub(crate) use message::{
 pub(crate) use people::{ChatRow, ContactRow, DoneRow, ReadRow, RequestRow, SafetyRow, UnreadRow};
 
 /// A person as other rows carry them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PersonRow {
     account: String,
     identifier: String,

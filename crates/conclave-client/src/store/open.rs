@@ -234,15 +234,25 @@ fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
 }
 
 fn lock(dir: &Path) -> Result<File, OpenError> {
-    let file = OpenOptions::new()
+    let path = dir.join(LOCK);
+    let mut file = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
-        .open(dir.join(LOCK))
+        .open(&path)
         .map_err(disk)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse),
+        Ok(()) => {
+            // Who holds it, for whoever comes too late. A full disk keeps nobody from reading.
+            let _ = file.set_len(0);
+            let _ = writeln!(file, "{}", std::process::id());
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let holder = fs::read_to_string(&path).ok();
+            let pid = holder.and_then(|pid| pid.trim().parse().ok());
+            Err(OpenError::InUse(pid))
+        }
         Err(TryLockError::Error(error)) => Err(disk(error)),
     }
 }

@@ -54,7 +54,7 @@ fn one_profile_one_process() {
     assert!(matches!(absent, Err(OpenError::Absent)));
     let first = create(folder.path(), Unlock::KeyFile);
     let second = open(folder.path(), Unlock::KeyFile);
-    assert!(matches!(second, Err(OpenError::InUse)));
+    assert!(matches!(second, Err(OpenError::InUse(Some(pid))) if pid == std::process::id()));
     drop(first);
     let again = Client::create(folder.path(), Unlock::KeyFile, OsEnv::shared());
     assert!(matches!(again, Err(OpenError::Exists)));

@@ -1,13 +1,10 @@
 //! `conclave chat`: lines out, messages in, one process.
 
-use std::io::IsTerminal as _;
-
 use conclave_client::{Client, ClientError, Event};
 use conclave_proto::id::ChatId;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::exit::Failure;
-use crate::input::Lines;
 use crate::profile::Context;
 use crate::rows::{MessageRow, StateRow};
 
@@ -33,8 +30,8 @@ async fn chat(context: &Context, client: &Client, to: &str) -> Result<(), Failur
     let mut events = client.events();
     let mut room = Room::enter(context, client, to)?;
     client.go_online();
-    let mut lines = Lines::of_stdin();
-    if std::io::stdin().is_terminal() {
+    let mut lines = context.console.lines();
+    if context.console.is_input_terminal() {
         context.out.text("each line is a message; Ctrl-D ends")?;
     }
     loop {
@@ -43,7 +40,7 @@ async fn chat(context: &Context, client: &Client, to: &str) -> Result<(), Failur
                 Some(line) => room.say(&line).await?,
                 None => break,
             },
-            _ = tokio::signal::ctrl_c() => break,
+            _ = context.console.stopped() => break,
             event = events.recv() => match event {
                 Ok(event) => room.event(event)?,
                 Err(RecvError::Lagged(_)) => room.show()?,

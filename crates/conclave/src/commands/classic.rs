@@ -125,7 +125,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         file.server_key = server_key(file.suite, path)?;
     }
     let phone = file.phone.clone();
-    let passphrase = context.passphrase()?;
+    let passphrase = context.passphrase().await?;
     let account = Account::open(folder, file, &passphrase, OsEnv::shared())?;
     let mut session = account.log_in().await?;
     match args.command {
@@ -193,7 +193,9 @@ async fn register(context: &Context, which: &Which, phone: &str) -> Result<(), F
         ));
     }
     let given = context.global.passphrase_file.as_deref();
-    let passphrase = context.new_secret(given, "--passphrase-file", "new passphrase: ")?;
+    let passphrase = context
+        .new_secret(given, "--passphrase-file", "new passphrase: ")
+        .await?;
     let mut registration = Registration::start(folder, file, &passphrase).await?;
     context.out.text("a code is on its way; type it here")?;
     loop {

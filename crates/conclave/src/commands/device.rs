@@ -1,7 +1,5 @@
 //! `conclave device`: the account's devices.
 
-use std::io::{self, Write as _};
-
 use conclave_client::Client;
 use conclave_client::view::HistoryScope;
 use tokio::sync::broadcast::error::RecvError;
@@ -101,11 +99,11 @@ async fn approve(
     let offer = context.in_time(client.link_look(link)).await?;
     let code = match code {
         Some(code) => code.to_owned(),
-        None => ask(context, &offer.name)?,
+        None => ask(context, &offer.name).await?,
     };
     let history = match history {
         Some(history) => history,
-        None => ask_history(context)?,
+        None => ask_history(context).await?,
     };
     if history != HistoryScope::Nothing {
         // What is still at the server goes along too: the new device cannot fetch what was said before it came.
@@ -185,16 +183,14 @@ fn history_scope(text: &str) -> Result<HistoryScope, String> {
 }
 
 /// How much of the past the new device gets; nothing unless somebody says so.
-fn ask_history(context: &Context) -> Result<HistoryScope, Failure> {
+async fn ask_history(context: &Context) -> Result<HistoryScope, Failure> {
     if !context.is_interactive() {
         return Ok(HistoryScope::Nothing);
     }
-    write!(
-        io::stderr(),
-        "messages and contacts from before it may go along, encrypted: all, none, or days as in 30d [none]: "
+    context.console.err(
+        "messages and contacts from before it may go along, encrypted: all, none, or days as in 30d [none]: ",
     )?;
-    let mut line = String::new();
-    io::stdin().read_line(&mut line)?;
+    let line = context.console.line().await?.unwrap_or_default();
     match line.trim() {
         "" => Ok(HistoryScope::Nothing),
         words => history_scope(words).map_err(Failure::usage),
@@ -202,7 +198,7 @@ fn ask_history(context: &Context) -> Result<HistoryScope, Failure> {
 }
 
 /// The code, typed by the person who sees both devices.
-fn ask(context: &Context, name: &str) -> Result<String, Failure> {
+async fn ask(context: &Context, name: &str) -> Result<String, Failure> {
     if !context.is_interactive() {
         return Err(Failure::usage(
             "the code that the new device shows is needed; give it with --code DIGITS",
@@ -214,13 +210,10 @@ fn ask(context: &Context, name: &str) -> Result<String, Failure> {
     } else {
         format!(", which calls itself {name:?},")
     };
-    write!(
-        io::stderr(),
+    context.console.err(&format!(
         "the new device{called} will read everything you write from now on; the code that it shows: "
-    )?;
-    let mut code = String::new();
-    io::stdin().read_line(&mut code)?;
-    Ok(code)
+    ))?;
+    Ok(context.console.line().await?.unwrap_or_default())
 }
 
 async fn remove(context: &Context, client: &Client, words: &str) -> Result<(), Failure> {

@@ -13,9 +13,9 @@ pub(crate) struct Args {}
 
 /// Prints a row per finding.
 pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
-    let client = context.open()?;
+    let client = context.open().await?;
     let findings = context.in_time(async { Ok(client.doctor().await) }).await;
-    client.close().await;
+    context.close(client).await;
     let findings = findings?;
     for finding in &findings {
         context.out.row(&FindingRow::from(finding))?;

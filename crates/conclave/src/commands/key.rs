@@ -10,7 +10,7 @@ use conclave_client::{Client, ClientError};
 use zeroize::Zeroizing;
 
 use crate::exit::{self, Failure};
-use crate::profile::{Context, first_line};
+use crate::profile::Context;
 use crate::rows::{KeyRow, WhoamiRow};
 
 /// Export the identity key, check an export, or replace the key.
@@ -91,38 +91,41 @@ async fn replace(
 }
 
 async fn file(context: &Context, action: &Action) -> Result<(), Failure> {
-    let client = context.open()?;
+    // Keys leave the profile only for who can open it.
+    let client = context.open_again().await?;
     let result = match action {
         Action::Export {
             file,
             export_passphrase_file,
-        } => export(context, &client, file, export_passphrase_file.as_deref()),
+        } => export(context, &client, file, export_passphrase_file.as_deref()).await,
         Action::Import {
             file,
             export_passphrase_file,
             ..
-        } => verify(context, &client, file, export_passphrase_file.as_deref()),
+        } => verify(context, &client, file, export_passphrase_file.as_deref()).await,
         Action::Rotate | Action::Reset { .. } => Ok(()),
     };
-    client.close().await;
+    context.close(client).await;
     result
 }
 
 const FLAG: &str = "--export-passphrase-file";
 
-fn export(
+async fn export(
     context: &Context,
     client: &Client,
     file: &Path,
     passphrase: Option<&Path>,
 ) -> Result<(), Failure> {
-    if file.exists() {
+    if context.path(file).exists() {
         return Err(exists(file));
     }
-    let passphrase = context.new_secret(passphrase, FLAG, "passphrase of the exported key: ")?;
+    let passphrase = context
+        .new_secret(passphrase, FLAG, "passphrase of the exported key: ")
+        .await?;
     let pem = Zeroizing::new(client.export_key(&passphrase)?);
     let (fingerprint, matches) = client.check_exported_key(&pem, &passphrase)?;
-    write_new(file, pem.as_bytes())?;
+    write_new(file, &context.path(file), pem.as_bytes())?;
     Ok(context.out.row(&KeyRow {
         file: file.display().to_string(),
         fingerprint,
@@ -140,8 +143,9 @@ fn exists(file: &Path) -> Failure {
     Failure::new(exit::CONFLICT, "FILE_EXISTS", message).with_hint("choose another file")
 }
 
-/// Writes a file that only its owner reads and that was not there; a half-written one is removed again.
-pub(crate) fn write_new(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+/// Writes a file that only its owner reads and that was not there, at `path`; a half-written one is removed again.
+/// Messages call it `file`, as it was typed.
+pub(crate) fn write_new(file: &Path, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let cannot = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists(file),
         _ => Failure::new(
@@ -155,29 +159,30 @@ pub(crate) fn write_new(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(file)
+        .open(path)
         .map_err(cannot)?;
     let written = open.write_all(bytes).and_then(|()| open.sync_all());
     written.map_err(|error| {
         // The first error is the one to tell.
-        let _ = fs::remove_file(file);
+        let _ = fs::remove_file(path);
         cannot(error)
     })
 }
 
-fn verify(
+async fn verify(
     context: &Context,
     client: &Client,
     file: &Path,
     passphrase: Option<&Path>,
 ) -> Result<(), Failure> {
-    let pem = fs::read_to_string(file)
+    let pem = fs::read_to_string(context.path(file))
         .map(Zeroizing::new)
         .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display())))?;
     let passphrase = match passphrase {
-        Some(file) => first_line(file)?,
+        Some(file) => context.first_line(file)?,
         None => context
             .ask("passphrase of the exported key: ")
+            .await
             .map_err(|_| no_passphrase())?,
     };
     let (fingerprint, matches) = client.check_exported_key(&pem, &passphrase)?;

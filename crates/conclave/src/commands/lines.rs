@@ -13,7 +13,6 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::commands::send::{Tally, key_changed, wait};
 use crate::exit::Failure;
-use crate::input::Lines;
 use crate::profile::Context;
 use crate::rows::QueuedRow;
 
@@ -34,7 +33,7 @@ pub(crate) async fn send(
         waiting: VecDeque::new(),
         tally: Tally::default(),
     };
-    let mut lines = Lines::of_stdin();
+    let mut lines = context.console.lines();
     let refused = loop {
         tokio::select! {
             line = lines.next() => match line {

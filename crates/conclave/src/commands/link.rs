@@ -2,7 +2,6 @@
 
 use conclave_client::Client;
 use conclave_proto::address::ServerAddress;
-use std::io::IsTerminal as _;
 
 use super::device::carry_history;
 use super::safety::half_blocks;
@@ -27,9 +26,9 @@ pub(crate) struct Args {
 
 /// Shows link and code, and waits.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let client = context.open_or_create()?;
+    let client = context.open_or_create().await?;
     let result = Box::pin(join(context, &client, &args)).await;
-    client.close().await;
+    context.close(client).await;
     result
 }
 
@@ -41,7 +40,7 @@ async fn join(context: &Context, client: &Client, args: &Args) -> Result<(), Fai
         code: shown.code,
         valid_ms: shown.valid_ms,
     })?;
-    if !context.out.is_json() && std::io::stdout().is_terminal() {
+    if !context.out.is_json() && context.console.is_output_terminal() {
         context.out.text(&half_blocks(shown.uri.as_bytes())?)?;
     }
     let joining = client.link_finish();

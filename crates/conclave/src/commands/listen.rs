@@ -1,10 +1,11 @@
 //! `conclave listen`: everything that comes in, as it comes in.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use conclave_client::view::Message;
 use conclave_client::{Client, ClientError, Event};
-use conclave_proto::id::ChatId;
-use tokio::signal::unix::{SignalKind, signal};
+use conclave_proto::id::{ChatId, MessageId};
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
@@ -36,26 +37,22 @@ pub(crate) struct Args {
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     context
         .with_client(async |client: &Client| {
-            let mut printer = Printer::new(client, context.out);
+            let mut printer = Printer::new(client, context.out.clone());
             client.go_online();
             match (args.once, args.for_) {
                 (true, _) => printer.until(client.settle(context.global.timeout)).await,
                 (false, Some(time)) => {
-                    printer.until(until_stopped(Some(time))).await?;
+                    printer.until(until_stopped(context, Some(time))).await?;
                     printer.until(client.settle(context.global.timeout)).await
                 }
-                (false, None) => printer.until(until_stopped(None)).await,
+                (false, None) => printer.until(until_stopped(context, None)).await,
             }
         })
         .await
 }
 
 /// Ends on SIGINT or SIGTERM, or when the time is over.
-async fn until_stopped(time: Option<Duration>) -> Result<(), ClientError> {
-    let broken =
-        |error: std::io::Error| ClientError::Broken(format!("signals cannot be heard: {error}"));
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(broken)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(broken)?;
+async fn until_stopped(context: &Context, time: Option<Duration>) -> Result<(), ClientError> {
     let time_over = async {
         match time {
             Some(time) => tokio::time::sleep(time).await,
@@ -63,11 +60,9 @@ async fn until_stopped(time: Option<Duration>) -> Result<(), ClientError> {
         }
     };
     tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        () = time_over => {}
+        stopped = context.console.stopped() => stopped,
+        () = time_over => Ok(()),
     }
-    Ok(())
 }
 
 /// Turns events into rows, each incoming message once, also when another command received it.
@@ -75,6 +70,8 @@ struct Printer<'a> {
     client: &'a Client,
     out: Output,
     events: Receiver<Event>,
+    /// Printed from the store; an event may tell of them again.
+    printed: HashSet<MessageId>,
 }
 
 impl<'a> Printer<'a> {
@@ -84,6 +81,7 @@ impl<'a> Printer<'a> {
             client,
             out,
             events: client.events(),
+            printed: HashSet::new(),
         }
     }
 
@@ -116,7 +114,7 @@ impl<'a> Printer<'a> {
 
     fn event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
-            Event::Received(_) => self.messages()?,
+            Event::Received(message) => self.message(&message)?,
             Event::StateChanged { id, state, .. } => {
                 let message = self.client.message(id)?.message;
                 self.out.row(&StateRow::new(&message, state))?;
@@ -156,12 +154,22 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints what no listener was told of yet, whichever command received it. Marked only when printed.
-    fn messages(&self) -> Result<(), Failure> {
+    fn messages(&mut self) -> Result<(), Failure> {
         let messages = self.client.unheard()?;
         for message in &messages {
             self.out.row(&MessageRow::from(message))?;
+            self.printed.insert(message.id);
         }
         Ok(self.client.mark_heard(&messages)?)
+    }
+
+    /// Prints one that came in, also when another listener of this daemon did.
+    fn message(&mut self, message: &Message) -> Result<(), Failure> {
+        if self.printed.remove(&message.id) {
+            return Ok(());
+        }
+        self.out.row(&MessageRow::from(message))?;
+        Ok(self.client.mark_heard(std::slice::from_ref(message))?)
     }
 
     fn request(&self, chat: ChatId) -> Result<(), Failure> {

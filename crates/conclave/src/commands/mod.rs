@@ -6,6 +6,7 @@ pub(crate) mod classic;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod contact;
+pub(crate) mod daemon;
 pub(crate) mod device;
 pub(crate) mod doctor;
 pub(crate) mod group;
@@ -59,6 +60,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Config(args) => config::run(context, args).await,
         Command::Passphrase(args) => passphrase::run(context, args).await,
         Command::Proofs(args) => proofs::run(context, args).await,
+        Command::Daemon(args) => daemon::run(context, args).await,
         Command::Doctor(_) => doctor::run(context).await,
         Command::Paths(_) => paths::run(context),
         Command::Classic(args) => classic::run(context, args).await,

@@ -36,11 +36,12 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let Action::Change {
         new_passphrase_file,
     } = args.action;
-    let client = context.open()?;
+    let client = context.open_again().await?;
     let new = if context.global.no_passphrase {
         Ok(Unlock::KeyFile)
     } else {
-        context.new_passphrase(new_passphrase_file.as_deref(), "--new-passphrase-file")
+        let file = new_passphrase_file.as_deref();
+        context.new_passphrase(file, "--new-passphrase-file").await
     };
     let changed = new.and_then(|new| {
         let unlock = match &new {
@@ -50,6 +51,6 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         client.change_passphrase(new)?;
         Ok(unlock)
     });
-    client.close().await;
+    context.close(client).await;
     Ok(context.out.row(&PassphraseRow { unlock: changed? })?)
 }

@@ -36,7 +36,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             text.push_str(&json_line(proof)?);
             text.push('\n');
         }
-        write_new(file, text.as_bytes())?;
+        write_new(file, &context.path(file), text.as_bytes())?;
         Ok(context.out.row(&DoneRow {
             done: "written",
             to: file.display().to_string(),

@@ -1,7 +1,5 @@
 //! `conclave register`: ask for a code, then confirm it; in one run when a person sits there.
 
-use std::io::{self, Write as _};
-
 use conclave_client::{Client, ClientError};
 use conclave_proto::ErrorCode;
 use conclave_proto::address::ServerAddress;
@@ -72,9 +70,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             ))
         }
         Some(Step::Confirm { code }) => {
-            let client = context.open()?;
+            let client = context.open().await?;
             let result = confirm(context, &client, code).await;
-            client.close().await;
+            context.close(client).await;
             result
         }
         Some(Step::Veto) => {
@@ -86,9 +84,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             context.with_client(work).await
         }
         None => {
-            let client = context.open_or_create()?;
+            let client = context.open_or_create().await?;
             let result = start(context, &client, &args).await;
-            client.close().await;
+            context.close(client).await;
             result
         }
     }
@@ -126,9 +124,8 @@ fn profile_words(context: &Context) -> String {
 /// Asks until the code is right, the server takes no more tries, or nothing is typed.
 async fn ask_and_confirm(context: &Context, client: &Client) -> Result<(), Failure> {
     loop {
-        write!(io::stderr(), "code: ")?;
-        let mut code = String::new();
-        io::stdin().read_line(&mut code)?;
+        context.console.err("code: ")?;
+        let code = context.console.line().await?.unwrap_or_default();
         if code.trim().is_empty() {
             return Ok(context
                 .out

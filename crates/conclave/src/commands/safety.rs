@@ -1,6 +1,5 @@
 //! `conclave safety`: safety numbers, compared by people.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, ValueEnum};
@@ -29,9 +28,6 @@ fn something_to_accept(client: &Client, who: &str) -> Result<(), Failure> {
     let hint = "run `conclave listen --once` to look, then try again";
     Err(Failure::new(exit::NOT_FOUND, "NOTHING_TO_ACCEPT", text).with_hint(hint))
 }
-
-/// Bytes of an answer to a question.
-const ANSWER_BYTES_MAX: u64 = 64;
 
 /// Compare safety numbers: when yours and theirs are the same digits, nobody stands between you.
 #[derive(Debug, clap::Args)]
@@ -109,7 +105,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         Action::Show { who, qr, qr_file } => {
             let safety = client.safety(who)?;
             if let Some(file) = qr_file {
-                safety_picture::write(file, &safety.qr)?;
+                safety_picture::write(&context.path(file), &safety.qr)?;
             }
             show(context, &safety, *qr)
         }
@@ -120,8 +116,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             side_by_side,
         } => {
             let safety = match qr_file {
-                Some(file) => by_picture(client, who, file)?,
-                None if *side_by_side => side_by_side_with(context, client, who)?,
+                Some(file) => by_picture(context, client, who, file)?,
+                None if *side_by_side => side_by_side_with(context, client, who).await?,
                 None => client.verify(who, &number.join(" "))?,
             };
             print(context, &safety)
@@ -143,9 +139,14 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 }
 
 /// One of the codes in the picture has to be theirs; else the first refusal is told.
-fn by_picture(client: &Client, who: &str, file: &Path) -> Result<Safety, Failure> {
+fn by_picture(
+    context: &Context,
+    client: &Client,
+    who: &str,
+    file: &Path,
+) -> Result<Safety, Failure> {
     let mut refused = None;
-    for payload in safety_picture::read(file)? {
+    for payload in safety_picture::read(&context.path(file))? {
         match client.verify_picture(who, &payload) {
             Ok(safety) => return Ok(safety),
             // Of several codes, one of another safety number says more than one of something else.
@@ -159,7 +160,11 @@ fn by_picture(client: &Client, who: &str, file: &Path) -> Result<Safety, Failure
 
 /// Shows the digits line by line and marks verified only what was confirmed whole, as it was shown. All digits: who
 /// tries keys for long enough meets a shorter number.
-fn side_by_side_with(context: &Context, client: &Client, who: &str) -> Result<Safety, Failure> {
+async fn side_by_side_with(
+    context: &Context,
+    client: &Client,
+    who: &str,
+) -> Result<Safety, Failure> {
     if context.global.no_input {
         let message =
             "--side-by-side asks whether both screens show the same; leave --no-input out";
@@ -174,7 +179,7 @@ fn side_by_side_with(context: &Context, client: &Client, who: &str) -> Result<Sa
             "line {} of {of}:    {line}\nis it the same on both screens? [y/n] ",
             number + 1
         );
-        if !confirmed(&question)? {
+        if !confirmed(context, &question).await? {
             return Err(ClientError::NotMatching.into());
         }
     }
@@ -183,20 +188,20 @@ fn side_by_side_with(context: &Context, client: &Client, who: &str) -> Result<Sa
 }
 
 /// Whether the person says yes; whatever is no answer is asked again, the end of input is a no.
-fn confirmed(question: &str) -> Result<bool, Failure> {
-    let mut input = io::stdin().lock();
-    let is_typed = io::stdin().is_terminal();
+async fn confirmed(context: &Context, question: &str) -> Result<bool, Failure> {
+    let is_typed = context.console.is_input_terminal();
     loop {
-        write!(io::stderr(), "{question}")?;
-        let mut answer = String::new();
-        let read = io::Read::take(&mut input, ANSWER_BYTES_MAX).read_line(&mut answer)?;
-        if read == 0 || !is_typed {
-            writeln!(io::stderr())?;
+        context.console.err(question)?;
+        let answer = context.console.line().await?;
+        if answer.is_none() || !is_typed {
+            context.console.err("\n")?;
         }
+        let Some(answer) = answer else {
+            return Ok(false);
+        };
         match answer.trim().to_lowercase().as_str() {
             "y" | "yes" => return Ok(true),
             "n" | "no" => return Ok(false),
-            _ if read == 0 => return Ok(false),
             _ => {}
         }
     }
@@ -208,7 +213,7 @@ fn print(context: &Context, safety: &Safety) -> Result<(), Failure> {
 
 fn show(context: &Context, safety: &Safety, qr: Option<Qr>) -> Result<(), Failure> {
     print(context, safety)?;
-    let by_default = if io::stdout().is_terminal() {
+    let by_default = if context.console.is_output_terminal() {
         Qr::Utf8
     } else {
         Qr::None

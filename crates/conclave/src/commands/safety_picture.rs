@@ -26,7 +26,7 @@ const CODES_MAX: usize = 16;
 
 /// Writes `payload` as a PNG file that was not there.
 pub(super) fn write(file: &Path, payload: &[u8]) -> Result<(), Failure> {
-    write_new(file, &png(payload)?)
+    write_new(file, file, &png(payload)?)
 }
 
 fn png(payload: &[u8]) -> Result<Vec<u8>, Failure> {

@@ -5,7 +5,6 @@
 //! 3. the outbox settles: the server has accepted it, or the command says why not
 //! 4. with `--wait`, until the recipient's device has it or the recipient has read it
 
-use std::io::{self, Read as _};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -17,7 +16,6 @@ use tokio::time::Instant;
 
 use crate::commands::lines;
 use crate::exit::{self, Failure};
-use crate::input::unreadable;
 use crate::profile::Context;
 use crate::rows::SentRow;
 
@@ -72,24 +70,18 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         let work = async |client: &Client| lines::send(context, client, &args.to, state).await;
         return context.with_client(work).await;
     }
-    let text = text(args.text)?;
+    let text = text(context, args.text).await?;
     context
         .with_client(async |client: &Client| send(context, client, &args.to, &text, state).await)
         .await
 }
 
 /// Step 1. Checked before anything is opened: bad words send nothing.
-fn text(text: Option<String>) -> Result<String, Failure> {
+async fn text(context: &Context, text: Option<String>) -> Result<String, Failure> {
     let text = match text {
         Some(text) if text != "-" => text,
         _ => {
-            let mut text = String::new();
-            let limit = u64::try_from(TEXT_BYTES_MAX + 3).unwrap_or(u64::MAX);
-            io::stdin()
-                .lock()
-                .take(limit)
-                .read_to_string(&mut text)
-                .map_err(unreadable)?;
+            let text = context.console.text(TEXT_BYTES_MAX + 3).await?;
             let end = text
                 .strip_suffix('\n')
                 .map(|rest| rest.strip_suffix('\r').unwrap_or(rest));

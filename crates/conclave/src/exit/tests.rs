@@ -139,7 +139,7 @@ fn exit_9_conflict() {
         client(ClientError::AlreadyRegistered(text())),
         (9, "ALREADY_REGISTERED".into())
     );
-    assert_eq!(Failure::from(OpenError::InUse).exit, 9);
+    assert_eq!(Failure::from(OpenError::InUse(None)).exit, 9);
     assert_eq!(Failure::from(OpenError::Exists).exit, 9);
     assert_eq!(refused(ErrorCode::Conflict), 9);
     assert_eq!(refused(ErrorCode::IdentifierHeld), 9);

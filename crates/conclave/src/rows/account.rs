@@ -1,6 +1,7 @@
 //! Rows about this account and its profile.
 
 use conclave_client::view::{Finding, Proof, Status, Whoami};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::output::{Row, safe};
@@ -8,7 +9,7 @@ use crate::rfc3339::{rfc3339, short};
 use crate::rows::table;
 
 /// This account.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct WhoamiRow {
     account: String,
     device: String,
@@ -44,7 +45,7 @@ impl Row for WhoamiRow {
 }
 
 /// This profile at a glance.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct StatusRow {
     account: Option<WhoamiRow>,
     online: bool,
@@ -98,7 +99,7 @@ impl Row for StatusRow {
 }
 
 /// What an exported key file holds.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct KeyRow {
     /// The file.
     pub(crate) file: String,
@@ -125,7 +126,7 @@ impl Row for KeyRow {
 }
 
 /// How the profile is unlocked from now on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PassphraseRow {
     /// `passphrase` or `key_file`.
     pub(crate) unlock: &'static str,
@@ -146,7 +147,7 @@ impl Row for PassphraseRow {
 }
 
 /// One setting of the profile.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct SettingRow {
     /// Its name.
     pub(crate) setting: &'static str,
@@ -163,7 +164,7 @@ impl Row for SettingRow {
 }
 
 /// One finding of `doctor`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct FindingRow {
     check: &'static str,
     ok: bool,
@@ -190,7 +191,7 @@ impl Row for FindingRow {
 }
 
 /// A code was sent.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct CodeSentRow {
     /// Where to.
     pub(crate) identifier: String,
@@ -216,7 +217,7 @@ impl Row for CodeSentRow {
 }
 
 /// Where a profile lives.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct PathsRow {
     /// The profile's name.
     pub(crate) profile: String,
@@ -239,7 +240,7 @@ impl Row for PathsRow {
 }
 
 /// Proof that somebody misbehaved.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ProofRow {
     what: String,
     bytes: String,

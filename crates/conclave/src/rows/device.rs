@@ -1,6 +1,7 @@
 //! Rows about the account's devices.
 
 use conclave_client::view::{Device, HistoryProgress};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::table;
@@ -8,7 +9,7 @@ use crate::output::{Row, safe};
 use crate::rfc3339::{rfc3339, short};
 
 /// What a new device shows while it waits.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct LinkRow {
     /// `conclave-link:…`.
     pub(crate) uri: String,
@@ -32,7 +33,7 @@ impl Row for LinkRow {
 }
 
 /// How far history is on its way between two devices.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct HistoryRow {
     /// `in` or `out`.
     direction: &'static str,
@@ -78,7 +79,7 @@ impl Row for HistoryRow {
 }
 
 /// One device of this account.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DeviceRow {
     device: String,
     name: String,

@@ -1,6 +1,7 @@
 //! Rows about groups and who is in them.
 
 use conclave_client::view::{Group, GroupMember, Wish};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::output::{Row, safe};
@@ -8,7 +9,7 @@ use crate::rows::PersonRow;
 use crate::rows::people::ChatRow;
 
 /// A group with its people.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct GroupRow {
     #[serde(flatten)]
     chat: ChatRow,
@@ -22,7 +23,7 @@ pub(crate) struct GroupRow {
 }
 
 /// One person of a group.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct GroupMemberRow {
     person: PersonRow,
     role: &'static str,
@@ -32,7 +33,7 @@ struct GroupMemberRow {
 }
 
 /// Something that was wanted of a group.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct WishRow {
     text: String,
     reason: String,
@@ -109,7 +110,7 @@ impl Row for GroupRow {
 }
 
 /// A group's link.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct GroupLinkRow {
     /// The group's chat.
     pub(crate) chat: String,

@@ -1,6 +1,7 @@
 //! Rows about messages and what happens to them.
 
 use conclave_client::view::{Message, MessageInfo, MessageState};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::output::{Row, safe};
@@ -8,7 +9,7 @@ use crate::rfc3339::{rfc3339, short};
 use crate::rows::{PersonRow, table};
 
 /// A message of a history or a listen.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct MessageRow {
     id: String,
     chat: String,
@@ -63,7 +64,7 @@ impl Row for MessageRow {
 }
 
 /// A line of `send --lines` that stands on this disk now.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct QueuedRow {
     /// The message.
     pub(crate) id: String,
@@ -82,7 +83,7 @@ impl Row for QueuedRow {
 }
 
 /// What became of a message that `send` queued.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct SentRow {
     id: String,
     chat: String,
@@ -91,7 +92,7 @@ pub(crate) struct SentRow {
 }
 
 /// One recipient of a sent message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct RecipientRow {
     to: String,
     state: &'static str,
@@ -123,7 +124,7 @@ impl Row for SentRow {
 }
 
 /// An own message moved on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct StateRow {
     /// The chat.
     pub(crate) chat: String,
@@ -166,7 +167,7 @@ impl Row for StateRow {
 }
 
 /// Something about a chat that is no message: a changed identity key, or messages that are gone.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct IdentityRow {
     /// The chat.
     pub(crate) chat: String,
@@ -186,7 +187,7 @@ impl Row for IdentityRow {
 }
 
 /// Somebody's identity key was replaced under the old one's signature.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct RotatedRow {
     /// The chat.
     pub(crate) chat: String,
@@ -206,7 +207,7 @@ impl Row for RotatedRow {
 }
 
 /// Messages that are gone before this device read them.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct GapRow {
     /// The chat.
     pub(crate) chat: String,
@@ -228,7 +229,7 @@ impl Row for GapRow {
 }
 
 /// Something people should know.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct WarningRow {
     /// A sentence with what to do.
     pub(crate) message: String,
@@ -243,7 +244,7 @@ impl Row for WarningRow {
 }
 
 /// One message in detail.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct InfoRow {
     message: MessageRow,
     epoch: Option<u64>,

@@ -1,6 +1,7 @@
 //! Rows about chats and the people in them.
 
 use conclave_client::view::{Chat, Contact, Request, Safety};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::output::{Row, safe};
@@ -8,7 +9,7 @@ use crate::rfc3339::{rfc3339, short};
 use crate::rows::{MessageRow, PersonRow};
 
 /// One chat.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ChatRow {
     id: String,
     kind: &'static str,
@@ -70,14 +71,14 @@ pub(crate) fn title(with: Option<&PersonRow>, name: &str) -> String {
 }
 
 /// Unread messages of all chats together, and of each that has some.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct UnreadRow {
     count: u64,
     chats: Vec<UnreadChatRow>,
 }
 
 /// Unread messages of one chat.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct UnreadChatRow {
     chat: String,
     name: String,
@@ -122,7 +123,7 @@ impl Row for UnreadRow {
 }
 
 /// A chat was marked read.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ReadRow {
     /// The chat.
     pub(crate) chat: String,
@@ -139,7 +140,7 @@ impl Row for ReadRow {
 }
 
 /// One contact.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ContactRow {
     #[serde(flatten)]
     person: PersonRow,
@@ -187,7 +188,7 @@ fn rotated(ms: Option<u64>) -> String {
 }
 
 /// A stranger's request.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct RequestRow {
     chat: String,
     from: PersonRow,
@@ -231,7 +232,7 @@ impl Row for RequestRow {
 }
 
 /// A decision about a chat or a person, carried out.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DoneRow {
     /// What was done, one word: `accepted`, `declined`, `renamed`, `blocked`, `unblocked`.
     pub(crate) done: &'static str,
@@ -248,7 +249,7 @@ impl Row for DoneRow {
 }
 
 /// A safety number.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct SafetyRow {
     with: PersonRow,
     number: String,

@@ -5,10 +5,12 @@
     reason = "each test file uses its own part of this"
 )]
 
+pub(crate) mod daemon;
 pub(crate) mod person;
 pub(crate) mod program;
 pub(crate) mod server;
 
+pub(crate) use daemon::Daemon;
 pub(crate) use person::Person;
 pub(crate) use program::{Outcome, Program, words};
 pub(crate) use server::Server;

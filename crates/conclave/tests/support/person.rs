@@ -102,6 +102,12 @@ impl Person {
             .spawn(&[&["-o", "json", "--no-input"], args].concat())
     }
 
+    /// The same in another folder.
+    pub(crate) fn spawn_in(&self, folder: &Path, args: &[&str]) -> Child {
+        let program = self.program.standing_in(folder);
+        program.spawn(&[&["-o", "json", "--no-input"], args].concat())
+    }
+
     /// The chat with `other` as this profile has it.
     pub(crate) fn history(&self, other: &Self) -> Vec<Value> {
         self.ok(&["history", &other.identifier, "--limit", "100000"])

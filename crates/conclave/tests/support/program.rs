@@ -68,6 +68,14 @@ impl Program {
         }
     }
 
+    /// The same program run in another folder.
+    pub(crate) fn standing_in(&self, folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// Sets a variable of its environment; nothing else is inherited.
     pub(crate) fn env(&mut self, key: &str, value: &str) {
         self.env.insert(key.to_owned(), value.to_owned());

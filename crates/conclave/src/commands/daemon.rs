@@ -1,0 +1,71 @@
+//! `conclave daemon`: keeps the profile open and online for every command line and program of this user.
+
+use conclave_client::ClientError;
+
+use crate::daemon::{self, About, Front};
+use crate::exit::{self, Failure};
+use crate::profile::Context;
+use crate::rows::{DaemonRow, DoneRow};
+
+/// Keep this profile open and online, and let all commands of this profile run at the same time. Ends by `daemon
+/// stop`, SIGINT or SIGTERM.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:
+  conclave daemon
+  conclave daemon stop")]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Action {
+    /// End the daemon of this profile; afterwards the profile is free
+    #[command(after_help = "Examples:
+  conclave daemon stop
+  conclave daemon stop -p work")]
+    Stop,
+    /// Show whether a daemon runs, and where
+    #[command(after_help = "Examples:
+  conclave daemon status
+  conclave daemon status -o json")]
+    Status,
+}
+
+/// Runs, ends or shows the daemon.
+pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    let dir = context.dir()?;
+    match args.action {
+        None => {
+            let client = context.open().await?;
+            if !client.is_registered() {
+                client.close().await;
+                return Err(ClientError::NotRegistered.into());
+            }
+            daemon::run(context, client).await
+        }
+        Some(Action::Stop) => {
+            daemon::stop(&dir).await?.ok_or_else(no_daemon)?;
+            Ok(context.out.row(&DoneRow {
+                done: "stopped",
+                to: context.global.profile.clone(),
+            })?)
+        }
+        Some(Action::Status) => {
+            let mut front = Front::find(&dir).await.ok_or_else(no_daemon)?;
+            let about = front.ask("daemon.status").await?;
+            let about: About = serde_json::from_value(about).map_err(std::io::Error::from)?;
+            Ok(context.out.row(&DaemonRow::from(&about))?)
+        }
+    }
+}
+
+fn no_daemon() -> Failure {
+    Failure::new(
+        exit::NOT_FOUND,
+        "NO_DAEMON",
+        "no daemon runs for this profile",
+    )
+    .with_hint("start it with `conclave daemon`")
+}

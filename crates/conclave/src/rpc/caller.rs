@@ -1,0 +1,101 @@
+//! Who calls, and what they may: everything at the socket and on a pipe, what the token says over HTTP.
+
+use std::collections::BTreeSet;
+
+use conclave_proto::id::ChatId;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::RpcError;
+
+/// What a method needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Scope {
+    /// Looks, and changes nothing.
+    Read,
+    /// Writes messages and marks them read.
+    Send,
+    /// Decides about people, groups, devices and keys.
+    Admin,
+}
+
+impl Scope {
+    /// The stable name.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Send => "send",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// What a call touches, so that a token for some chats reaches no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// One chat.
+    Chat(ChatId),
+    /// Chats, of which the method shows those that the caller may see.
+    Filtered,
+    /// The program alone: nothing of the profile.
+    Nothing,
+    /// The profile as a whole, or somebody without a chat yet.
+    Profile,
+}
+
+/// Who calls.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    scopes: BTreeSet<Scope>,
+    /// The only chats it may reach; none: all of them.
+    chats: Option<BTreeSet<ChatId>>,
+}
+
+impl Caller {
+    /// The user, at the socket or on a pipe.
+    pub(crate) fn owner() -> Self {
+        Self {
+            scopes: [Scope::Read, Scope::Send, Scope::Admin].into(),
+            chats: None,
+        }
+    }
+
+    /// Whoever shows a token for `scopes` and, when not empty, for these `chats` alone.
+    pub(crate) fn with_token(scopes: BTreeSet<Scope>, chats: BTreeSet<ChatId>) -> Self {
+        Self {
+            scopes,
+            chats: Some(chats).filter(|chats| !chats.is_empty()),
+        }
+    }
+
+    /// Whether it may see `chat`.
+    pub(crate) fn may_see(&self, chat: ChatId) -> bool {
+        self.chats
+            .as_ref()
+            .is_none_or(|chats| chats.contains(&chat))
+    }
+
+    /// Refuses what the token is not for.
+    pub(crate) fn check_scope(&self, scope: Scope) -> Result<(), RpcError> {
+        if self.scopes.contains(&scope) {
+            return Ok(());
+        }
+        let why = format!("this token has not the scope `{}`", scope.name());
+        Err(RpcError::forbidden(why))
+    }
+
+    /// Refuses what lies outside the token's chats.
+    pub(crate) fn check_reach(&self, reach: Reach) -> Result<(), RpcError> {
+        let is_allowed = match reach {
+            Reach::Chat(chat) => self.may_see(chat),
+            Reach::Filtered | Reach::Nothing => true,
+            Reach::Profile => self.chats.is_none(),
+        };
+        if is_allowed {
+            return Ok(());
+        }
+        // The same words whether the chat is there or not.
+        Err(RpcError::forbidden("this token is for other chats"))
+    }
+}
