@@ -121,9 +121,7 @@ impl Side {
                 hash: Hash32::new([4; 32]),
             },
             state_head: None,
-            kind: Kind::Text {
-                body: "x".repeat(MESSAGE_BYTES),
-            },
+            kind: Kind::text("x".repeat(MESSAGE_BYTES)),
         };
         let content = content.encode_padded()?;
         let mut sealed = None;

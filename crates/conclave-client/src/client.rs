@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::disk::SharedDisk;
 use crate::driver;
-use crate::engine::{Engine, show};
+use crate::engine::Engine;
 use crate::error::{ClientError, OpenError};
 use crate::event::Event;
 use crate::shared::Shared;
@@ -499,16 +499,6 @@ impl Client {
     /// Something was queued or changed: the driver should look.
     pub(crate) fn wake(&self) {
         self.inner.shared.wake.notify_one();
-    }
-
-    /// A message row as front ends see it, by its id.
-    pub(crate) fn shown(&self, id: MessageId) -> Result<(Message, Option<u64>, u32), ClientError> {
-        self.engine().look(|tx, own| {
-            let row = tx
-                .find_message(id)?
-                .ok_or_else(|| ClientError::NotFound(format!("there is no message {id}")))?;
-            Ok((show(tx, own, &row)?, row.epoch, row.devices))
-        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What an opened message changes: rows, marks, contacts. Each check of its words is named where it is made.
 
 use conclave_core::capability::Capability;
-use conclave_core::content::{Content, Kind, Receipt, StateHead};
+use conclave_core::content::{Content, Kind, MessageRef, Receipt, StateHead, TextMore};
 use conclave_core::conversation::{Conversation, Member};
 use conclave_proto::account::{AccountState, AccountStates, DeviceCert};
 use conclave_proto::id::{AccountId, Day, Epoch, Hash32, MessageId, Seq};
@@ -12,9 +12,10 @@ use crate::contact::{NEWER_RECHECK_MS, NEWER_TOLD, Source, accept_states};
 use crate::engine::{Step, show};
 use crate::error::ClientError;
 use crate::event::Event;
-use crate::store::{ContactRow, ConversationRow, NewMessage, Position};
+use crate::store::{ContactRow, ConversationRow, Deleted, NewMessage, Position};
+use crate::talk::Rights;
 use crate::view::{ChatKind, MessageState};
-use crate::{members, own_sync, recover};
+use crate::{members, own_sync, picture, recover, talk};
 
 /// Who sent what nobody can open: in a group it may have been anybody.
 const NOBODY: AccountId = AccountId::new([0; 16]);
@@ -48,6 +49,7 @@ pub(crate) fn placeholder(
         sender: peer,
         message_id: MessageId::new(id),
         body: "",
+        more: &TextMore::default(),
         raw: &[],
         reason,
         sent_ms: at_ms,
@@ -71,10 +73,13 @@ pub(crate) struct Audience {
     pub(crate) devices: u32,
     /// The people, each once.
     pub(crate) people: Vec<AccountId>,
+    /// What the speaker may do to what others wrote.
+    pub(crate) rights: Rights,
 }
 
 impl Audience {
-    pub(crate) fn of(group: Option<&Conversation>) -> Self {
+    /// Who hears what `speaker` says in `group`.
+    pub(crate) fn of(group: Option<&Conversation>, speaker: AccountId) -> Self {
         let Some(group) = group else {
             return Self::default();
         };
@@ -82,6 +87,7 @@ impl Audience {
         Self {
             devices: u32::try_from(others).unwrap_or(u32::MAX),
             people: group.people(),
+            rights: Rights::of(group, speaker),
         }
     }
 }
@@ -120,18 +126,20 @@ pub(crate) fn apply_content(
         sender: sender.account_id,
         message_id: content.message_id,
         body: "",
+        more: &TextMore::default(),
         raw: &[],
         reason: "",
         sent_ms: clamp(content.sent_ms, Day(entry.day)),
         devices: audience.devices,
     };
     match content.kind {
-        Kind::Text { body } => insert(
+        Kind::Text { body, more } => insert(
             step,
             row,
             entry,
             &Said {
                 body: &body,
+                more: &more,
                 ..said
             },
         ),
@@ -146,7 +154,25 @@ pub(crate) fn apply_content(
             },
         ),
         Kind::Receipt(receipt) => apply_receipt(step, row, sender, receipt, &audience.people),
-        Kind::Profile { name, capability } => profile(step, sender, name, capability.as_ref()),
+        kind @ (Kind::Reaction { .. }
+        | Kind::Edit { .. }
+        | Kind::Delete { .. }
+        | Kind::Timer { .. }
+        | Kind::Pin { .. }) => {
+            let at = position(row, entry, audience.devices);
+            let done = talk::Done {
+                chat_id: row.chat_id,
+                sender: sender.account_id,
+                act_id: content.message_id,
+                sent_ms: said.sent_ms,
+            };
+            talk::receive(step, &done, kind, audience.rights, &at)
+        }
+        Kind::Profile {
+            name,
+            capability,
+            picture,
+        } => profile(step, sender, name, capability.as_ref(), picture),
         // Nobody speaks for another account.
         Kind::AccountUpdate { states, .. }
             if states.last().map(|state| state.content.account_id) != Some(sender.account_id) =>
@@ -167,11 +193,16 @@ fn profile(
     sender: &Member,
     name: String,
     capability: Option<&Capability>,
+    picture: Option<Vec<u8>>,
 ) -> Result<(), ClientError> {
     let Some(mut contact) = step.tx.contact(sender.account_id)? else {
         return Ok(());
     };
     contact.own_name = name;
+    // C-179: taken only as what it must be; shown only of people that this user accepted
+    if let Some(picture) = picture.filter(|picture| picture::is_well(picture)) {
+        step.tx.put_picture(sender.account_id, &picture)?;
+    }
     if let Some(capability) = capability {
         contact.capability = capability.as_bytes().to_vec();
     }
@@ -293,6 +324,9 @@ fn apply_receipt(
     }
     step.tx
         .raise_mark(row.log_id, sender.account_id, delivered, read)?;
+    let device = (sender.account_id, sender.device_id);
+    step.tx
+        .raise_device_mark(row.log_id, device, delivered, read)?;
     raise_states(step, row, people)
 }
 
@@ -333,6 +367,7 @@ struct Said<'a> {
     sender: AccountId,
     message_id: MessageId,
     body: &'a str,
+    more: &'a TextMore,
     raw: &'a [u8],
     reason: &'a str,
     sent_ms: u64,
@@ -354,12 +389,16 @@ fn insert(
         sender,
         own,
         body: said.body,
+        more: said.more,
         raw: said.raw,
         reason: said.reason,
         sent_ms: said.sent_ms,
         is_heard: false,
     };
     let is_new = step.tx.insert_message(&new)?;
+    if !is_new {
+        step.tx.complete_message(sender, message_id, said.more)?;
+    }
     step.tx
         .place_message(sender, message_id, &position(row, entry, said.devices))?;
     if own {
@@ -368,6 +407,7 @@ fn insert(
     } else {
         row.want_delivered = entry.seq;
     }
+    talk::arrived(step, row.chat_id, MessageRef { sender, message_id })?;
     let Some(written) = step.tx.message(sender, message_id)? else {
         return Ok(());
     };
@@ -375,7 +415,7 @@ fn insert(
         // Read as the request's first text before its place in the log was known.
         row.want_read = row.want_read.max(entry.seq);
     }
-    if is_new {
+    if is_new && written.deleted == Deleted::No {
         let shown = show(step.tx, step.own, &written)?;
         step.events.push(Event::Received(shown));
     }

@@ -10,7 +10,8 @@ use tokio::sync::broadcast;
 
 use crate::error::ClientError;
 use crate::event::Event;
-use crate::store::{MessageRow, OwnAccount, Store, StoreError, Tx};
+use crate::store::{Deleted, MessageRow, OwnAccount, Store, StoreError, Tx};
+use crate::talk;
 use crate::view::{Message, MessageState, Person};
 
 /// Events that a slow listener may fall behind before it loses some.
@@ -93,7 +94,10 @@ impl Engine {
                 now_ms: env.now_ms(),
                 events: Vec::new(),
             };
+            // C-177: nothing whose time is over is there for any step
+            tx.delete_expired(step.now_ms)?;
             let value = work(&mut step)?;
+            tx.start_clocks(step.now_ms)?;
             Ok::<_, ClientError>((value, step.events))
         })?;
         for event in events {
@@ -111,8 +115,18 @@ impl Engine {
         &mut self,
         work: impl FnOnce(&Tx<'_>, &Own) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
+        self.expire()?;
         let own = self.own.as_ref().ok_or(ClientError::NotRegistered)?;
         self.store.read(|tx| work(tx, own))
+    }
+
+    /// C-177: what is over is gone before anybody looks.
+    fn expire(&mut self) -> Result<(), ClientError> {
+        let next_ms = self.store.read(|tx| tx.next_expiry())?;
+        if next_ms.is_some_and(|next_ms| next_ms <= self.env.now_ms()) && self.own.is_some() {
+            self.step(|_| Ok(()))?;
+        }
+        Ok(())
     }
 }
 
@@ -179,11 +193,12 @@ pub(crate) fn show(tx: &Tx<'_>, own: &Own, row: &MessageRow) -> Result<Message, 
         person(tx, row.sender)?
     };
     let text = match (row.raw.is_empty(), row.reason.is_empty() || row.own) {
+        _ if row.deleted != Deleted::No => String::new(),
         (false, _) => "this message needs a newer version of conclave".to_owned(),
         (true, false) => format!("this message cannot be shown: {}", row.reason),
         (true, true) => row.body.clone(),
     };
-    Ok(Message {
+    let message = Message {
         id: row.message_id,
         chat: row.chat_id,
         from,
@@ -194,7 +209,19 @@ pub(crate) fn show(tx: &Tx<'_>, own: &Own, row: &MessageRow) -> Result<Message, 
         seq: row.seq,
         ts_ms: row.sent_ms,
         is_read: row.is_read,
-    })
+        reply: None,
+        mentions: Vec::new(),
+        reactions: Vec::new(),
+        edited_ms: None,
+        deleted_by: None,
+        forwarded: false,
+        expires_s: row.expires_s,
+        expires_ms: row.expires_ms,
+        attachments: Vec::new(),
+        contact: None,
+        pinned: false,
+    };
+    talk::surround(tx, own, row, message)
 }
 
 /// Somebody as front ends see them.

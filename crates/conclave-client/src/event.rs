@@ -2,7 +2,7 @@
 
 use conclave_proto::id::{ChatId, MessageId};
 
-use crate::view::{HistoryProgress, Message, MessageState};
+use crate::view::{Change, HistoryProgress, Message, MessageState, Person, Timer};
 
 /// Something happened. Every variant is also visible in the store; a slow listener loses only the hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +10,24 @@ use crate::view::{HistoryProgress, Message, MessageState};
 pub enum Event {
     /// A message of somebody else came in.
     Received(Message),
+    /// Somebody changed a message that is here: an edit, a reaction, a deletion, a pin.
+    Changed {
+        /// The message as it is now.
+        message: Message,
+        /// What was done.
+        what: Change,
+        /// Who did it.
+        by: Person,
+    },
+    /// The time after which messages disappear is another one now.
+    TimerSet(Timer),
+    /// Somebody writes, or did a moment ago; forget it after six seconds.
+    Typing {
+        /// The chat.
+        chat: ChatId,
+        /// Who.
+        from: Person,
+    },
     /// An own message moved on.
     StateChanged {
         /// Its chat.

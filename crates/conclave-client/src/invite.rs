@@ -454,11 +454,11 @@ fn first_text(step: &Step<'_>, chat: &ChatRow) -> Result<Option<FirstText>, Clie
     let message = step
         .tx
         .message(step.own.account.device.account_id, message_id)?;
-    let short = message.filter(|message| message.body.len() <= INTRO_TEXT_BYTES_MAX);
+    let short = message.filter(|message| message.said().0.len() <= INTRO_TEXT_BYTES_MAX);
     Ok(short.map(|message| FirstText {
         message_id: MessageId::new(*message_id.as_bytes()),
         sent_ms: message.sent_ms,
-        body: message.body,
+        body: message.said().0,
     }))
 }
 

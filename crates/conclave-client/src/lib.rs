@@ -72,6 +72,7 @@ mod outbox;
 mod own;
 mod own_sync;
 mod people;
+mod picture;
 mod receive;
 mod recover;
 mod register;
@@ -82,6 +83,7 @@ mod shared;
 mod store;
 mod successor;
 mod sync;
+mod talk;
 mod trust;
 
 pub use client::{Client, KeyKind, Unlock};

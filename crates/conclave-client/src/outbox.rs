@@ -20,10 +20,10 @@ use crate::error::ClientError;
 use crate::net::Net;
 use crate::send::{check_chat, contact_of};
 use crate::shared::{Shared, broken, is_local};
-use crate::store::{ChatRow, ConversationRow, OutboxKind, OutboxRow, Stage};
+use crate::store::{ChatRow, ConversationRow, Deleted, OutboxKind, OutboxRow, Stage};
 use crate::transport::{TransportError, calls};
 use crate::view::{ChatKind, MessageState};
-use crate::{members, membership, own_sync, sync};
+use crate::{members, membership, own_sync, sync, talk};
 
 /// Epoch changes one flush of a log lives through before it lets the round go on.
 const STALE_MAX: u32 = 8;
@@ -248,17 +248,36 @@ fn content(
             let Some(id) = row.message_id else {
                 return Ok(None);
             };
-            let Some(message) = step.tx.message(own.device.account_id, id)? else {
+            let message = step.tx.message(own.device.account_id, id)?;
+            // Deleted before it was ever said.
+            let Some(message) = message.filter(|row| row.deleted == Deleted::No) else {
                 return Ok(None);
             };
             message_id = id;
             sent_ms = message.sent_ms;
-            Kind::Text { body: message.body }
+            let (body, more) = message.said();
+            Kind::Text { body, more }
+        }
+        OutboxKind::Act => {
+            let id = row.message_id;
+            let act = id
+                .map(|id| step.tx.act(own.device.account_id, id))
+                .transpose()?;
+            let Some(act) = act.flatten() else {
+                return Ok(None);
+            };
+            message_id = act.act_id;
+            sent_ms = act.sent_ms;
+            match talk::kind_of(act) {
+                Some(kind) => kind,
+                None => return Ok(None),
+            }
         }
         OutboxKind::Profile => Kind::Profile {
             name: own.name.clone(),
             // What opens this inbox is for contacts, not for whoever is in a group (C-108).
             capability: Capability::parse(&own.capability).filter(|_| !is_group),
+            picture: step.tx.picture(own.device.account_id)?,
         },
         OutboxKind::Leave => Kind::Leave,
         OutboxKind::Sync => {
@@ -357,6 +376,9 @@ fn accepted(step: &mut Step<'_>, row: &OutboxRow, seq: Seq) -> Result<(), Client
 /// Gives a row up and says why.
 pub(crate) fn fail(step: &mut Step<'_>, row: &OutboxRow, reason: &str) -> Result<(), ClientError> {
     step.tx.delete_outbox(row.id)?;
+    if row.kind == OutboxKind::Act {
+        return talk::undo(step, row, reason);
+    }
     if let Some(message_id) = row.message_id {
         step.tx
             .set_message_state(message_id, MessageState::Failed, reason)?;

@@ -7,6 +7,7 @@ use crate::engine::{Own, Step, person, show};
 use crate::error::ClientError;
 use crate::send::contact_of;
 use crate::store::{ChatRow, ChatStage, ContactRow, Thing, Tx};
+use crate::talk;
 use crate::trust::{accept_change, noticed, safety_of, trust};
 use crate::view::{Chat, ChatKind, ChatState, Contact, Message, MessageInfo, Request, Safety};
 
@@ -60,11 +61,17 @@ impl Client {
 
     /// One message in detail.
     pub fn message(&self, id: MessageId) -> Result<MessageInfo, ClientError> {
-        let (message, epoch, devices) = self.shown(id)?;
-        Ok(MessageInfo {
-            message,
-            epoch,
-            devices,
+        self.engine().look(|tx, own| {
+            let row = tx
+                .find_message(id)?
+                .ok_or_else(|| ClientError::NotFound(format!("there is no message {id}")))?;
+            Ok(MessageInfo {
+                message: show(tx, own, &row)?,
+                epoch: row.epoch,
+                devices: row.devices,
+                versions: talk::versions(tx, &row)?,
+                marks: talk::device_marks(tx, &row)?,
+            })
         })
     }
 
@@ -302,6 +309,25 @@ pub(crate) fn find(tx: &Tx<'_>, who: &str) -> Result<(ContactRow, ChatRow), Clie
         .chat_with(contact.pin.account_id)?
         .ok_or_else(|| no_chat(who))?;
     Ok((contact, chat))
+}
+
+/// Somebody by identifier, or by the one name that nobody else here has.
+pub(crate) fn find_contact(tx: &Tx<'_>, who: &str) -> Result<ContactRow, ClientError> {
+    let found = match parse_identifier(who) {
+        Ok(identifier) => tx.contact_by_identifier(identifier.as_str())?,
+        Err(_) => {
+            let mut named = tx.contacts()?;
+            named.retain(|contact| contact.name() == who);
+            if named.len() > 1 {
+                return Err(ClientError::BadInput(format!(
+                    "{} people are named {who}; say which by phone number or e-mail address",
+                    named.len()
+                )));
+            }
+            named.pop()
+        }
+    };
+    found.ok_or_else(|| ClientError::NotFound(format!("nobody here is known as {who}")))
 }
 
 pub(crate) fn no_chat(who: &str) -> ClientError {

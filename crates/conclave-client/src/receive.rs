@@ -22,7 +22,7 @@ use crate::recover;
 use crate::store::{ConversationRow, OutboxKind, OutboxRow};
 use crate::sync::CheckedPage;
 use crate::view::{ChatKind, MessageState};
-use crate::{invite, members, own_sync, rejoin, successor};
+use crate::{invite, members, own_sync, rejoin, successor, talk};
 
 /// Why a chat pauses whose commit only a newer program can judge; it goes on by itself once that one is here.
 pub(crate) const NEEDS_NEWER: &str = "it needs a newer version of conclave";
@@ -127,7 +127,7 @@ fn forgotten(step: &mut Step<'_>, row: &ConversationRow) -> Result<(), ClientErr
             .tx
             .sealed_outbox(row.log_id)?
             .iter()
-            .filter(|row| row.kind == OutboxKind::Text)
+            .filter(|row| row.kind.is_talk())
         {
             if sealed.seq.is_none() {
                 step.tx.unseal_outbox(sealed)?;
@@ -392,6 +392,11 @@ fn message(
     entry: &Entry,
 ) -> Result<Outcome, ClientError> {
     if let Some(sealed) = step.tx.outbox_by_payload(row.log_id, &entry.payload)? {
+        if sealed.kind == OutboxKind::Act {
+            let own = step.own.account.device.account_id;
+            let rights = Audience::of(Some(group(step, row.log_id, slot)?), own).rights;
+            talk::own_entry(step, &sealed, rights, &position(row, entry, 1))?;
+        }
         own_entry(step, row, entry, &sealed)?;
         return Ok(Outcome::Done);
     }
@@ -403,7 +408,7 @@ fn message(
     match opened.map_err(|error| ClientError::Store(error.to_string()))? {
         Opened::Message { sender, content } => match Content::decode_padded(&content) {
             Ok(content) => {
-                let audience = Audience::of(slot.as_ref());
+                let audience = Audience::of(slot.as_ref(), sender.account_id);
                 apply_content(step, row, entry, &sender, content, &audience)?;
             }
             Err(error) => unreadable(step, row, entry, &error.to_string())?,
@@ -456,8 +461,8 @@ fn copied(step: &mut Step<'_>, row: &mut ConversationRow) -> Result<(), ClientEr
     // Sealed under keys that the copy has used, these may be closed to everybody: said again under the same
     // ids, so that whoever could read them keeps the first (C-052).
     for sealed in step.tx.sealed_outbox(row.log_id)? {
-        if let (OutboxKind::Text, Some(message_id)) = (sealed.kind, sealed.message_id) {
-            step.tx.say_again(row.chat_id, message_id)?;
+        if let (true, Some(message_id)) = (sealed.kind.is_talk(), sealed.message_id) {
+            step.tx.say_again(row.chat_id, message_id, sealed.kind)?;
         }
     }
     Ok(())

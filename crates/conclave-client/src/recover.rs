@@ -26,13 +26,18 @@ pub(crate) fn retire(step: &mut Step<'_>, mut row: ConversationRow) -> Result<()
         step.tx
             .push_outbox(row.chat_id, None, Some(message_id), OutboxKind::Text)?;
     }
+    let own = step.own.account.device.account_id;
+    for act_id in step.tx.unplace_acts(row.log_id, own, row.their_delivered)? {
+        step.tx
+            .push_outbox(row.chat_id, None, Some(act_id), OutboxKind::Act)?;
+    }
     Ok(())
 }
 
-/// Frees what was sealed for a log: texts go to the live log, receipts and profiles are void.
+/// Frees what was sealed for a log: texts and acts go to the live log, receipts and profiles are void.
 fn release(step: &mut Step<'_>, log_id: LogId) -> Result<(), ClientError> {
     for sealed in step.tx.sealed_outbox(log_id)? {
-        if sealed.kind == OutboxKind::Text {
+        if sealed.kind.is_talk() {
             step.tx.unseal_outbox(&sealed)?;
         }
     }

@@ -4,6 +4,7 @@
 //! acceptance: a new conversation with the pinned identity is joined at once, as both wrote first (C-058)
 //! or as a successor (C-059).
 
+use conclave_core::content::TextMore;
 use conclave_core::conversation::ConversationKind;
 use conclave_core::inbox_item::{self, InboxItem, WelcomePointer};
 use conclave_core::intro::Introduced;
@@ -300,6 +301,7 @@ fn introduce(
             sender,
             own: false,
             body: &first.body,
+            more: &TextMore::default(),
             raw: &[],
             reason: "",
             sent_ms: first.sent_ms,

@@ -1,5 +1,6 @@
 //! Queueing a message: checked, written down, its id returned. The driver does the rest.
 
+use conclave_core::content::{Kind, TextMore};
 use conclave_proto::id::{ChatId, MessageId};
 use conclave_proto::limits::TEXT_BYTES_MAX;
 
@@ -15,8 +16,20 @@ pub(crate) fn queue(
     chat_id: ChatId,
     text: &str,
 ) -> Result<Message, ClientError> {
-    check_text(text)?;
+    queue_with(step, chat_id, text, TextMore::default())
+}
+
+/// The same with what comes beside the text. The chat's timer is added here (C-177).
+pub(crate) fn queue_with(
+    step: &mut Step<'_>,
+    chat_id: ChatId,
+    text: &str,
+    mut more: TextMore,
+) -> Result<Message, ClientError> {
+    check(text, &more)?;
     let chat = check_chat(step, chat_id)?;
+    check_reply(step, chat_id, &more)?;
+    more.expires_s = step.tx.timer(chat_id)?;
     let message_id = MessageId::random(step.env);
     let sender = step.own.account.device.account_id;
     step.tx.insert_message(&NewMessage {
@@ -25,6 +38,7 @@ pub(crate) fn queue(
         sender,
         own: true,
         body: text,
+        more: &more,
         raw: &[],
         reason: "",
         sent_ms: step.now_ms,
@@ -52,6 +66,34 @@ fn introduce_again(step: &Step<'_>, chat: &ChatRow) -> Result<(), ClientError> {
             .push_outbox(chat_id, Some(log_id), None, OutboxKind::Profile)?;
     }
     Ok(())
+}
+
+/// Refuses what no message can hold, before anything changes. With files or a card the text may be empty.
+pub(crate) fn check(text: &str, more: &TextMore) -> Result<(), ClientError> {
+    if !(text.is_empty() && more.is_something()) {
+        check_text(text)?;
+    }
+    let kind = Kind::Text {
+        body: text.to_owned(),
+        more: more.clone(),
+    };
+    kind.check()
+        .map_err(|error| ClientError::BadInput(error.to_string()))
+}
+
+/// C-174: an answer stands in the chat of what it answers.
+fn check_reply(step: &Step<'_>, chat_id: ChatId, more: &TextMore) -> Result<(), ClientError> {
+    let Some(to) = more.reply_to else {
+        return Ok(());
+    };
+    let there = step.tx.message(to.sender, to.message_id)?;
+    if there.is_some_and(|there| there.chat_id == chat_id) {
+        return Ok(());
+    }
+    Err(ClientError::BadInput(format!(
+        "there is no message {} in this chat; a reply names a message of its own chat",
+        to.message_id
+    )))
 }
 
 /// Refuses texts that no message can hold, before anything changes.

@@ -1,6 +1,11 @@
 //! What front ends are shown: plain rows, no keys, nothing that can change state.
 
+pub use conclave_core::content::{AttachmentInfo, ContactCard, Mention, MessageRef};
 use conclave_proto::id::{AccountId, ChatId, DeviceId, MessageId};
+
+mod talk;
+
+pub use talk::{Change, DeviceMark, Mentioned, Reaction, Reply, SendMore, Timer, Version};
 
 /// How far an own message got, or what a received one is. Never conflated, only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -181,6 +186,28 @@ pub struct Message {
     pub ts_ms: u64,
     /// Whether this user has read it (own messages: always).
     pub is_read: bool,
+    /// The message that it answers.
+    pub reply: Option<Reply>,
+    /// People named in the text, in its order.
+    pub mentions: Vec<Mentioned>,
+    /// Emojis on it, one for each person, oldest first.
+    pub reactions: Vec<Reaction>,
+    /// When it was last edited, ms since 1970-01-01 UTC; `None` when it never was.
+    pub edited_ms: Option<u64>,
+    /// Who deleted it for everyone; its content is gone then.
+    pub deleted_by: Option<Person>,
+    /// Whether the words were somebody else's first.
+    pub forwarded: bool,
+    /// The timer it was written under, in seconds; 0 = it stays.
+    pub expires_s: u32,
+    /// When it goes, ms since 1970-01-01 UTC; `None` until its clock starts.
+    pub expires_ms: Option<u64>,
+    /// Files, as the sender describes them.
+    pub attachments: Vec<AttachmentInfo>,
+    /// Somebody's address, as the sender has it.
+    pub contact: Option<ContactCard>,
+    /// Whether it is held up in its chat.
+    pub pinned: bool,
 }
 
 /// What kind of chat.
@@ -445,6 +472,10 @@ pub struct MessageInfo {
     pub epoch: Option<u64>,
     /// Devices it is encrypted to, when accepted.
     pub devices: u32,
+    /// What it said before, oldest first; empty when it was never edited.
+    pub versions: Vec<Version>,
+    /// Of an own message: how far each device of the others is, as far as they said so.
+    pub marks: Vec<DeviceMark>,
 }
 
 /// This profile at a glance.

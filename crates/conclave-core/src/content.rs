@@ -6,7 +6,8 @@
 use conclave_proto::account::{AccountState, DeviceCert};
 use conclave_proto::id::{Hash32, MessageId, Seq};
 use conclave_proto::limits::{
-    DEVICES_MAX, NAME_BYTES_MAX, PADDING_BUCKETS, STATE_CHAIN_MAX, TEXT_BYTES_MAX,
+    DEVICES_MAX, NAME_BYTES_MAX, PADDING_BUCKETS, PICTURE_BYTES_MAX, STATE_CHAIN_MAX,
+    TEXT_BYTES_MAX, TIMER_S_MAX,
 };
 use zeroize::Zeroizing;
 
@@ -14,9 +15,11 @@ use crate::capability::Capability;
 use crate::padding;
 
 mod sync;
+mod talk;
 mod wire;
 
 pub use sync::{IdentitySeeds, SyncContact, SyncItem};
+pub use talk::{AttachmentInfo, ContactCard, Mention, MessageRef, TextMore};
 
 /// Version of the content that we write.
 pub const CONTENT_VERSION: u32 = 1;
@@ -65,6 +68,41 @@ pub enum Kind {
     Text {
         /// At most 64 KiB of UTF-8.
         body: String,
+        /// What comes with them; nothing by default.
+        more: TextMore,
+    },
+    /// One emoji on a message; a person's newest one there counts (C-176).
+    Reaction {
+        /// The message.
+        target: MessageRef,
+        /// At most 32 bytes; empty takes the reaction back.
+        emoji: String,
+    },
+    /// Other words in the place of an own message's (C-171).
+    Edit {
+        /// The message.
+        target: MessageRef,
+        /// At most 64 KiB of UTF-8.
+        body: String,
+        /// People named in it, as in [`TextMore::mentions`].
+        mentions: Vec<Mention>,
+    },
+    /// Takes a message away from everybody (C-172).
+    Delete {
+        /// The message.
+        target: MessageRef,
+    },
+    /// From now on messages disappear (C-173, C-177).
+    Timer {
+        /// Seconds, at most a year; 0 = they stay.
+        seconds: u32,
+    },
+    /// Holds a message up in its chat, or no longer (C-173).
+    Pin {
+        /// The message.
+        target: MessageRef,
+        /// Whether it is pinned.
+        pinned: bool,
     },
     /// Marks: how far messages were delivered and read.
     Receipt(Receipt),
@@ -74,6 +112,8 @@ pub enum Kind {
         name: String,
         /// The sender's capability, when the receiver is a contact.
         capability: Option<Capability>,
+        /// A JPEG of at most 24 KiB; empty when it was removed, `None` when nothing is said of it.
+        picture: Option<Vec<u8>>,
     },
     /// The sender's account moved on: states from the receiver's pin, and the newest one's certificates.
     /// Still to be judged ([`crate::pin::judge`]).
@@ -95,11 +135,27 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Words alone.
+    pub fn text(body: impl Into<String>) -> Self {
+        Self::Text {
+            body: body.into(),
+            more: TextMore::default(),
+        }
+    }
+
     /// Whether this is no message to people: it never causes a receipt and does not count as unread.
     pub const fn is_silent(&self) -> bool {
         matches!(
             self,
-            Self::Receipt(_) | Self::Profile { .. } | Self::AccountUpdate { .. } | Self::Sync(_)
+            Self::Receipt(_)
+                | Self::Profile { .. }
+                | Self::AccountUpdate { .. }
+                | Self::Sync(_)
+                | Self::Reaction { .. }
+                | Self::Edit { .. }
+                | Self::Delete { .. }
+                | Self::Timer { .. }
+                | Self::Pin { .. }
         )
     }
 }
@@ -137,6 +193,9 @@ pub enum ContentError {
     /// The name is over 128 bytes. Choose a shorter one.
     #[error("the name is over {NAME_BYTES_MAX} bytes: choose a shorter one")]
     NameTooLong,
+    /// Something in it is over its limit or out of its bounds; the word says what. Send less of it.
+    #[error("the message's {0} is over its limit or does not fit it: send less")]
+    OverLimit(&'static str),
     /// The content fits no bucket. Send less.
     #[error("the content is {bytes} bytes, more than one message can hold")]
     TooLarge {
@@ -169,13 +228,34 @@ impl Content {
     }
 
     fn check(&self) -> Result<(), ContentError> {
-        match &self.kind {
-            Kind::Text { body } if body.len() > TEXT_BYTES_MAX => {
-                Err(ContentError::TextTooLong { bytes: body.len() })
+        self.kind.check()
+    }
+}
+
+impl Kind {
+    /// Whether every size and place in it is in its bounds (C-170): asked before sealing and after opening.
+    pub fn check(&self) -> Result<(), ContentError> {
+        match self {
+            Kind::Text { body, more } => {
+                check_body(body)?;
+                more.check(body)
+            }
+            Kind::Edit { body, mentions, .. } => {
+                check_body(body)?;
+                talk::check_mentions(mentions, body)
+            }
+            Kind::Reaction { emoji, .. } => talk::check_emoji(emoji),
+            // C-177: a timer of at most a year
+            Kind::Timer { seconds } if *seconds > TIMER_S_MAX => {
+                Err(ContentError::OverLimit("timer"))
             }
             Kind::Profile { name, .. } if name.len() > NAME_BYTES_MAX => {
                 Err(ContentError::NameTooLong)
             }
+            Kind::Profile {
+                picture: Some(picture),
+                ..
+            } if picture.len() > PICTURE_BYTES_MAX => Err(ContentError::OverLimit("picture")),
             Kind::AccountUpdate { states, certs }
                 if states.is_empty()
                     || states.len() > STATE_CHAIN_MAX
@@ -190,6 +270,13 @@ impl Content {
             _ => Ok(()),
         }
     }
+}
+
+fn check_body(body: &str) -> Result<(), ContentError> {
+    if body.len() > TEXT_BYTES_MAX {
+        return Err(ContentError::TextTooLong { bytes: body.len() });
+    }
+    Ok(())
 }
 
 /// Bytes to hand to MLS for a content of `length` encoded bytes, so that with `padding_size(256)` the ciphertext

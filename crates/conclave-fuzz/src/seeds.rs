@@ -387,9 +387,7 @@ fn content(kind: Kind) -> Content {
 pub fn contents() -> Seeds {
     let ana = people::ana();
     let kinds = [
-        Kind::Text {
-            body: "Grüße".to_owned(),
-        },
+        Kind::text("Grüße"),
         Kind::Receipt(Receipt {
             delivered: Mark {
                 seq: Seq(3),
@@ -400,6 +398,7 @@ pub fn contents() -> Seeds {
         Kind::Profile {
             name: "Ana".to_owned(),
             capability: Capability::parse(&[8; 32]),
+            picture: None,
         },
         Kind::AccountUpdate {
             states: vec![ana.state.clone()],

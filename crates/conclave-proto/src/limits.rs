@@ -55,6 +55,28 @@ pub const INTRO_TEXT_BYTES_MAX: usize = 1024;
 pub const NOTICE_TEXT_BYTES_MAX: usize = 256;
 /// A display name or the name of a group, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
+/// People mentioned in one message: more is a call to everybody.
+pub const MENTIONS_MAX: usize = 64;
+/// A reaction, in UTF-8 bytes: the longest emoji sequences (families, flags) take 28.
+pub const EMOJI_BYTES_MAX: usize = 32;
+/// The longest disappearing timer, in seconds: a year.
+pub const TIMER_S_MAX: u32 = 365 * 86_400;
+/// Files in one message.
+pub const ATTACHMENTS_MAX: usize = 10;
+/// Name of a file, in bytes: what file systems take.
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+/// Media type of a file, in bytes (RFC 6838 §4.2: 127 for each part; real ones are far below).
+pub const MEDIA_TYPE_BYTES_MAX: usize = 127;
+/// An encoded pointer to a file, in bytes: above any version of it.
+pub const POINTER_BYTES_MAX: usize = 512;
+/// A preview that rides in the message, in bytes: ten of them fit the largest bucket.
+pub const PREVIEW_BYTES_MAX: usize = 12 * 1024;
+/// A profile picture, in bytes: a face at 256 pixels.
+pub const PICTURE_BYTES_MAX: usize = 24 * 1024;
+/// Edits kept of one message: the newest.
+pub const EDITS_KEPT_MAX: usize = 32;
+/// Of one person in one chat: changes that wait for the message they name.
+pub const ACTS_WAITING_MAX: usize = 256;
 /// A signal (typing, presence), sealed, in bytes.
 pub const SIGNAL_BYTES_MAX: usize = 64;
 /// A phone number or e-mail address, in bytes (RFC 5321 §4.5.3.1).

@@ -7,6 +7,7 @@ mod device;
 mod group;
 mod message;
 mod people;
+mod talk;
 
 use conclave_client::view::Person;
 use schemars::JsonSchema;
@@ -28,6 +29,7 @@ pub(crate) use message::{
     GapRow, IdentityRow, InfoRow, MessageRow, QueuedRow, RotatedRow, SentRow, StateRow, WarningRow,
 };
 pub(crate) use people::{ChatRow, ContactRow, DoneRow, ReadRow, RequestRow, SafetyRow, UnreadRow};
+pub(crate) use talk::{ChangedRow, TimerRow, TypingRow};
 
 /// A person as other rows carry them.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use conclave_core::content::TextMore;
 use conclave_proto::env::OsEnv;
 use conclave_proto::hello::Role;
 use conclave_proto::id::{AccountId, Epoch, LogId, MessageId, Seq};
@@ -149,6 +150,7 @@ fn live_long(anna: &Person, ben: &Person) {
                     sender,
                     own: is_own,
                     body: &format!("{n} {}", "x".repeat(300)),
+                    more: &TextMore::default(),
                     raw: &[],
                     reason: "",
                     sent_ms: step.now_ms - MANY + n,

@@ -72,9 +72,7 @@ fn content(row: &ConversationRow, id: u8, kind: Kind) -> Content {
 }
 
 fn text(body: &str) -> Kind {
-    Kind::Text {
-        body: body.to_owned(),
-    }
+    Kind::text(body)
 }
 
 /// The same id twice in one log, with other words: the first stays, and is told once.

@@ -289,7 +289,7 @@ impl Tx<'_> {
             return Ok(());
         }
         let last = logs.iter().map(|(_, ordinal)| *ordinal).max().unwrap_or(0);
-        for table in ["conversation", "message"] {
+        for table in ["conversation", "message", "act"] {
             self.0.execute(
                 &format!(
                     "UPDATE {table} SET ordinal = coalesce((SELECT a.ordinal FROM archived_log a

@@ -102,6 +102,23 @@ fn contact(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
 }
 
 impl Tx<'_> {
+    /// Somebody's profile picture, a JPEG; `None` when there is none.
+    pub(crate) fn picture(&self, account: AccountId) -> Result<Option<Vec<u8>>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT jpeg FROM picture WHERE account_id = ?1")?;
+        let found = statement.query_row([account.as_bytes()], |row| row.get(0));
+        Ok(found.optional()?)
+    }
+
+    /// Keeps somebody's profile picture in the place of the one before; an empty one removes it.
+    pub(crate) fn put_picture(&self, account: AccountId, jpeg: &[u8]) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached("INSERT OR REPLACE INTO picture (account_id, jpeg) VALUES (?1, ?2)")?
+            .execute(rusqlite::params![account.as_bytes(), jpeg])?;
+        Ok(())
+    }
+
     /// One person by account.
     pub(crate) fn contact(&self, account: AccountId) -> Result<Option<ContactRow>, StoreError> {
         let mut statement = self

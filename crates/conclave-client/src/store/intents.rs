@@ -279,6 +279,50 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Raises how far one device has received and read.
+    pub(crate) fn raise_device_mark(
+        &self,
+        log_id: LogId,
+        (account, device): (AccountId, DeviceId),
+        delivered: u64,
+        read: u64,
+    ) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached(
+                "INSERT INTO device_mark (log_id, account_id, device_id, delivered, read)
+                 VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT (log_id, account_id, device_id) DO UPDATE SET
+                 delivered = max(delivered, excluded.delivered), read = max(read, excluded.read)",
+            )?
+            .execute(params![
+                log_id.as_bytes(),
+                account.as_bytes(),
+                device.as_bytes(),
+                int(delivered),
+                int(read)
+            ])?;
+        Ok(())
+    }
+
+    /// How far each device in a log has received and read, as far as it said so.
+    pub(crate) fn device_marks(
+        &self,
+        log_id: LogId,
+    ) -> Result<Vec<(AccountId, DeviceId, u64, u64)>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT * FROM device_mark WHERE log_id = ?1")?;
+        let rows = statement.query_map([log_id.as_bytes()], |row| {
+            Ok((
+                AccountId::new(id(row, "account_id")?),
+                DeviceId::new(id(row, "device_id")?),
+                counter(row, "delivered")?,
+                counter(row, "read")?,
+            ))
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// How far somebody has received and read.
     pub(crate) fn mark(&self, log_id: LogId, account: AccountId) -> Result<(u64, u64), StoreError> {
         let mut statement = self.0.prepare_cached(

@@ -1,5 +1,6 @@
 //! Message rows: own and others', in the order of their logs.
 
+use conclave_core::content::{MessageRef, TextMore};
 use conclave_proto::id::{AccountId, ChatId, Epoch, LogId, MessageId, Seq};
 use rusqlite::{OptionalExtension as _, Row, params};
 
@@ -36,6 +37,74 @@ pub(crate) struct MessageRow {
     pub(crate) sent_ms: u64,
     /// Whether this user has read it.
     pub(crate) is_read: bool,
+    /// What comes with the text, encoded.
+    pub(crate) more: Vec<u8>,
+    /// What it said before it was edited: text and what came with it.
+    pub(crate) first: Option<(String, Vec<u8>)>,
+    /// Whether its content is gone, and how.
+    pub(crate) deleted: Deleted,
+    /// Who deleted it for everyone.
+    pub(crate) deleted_by: Option<AccountId>,
+    /// The timer it was written under, in seconds; 0 = it stays.
+    pub(crate) expires_s: u32,
+    /// When it goes, ms since 1970-01-01 UTC; `None` until its clock starts.
+    pub(crate) expires_ms: Option<u64>,
+    /// Log.
+    pub(crate) log_id: Option<LogId>,
+}
+
+impl MessageRow {
+    /// What comes with the text now; nothing when it is damaged.
+    pub(crate) fn more(&self) -> TextMore {
+        TextMore::parse(&self.more, &self.body).unwrap_or_default()
+    }
+
+    /// What it said first: what its own entry in the log says.
+    pub(crate) fn said(&self) -> (String, TextMore) {
+        let (body, more) = match &self.first {
+            Some((body, more)) => (body.clone(), more),
+            None => (self.body.clone(), &self.more),
+        };
+        let more = TextMore::parse(more, &body).unwrap_or_default();
+        (body, more)
+    }
+
+    /// How other messages name it.
+    pub(crate) fn name(&self) -> MessageRef {
+        MessageRef {
+            sender: self.sender,
+            message_id: self.message_id,
+        }
+    }
+}
+
+/// Whether a message's content is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deleted {
+    /// It is there.
+    No,
+    /// Gone for everyone: a tombstone is shown.
+    ForEveryone,
+    /// Gone on own devices: nothing is shown.
+    ForMe,
+}
+
+impl Deleted {
+    fn number(self) -> u8 {
+        match self {
+            Self::No => 0,
+            Self::ForEveryone => 1,
+            Self::ForMe => 2,
+        }
+    }
+
+    fn parse(number: u8) -> Self {
+        match number {
+            0 => Self::No,
+            1 => Self::ForEveryone,
+            _ => Self::ForMe,
+        }
+    }
 }
 
 /// A message to be written.
@@ -51,6 +120,8 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) own: bool,
     /// Text.
     pub(crate) body: &'a str,
+    /// What comes with it.
+    pub(crate) more: &'a TextMore,
     /// Content of an unknown kind.
     pub(crate) raw: &'a [u8],
     /// Why it cannot be shown.
@@ -92,6 +163,17 @@ fn message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         devices: row.get("devices")?,
         sent_ms: super::counter(row, "sent_ms")?,
         is_read: row.get("is_read")?,
+        more: row.get("more")?,
+        first: row
+            .get::<_, Option<String>>("first_body")?
+            .zip(row.get("first_more")?),
+        deleted: Deleted::parse(row.get("deleted")?),
+        deleted_by: row
+            .get::<_, Option<[u8; 16]>>("deleted_by")?
+            .map(AccountId::new),
+        expires_s: row.get("expires_s")?,
+        expires_ms: optional_counter(row, "expires_ms")?,
+        log_id: row.get::<_, Option<[u8; 32]>>("log_id")?.map(LogId::new),
     })
 }
 
@@ -125,7 +207,8 @@ impl Tx<'_> {
             .0
             .prepare_cached(
                 "INSERT OR IGNORE INTO message (chat_id, message_id, sender, own, body, raw, state, reason,
-                 sent_ms, is_read, is_heard) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?4, ?10)",
+                 sent_ms, is_read, is_heard, more, expires_s)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?4, ?10, ?11, ?12)",
             )?
             .execute(params![
                 new.chat_id.as_bytes(),
@@ -138,8 +221,76 @@ impl Tx<'_> {
                 new.reason,
                 int(new.sent_ms),
                 new.own || new.is_heard,
+                new.more.to_bytes(),
+                new.more.expires_s,
             ])?;
         Ok(written == 1)
+    }
+
+    /// A message that was known by its words alone, from a request, came whole.
+    pub(crate) fn complete_message(
+        &self,
+        sender: AccountId,
+        message_id: MessageId,
+        more: &TextMore,
+    ) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached(
+                "UPDATE message SET more = ?3, expires_s = ?4
+                 WHERE sender = ?1 AND message_id = ?2 AND seq IS NULL AND own = 0 AND deleted = 0",
+            )?
+            .execute(params![
+                sender.as_bytes(),
+                message_id.as_bytes(),
+                more.to_bytes(),
+                more.expires_s
+            ])?;
+        Ok(())
+    }
+
+    /// Gives a message other words. `first` is what it said first, kept from now on; `None` leaves nothing to keep.
+    pub(crate) fn set_words(
+        &self,
+        of: MessageRef,
+        (body, more): (&str, &[u8]),
+        first: Option<(&str, &[u8])>,
+    ) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached(
+                "UPDATE message SET body = ?3, more = ?4, first_body = ?5, first_more = ?6
+                 WHERE sender = ?1 AND message_id = ?2 AND deleted = 0",
+            )?
+            .execute(params![
+                of.sender.as_bytes(),
+                of.message_id.as_bytes(),
+                body,
+                more,
+                first.map(|(body, _)| body),
+                first.map(|(_, more)| more),
+            ])?;
+        Ok(())
+    }
+
+    /// Takes a message's content away. Deleted on own devices stays so.
+    pub(crate) fn wipe_message(
+        &self,
+        of: MessageRef,
+        how: Deleted,
+        by: Option<AccountId>,
+    ) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached(
+                "UPDATE message SET body = '', more = x'', raw = x'', first_body = NULL, first_more = NULL,
+                 deleted = max(deleted, ?3), deleted_by = coalesce(deleted_by, ?4), is_read = 1, is_heard = 1
+                 WHERE sender = ?1 AND message_id = ?2",
+            )?
+            .execute(params![
+                of.sender.as_bytes(),
+                of.message_id.as_bytes(),
+                how.number(),
+                by.as_ref().map(AccountId::as_bytes),
+            ])?;
+        Ok(())
     }
 
     /// Gives a message its place, unless it has one.
@@ -270,7 +421,7 @@ impl Tx<'_> {
         limit: usize,
     ) -> Result<Vec<MessageRow>, StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT * FROM message WHERE chat_id = ?1
+            "SELECT * FROM message WHERE chat_id = ?1 AND deleted < 2
              ORDER BY ordinal IS NULL DESC, ordinal DESC, seq DESC, id DESC LIMIT ?2",
         )?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);

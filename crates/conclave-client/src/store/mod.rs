@@ -4,11 +4,13 @@
 //! outbox rows live in the same database, so one [`Store::write`] holds them all (C-050).
 
 mod account;
+mod acts;
 mod archive;
 mod chats;
 mod contacts;
 mod conversations;
 mod devices;
+mod expiry;
 #[cfg(test)]
 pub(crate) mod fault;
 mod inbox;
@@ -23,6 +25,7 @@ mod stuck;
 mod sync;
 
 pub(crate) use account::{OwnAccount, PendingRegistration};
+pub(crate) use acts::{ActKind, ActRow};
 pub(crate) use archive::{ArchiveRow, ArchivedMessage};
 pub(crate) use chats::{ChatRow, ChatStage};
 pub(crate) use contacts::{ContactRow, Known, parse_known};
@@ -31,7 +34,7 @@ pub(crate) use devices::{Approval, PendingLink};
 pub(crate) use inbox::{InvitationRow, JoinWish};
 pub(crate) use intents::{IntentKind, IntentRow, PendingWelcome};
 pub(crate) use keys::Taken;
-pub(crate) use messages::{MessageRow, NewMessage, Position};
+pub(crate) use messages::{Deleted, MessageRow, NewMessage, Position};
 pub(crate) use open::{KeyFile, key_kind};
 pub(crate) use outbox::{OutboxKind, OutboxRow};
 pub(crate) use stranded::StrandedRow;

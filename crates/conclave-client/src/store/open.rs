@@ -23,7 +23,11 @@ const KEY_PLAIN: &str = "store.key";
 const KEY_WRAPPED: &str = "store.key.wrapped";
 
 /// Schema versions: each element moves the database one version up. Never edited once released.
-const MIGRATIONS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+];
 
 /// SQLite's write-ahead log beside the database: what it holds may not be in the database yet.
 const DATABASE_LOG: &str = "store.db-wal";

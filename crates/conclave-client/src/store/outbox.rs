@@ -16,6 +16,8 @@ pub(crate) enum OutboxKind {
     Profile,
     /// That this account leaves the group; belongs to one log.
     Leave,
+    /// What somebody did to a message or the chat; goes to the chat's live log.
+    Act,
     /// The newest value of one thing, to the own other devices; goes to their live log.
     Sync,
 }
@@ -27,8 +29,14 @@ impl OutboxKind {
             Self::Receipt => "receipt",
             Self::Profile => "profile",
             Self::Leave => "leave",
+            Self::Act => "act",
             Self::Sync => "sync",
         }
+    }
+
+    /// Whether it is said to people, in whichever log the chat goes on.
+    pub(crate) fn is_talk(self) -> bool {
+        matches!(self, Self::Text | Self::Act)
     }
 
     fn parse(name: &str) -> Self {
@@ -36,6 +44,7 @@ impl OutboxKind {
             "receipt" => Self::Receipt,
             "profile" => Self::Profile,
             "leave" => Self::Leave,
+            "act" => Self::Act,
             "sync" => Self::Sync,
             _ => Self::Text,
         }
@@ -97,16 +106,17 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Queues a text again, unless it waits already.
+    /// Queues a text or act again, unless it waits already.
     pub(crate) fn say_again(
         &self,
         chat_id: ChatId,
         message_id: MessageId,
+        kind: OutboxKind,
     ) -> Result<(), StoreError> {
         self.0.execute(
-            "INSERT INTO outbox (chat_id, message_id, kind) SELECT ?1, ?2, 'text'
+            "INSERT INTO outbox (chat_id, message_id, kind) SELECT ?1, ?2, ?3
              WHERE NOT EXISTS (SELECT 1 FROM outbox WHERE message_id = ?2 AND sealed IS NULL)",
-            params![chat_id.as_bytes(), message_id.as_bytes()],
+            params![chat_id.as_bytes(), message_id.as_bytes(), kind.name()],
         )?;
         Ok(())
     }
@@ -158,9 +168,9 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets sealed bytes that the log proved it does not have; texts become free for whichever log is live.
+    /// Forgets sealed bytes that the log proved it does not have; texts and acts become free for whichever log is live.
     pub(crate) fn unseal_outbox(&self, row: &OutboxRow) -> Result<(), StoreError> {
-        let keep_log = row.kind != OutboxKind::Text;
+        let keep_log = !row.kind.is_talk();
         self.0.execute(
             "UPDATE outbox SET sealed = NULL, epoch = NULL, seq = NULL,
              log_id = CASE WHEN ?2 THEN log_id ELSE NULL END WHERE id = ?1",
@@ -197,7 +207,7 @@ impl Tx<'_> {
     /// Forgets receipts and profiles of a log that cannot take them any more.
     pub(crate) fn drop_silent_outbox(&self, log_id: LogId) -> Result<(), StoreError> {
         self.0.execute(
-            "DELETE FROM outbox WHERE log_id = ?1 AND kind <> 'text'",
+            "DELETE FROM outbox WHERE log_id = ?1 AND kind NOT IN ('text', 'act')",
             [log_id.as_bytes()],
         )?;
         Ok(())
@@ -212,10 +222,10 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Texts of a chat that wait, oldest first.
+    /// Texts and acts of a chat that wait, oldest first.
     pub(crate) fn waiting_texts(&self, chat_id: ChatId) -> Result<Vec<OutboxRow>, StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT * FROM outbox WHERE chat_id = ?1 AND kind = 'text' AND seq IS NULL ORDER BY id",
+            "SELECT * FROM outbox WHERE chat_id = ?1 AND kind IN ('text', 'act') AND seq IS NULL ORDER BY id",
         )?;
         let rows = statement.query_map([chat_id.as_bytes()], outbox)?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -17,7 +17,7 @@ fn content(kind: Kind) -> Content {
 }
 
 fn text(body: impl Into<String>) -> Content {
-    content(Kind::Text { body: body.into() })
+    content(Kind::text(body))
 }
 
 fn receipt(delivered: u64, read: u64) -> Receipt {
@@ -58,20 +58,18 @@ fn sync_contact(person: &Person) -> SyncContact {
 fn every_kind_survives() {
     let person = Person::new(1);
     let kinds = [
-        Kind::Text {
-            body: "grüß dich".into(),
-        },
-        Kind::Text {
-            body: String::new(),
-        },
+        Kind::text("grüß dich"),
+        Kind::text(""),
         Kind::Receipt(receipt(9, 7)),
         Kind::Profile {
             name: "Anna".into(),
             capability: Capability::parse(&[5; 32]),
+            picture: Some(vec![7; 9]),
         },
         Kind::Profile {
             name: String::new(),
             capability: None,
+            picture: None,
         },
         Kind::Sync(SyncItem::Contact(Box::new(sync_contact(&person)))),
         Kind::Sync(SyncItem::Device {
@@ -161,6 +159,7 @@ fn refuses_what_is_too_long() {
     let name = Kind::Profile {
         name: "x".repeat(NAME_BYTES_MAX + 1),
         capability: None,
+        picture: None,
     };
     assert_eq!(
         content(name).encode_padded(),

@@ -6,6 +6,7 @@ use conclave_proto::limits::{DEVICES_MAX, STATE_CHAIN_MAX};
 use prost::Message as _;
 
 use super::sync::{SyncItem, WireSync};
+use super::talk::{self, WireDelete, WireEdit, WirePin, WireReaction, WireText, WireTimer};
 use super::{CONTENT_VERSION, Content, ContentError, Kind, Mark, Receipt, StateHead};
 use crate::capability::Capability;
 
@@ -29,11 +30,14 @@ struct WireEnvelope {
     state_hash: Vec<u8>,
 }
 
-/// The kind of version 1, in the same message as the envelope. 21 to 31 are kept for kinds to come: reaction,
-/// edit, delete, attachment, timer change, contact card, group note, gossip; 29 is for own devices.
+/// The kind of version 1, in the same message as the envelope. 24, 27, 28, 30 and 31 are kept for kinds to come;
+/// 29 is for own devices.
 #[derive(Clone, PartialEq, prost::Message)]
 struct WireBody {
-    #[prost(oneof = "WireKind", tags = "16, 17, 18, 19, 20, 29")]
+    #[prost(
+        oneof = "WireKind",
+        tags = "16, 17, 18, 19, 20, 21, 22, 23, 25, 26, 29"
+    )]
     kind: Option<WireKind>,
 }
 
@@ -49,15 +53,18 @@ enum WireKind {
     AccountUpdate(WireAccountUpdate),
     #[prost(message, tag = "20")]
     Leave(WireLeave),
+    #[prost(message, tag = "21")]
+    Reaction(WireReaction),
+    #[prost(message, tag = "22")]
+    Edit(WireEdit),
+    #[prost(message, tag = "23")]
+    Delete(WireDelete),
+    #[prost(message, tag = "25")]
+    Timer(WireTimer),
+    #[prost(message, tag = "26")]
+    Pin(WirePin),
     #[prost(message, tag = "29")]
     Sync(WireSync),
-}
-
-/// Tags 2 and 3 are kept for the message that is replied to.
-#[derive(Clone, PartialEq, prost::Message)]
-struct WireText {
-    #[prost(string, tag = "1")]
-    body: String,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -76,6 +83,8 @@ struct WireProfile {
     name: String,
     #[prost(bytes = "vec", tag = "2")]
     capability: Vec<u8>,
+    #[prost(bytes = "vec", optional, tag = "3")]
+    picture: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -116,14 +125,40 @@ pub(super) fn encode(content: &Content) -> Vec<u8> {
 
 fn build_kind(kind: &Kind) -> Option<WireKind> {
     Some(match kind {
-        Kind::Text { body } => WireKind::Text(WireText { body: body.clone() }),
+        Kind::Text { body, more } => WireKind::Text(more.to_wire(body.clone())),
+        Kind::Reaction { target, emoji } => WireKind::Reaction(WireReaction {
+            target: Some((*target).into()),
+            emoji: emoji.clone(),
+        }),
+        Kind::Edit {
+            target,
+            body,
+            mentions,
+        } => WireKind::Edit(WireEdit {
+            target: Some((*target).into()),
+            body: body.clone(),
+            mentions: talk::mentions_to_wire(mentions),
+        }),
+        Kind::Delete { target } => WireKind::Delete(WireDelete {
+            target: Some((*target).into()),
+        }),
+        Kind::Timer { seconds } => WireKind::Timer(WireTimer { seconds: *seconds }),
+        Kind::Pin { target, pinned } => WireKind::Pin(WirePin {
+            target: Some((*target).into()),
+            pinned: *pinned,
+        }),
         Kind::Receipt(receipt) => WireKind::Receipt(WireReceipt {
             delivered_up_to: receipt.delivered.seq.0,
             read_up_to: receipt.read_up_to.0,
             hash: receipt.delivered.hash.to_vec(),
         }),
-        Kind::Profile { name, capability } => WireKind::Profile(WireProfile {
+        Kind::Profile {
+            name,
+            capability,
+            picture,
+        } => WireKind::Profile(WireProfile {
             name: name.clone(),
+            picture: picture.clone(),
             capability: capability
                 .as_ref()
                 .map(|capability| capability.as_bytes().to_vec())
@@ -185,7 +220,26 @@ fn parse_body(version: u32, bytes: &[u8]) -> Result<Kind, ContentError> {
 fn parse_kind(kind: WireKind) -> Result<Kind, ContentError> {
     let malformed = ContentError::Malformed;
     Ok(match kind {
-        WireKind::Text(text) => Kind::Text { body: text.body },
+        WireKind::Text(text) => talk::parse_text(text)?,
+        WireKind::Reaction(wire) => Kind::Reaction {
+            target: talk::parse_ref(wire.target.as_ref())?,
+            emoji: wire.emoji,
+        },
+        WireKind::Edit(wire) => Kind::Edit {
+            target: talk::parse_ref(wire.target.as_ref())?,
+            body: wire.body,
+            mentions: talk::parse_mentions(&wire.mentions)?,
+        },
+        WireKind::Delete(wire) => Kind::Delete {
+            target: talk::parse_ref(wire.target.as_ref())?,
+        },
+        WireKind::Timer(wire) => Kind::Timer {
+            seconds: wire.seconds,
+        },
+        WireKind::Pin(wire) => Kind::Pin {
+            target: talk::parse_ref(wire.target.as_ref())?,
+            pinned: wire.pinned,
+        },
         WireKind::Receipt(receipt) => Kind::Receipt(Receipt {
             delivered: Mark {
                 seq: Seq(receipt.delivered_up_to),
@@ -195,6 +249,7 @@ fn parse_kind(kind: WireKind) -> Result<Kind, ContentError> {
         }),
         WireKind::Profile(profile) => Kind::Profile {
             name: profile.name,
+            picture: profile.picture,
             capability: if profile.capability.is_empty() {
                 None
             } else {

@@ -102,9 +102,7 @@ fn c055_encoded_content_fills_a_bucket() {
                 hash: Hash32::new([1; 32]),
             },
             state_head: None,
-            kind: Kind::Text {
-                body: "x".repeat(length),
-            },
+            kind: Kind::text("x".repeat(length)),
         };
         let entry = ana.seal(&written.encode_padded().unwrap());
         assert!(is_bucket_sized(entry.len()));

@@ -24,9 +24,7 @@ fn kinds() -> [(&'static str, Value, Kind); 5] {
         (
             "text",
             json!({ "body": "Grüße, 世界" }),
-            Kind::Text {
-                body: "Grüße, 世界".to_owned(),
-            },
+            Kind::text("Grüße, 世界"),
         ),
         (
             "receipt",
@@ -42,6 +40,7 @@ fn kinds() -> [(&'static str, Value, Kind); 5] {
             Kind::Profile {
                 name: "Ana".to_owned(),
                 capability: Capability::parse(&[8; 32]),
+                picture: None,
             },
         ),
         (

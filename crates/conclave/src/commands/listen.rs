@@ -14,8 +14,8 @@ use crate::exit::Failure;
 use crate::output::Output;
 use crate::profile::Context;
 use crate::rows::{
-    GapRow, HistoryRow, IdentityRow, MessageRow, PersonRow, RequestRow, RotatedRow, StateRow,
-    WarningRow,
+    ChangedRow, GapRow, HistoryRow, IdentityRow, MessageRow, PersonRow, RequestRow, RotatedRow,
+    StateRow, TimerRow, TypingRow, WarningRow,
 };
 
 /// Print messages, requests and state changes as they come in, until interrupted. Printing does not mark
@@ -147,6 +147,11 @@ impl<'a> Printer<'a> {
             Event::History(progress) if progress.is_over => {
                 self.out.row(&HistoryRow::from(&progress))?;
             }
+            Event::Changed { message, what, by } => {
+                self.out.row(&ChangedRow::new(&message, what, &by))?;
+            }
+            Event::TimerSet(timer) => self.out.row(&TimerRow::from(&timer))?,
+            Event::Typing { chat, from } => self.out.row(&TypingRow::new(chat, &from))?,
             Event::Warning(message) => self.out.row(&WarningRow { message })?,
             _ => {}
         }

@@ -237,6 +237,17 @@ mod tests {
             seq: None,
             ts_ms: 0,
             is_read: true,
+            reply: None,
+            mentions: vec![],
+            reactions: vec![],
+            edited_ms: None,
+            deleted_by: None,
+            forwarded: false,
+            expires_s: 0,
+            expires_ms: None,
+            attachments: vec![],
+            contact: None,
+            pinned: false,
         }
     }
 

@@ -6,6 +6,9 @@ use serde::Serialize;
 
 use crate::output::{Row, safe};
 use crate::rfc3339::{rfc3339, short};
+use crate::rows::talk::{
+    CardRow, DeviceMarkRow, FileRow, MentionRow, ReactionRow, ReplyRow, VersionRow, goes,
+};
 use crate::rows::{PersonRow, table};
 
 /// A message of a history or a listen.
@@ -22,6 +25,17 @@ pub(crate) struct MessageRow {
     ts: String,
     ts_ms: u64,
     read: bool,
+    reply: Option<ReplyRow>,
+    mentions: Vec<MentionRow>,
+    reactions: Vec<ReactionRow>,
+    edited_ts_ms: Option<u64>,
+    deleted_by: Option<PersonRow>,
+    forwarded: bool,
+    expires_s: u32,
+    expires_ts_ms: Option<u64>,
+    attachments: Vec<FileRow>,
+    contact: Option<CardRow>,
+    pinned: bool,
 }
 
 impl From<&Message> for MessageRow {
@@ -38,6 +52,17 @@ impl From<&Message> for MessageRow {
             ts: rfc3339(message.ts_ms),
             ts_ms: message.ts_ms,
             read: message.is_read,
+            reply: message.reply.as_ref().map(ReplyRow::from),
+            mentions: message.mentions.iter().map(MentionRow::from).collect(),
+            reactions: message.reactions.iter().map(ReactionRow::from).collect(),
+            edited_ts_ms: message.edited_ms,
+            deleted_by: message.deleted_by.as_ref().map(PersonRow::from),
+            forwarded: message.forwarded,
+            expires_s: message.expires_s,
+            expires_ts_ms: message.expires_ms,
+            attachments: message.attachments.iter().map(FileRow::from).collect(),
+            contact: message.contact.as_ref().map(CardRow::from),
+            pinned: message.pinned,
         }
     }
 }
@@ -55,11 +80,43 @@ impl Row for MessageRow {
             "" => String::new(),
             reason => format!("  ({})", safe(reason)),
         };
-        format!(
-            "{}  {who}: {}{state}{reason}",
-            short(self.ts_ms),
-            safe(&self.text)
-        )
+        let reply = self.reply.as_ref().map(ReplyRow::text).unwrap_or_default();
+        let (time, words, marks) = (short(self.ts_ms), self.words(), self.marks());
+        format!("{reply}{time}  {who}: {words}{marks}{state}{reason}")
+    }
+}
+
+impl MessageRow {
+    /// What it says, its files and its card; of a deleted one, who took it away.
+    fn words(&self) -> String {
+        if let Some(by) = &self.deleted_by {
+            return format!("(deleted by {})", by.text());
+        }
+        let files = self.attachments.iter().map(FileRow::text);
+        let card = self.contact.iter().map(CardRow::text);
+        let mut words: Vec<String> = files.chain(card).collect();
+        if !self.text.is_empty() {
+            words.insert(0, safe(&self.text).into_owned());
+        }
+        words.join(" ")
+    }
+
+    /// What was done to it, in a few characters.
+    fn marks(&self) -> String {
+        let mut marks = String::new();
+        let flags = [
+            (self.forwarded, "  (forwarded)"),
+            (self.edited_ts_ms.is_some(), "  (edited)"),
+            (self.pinned, "  (pinned)"),
+        ];
+        for (_, word) in flags.iter().filter(|(is_so, _)| *is_so) {
+            marks.push_str(word);
+        }
+        if !self.reactions.is_empty() {
+            let reactions: Vec<_> = self.reactions.iter().map(ReactionRow::text).collect();
+            marks.push_str(&format!("  {{{}}}", reactions.join(", ")));
+        }
+        marks + &goes(self.expires_s, self.expires_ts_ms)
     }
 }
 
@@ -249,6 +306,8 @@ pub(crate) struct InfoRow {
     message: MessageRow,
     epoch: Option<u64>,
     devices: u32,
+    versions: Vec<VersionRow>,
+    marks: Vec<DeviceMarkRow>,
 }
 
 impl From<&MessageInfo> for InfoRow {
@@ -257,6 +316,8 @@ impl From<&MessageInfo> for InfoRow {
             message: MessageRow::from(&info.message),
             epoch: info.epoch,
             devices: info.devices,
+            versions: info.versions.iter().map(VersionRow::from).collect(),
+            marks: info.marks.iter().map(DeviceMarkRow::from).collect(),
         }
     }
 }
@@ -267,7 +328,7 @@ impl Row for InfoRow {
     fn text(&self) -> String {
         let number =
             |value: Option<u64>| value.map_or_else(|| "none yet".to_owned(), |v| v.to_string());
-        table(&[
+        let mut lines = table(&[
             ("message", self.message.id.as_str()),
             ("chat", &self.message.chat),
             ("from", &self.message.from.text()),
@@ -277,7 +338,15 @@ impl Row for InfoRow {
             ("seq", &number(self.message.seq)),
             ("epoch", &number(self.epoch)),
             ("devices", &self.devices.to_string()),
-            ("text", &safe(&self.message.text)),
-        ])
+            ("text", &self.message.words()),
+            ("marks", self.message.marks().trim()),
+        ]);
+        for version in &self.versions {
+            lines.push_str(&format!("\nbefore  {}", version.text()));
+        }
+        for mark in &self.marks {
+            lines.push_str(&format!("\non  {}", mark.text()));
+        }
+        lines
     }
 }

@@ -32,6 +32,17 @@ fn message(own: bool) -> Message {
         seq: Some(7),
         ts_ms: 1_763_778_485_042,
         is_read: false,
+        reply: None,
+        mentions: vec![],
+        reactions: vec![],
+        edited_ms: None,
+        deleted_by: None,
+        forwarded: false,
+        expires_s: 0,
+        expires_ms: None,
+        attachments: vec![],
+        contact: None,
+        pinned: false,
     }
 }
 
@@ -74,6 +85,17 @@ fn message_rows_have_every_field() {
             "ts": "2025-11-22T02:28:05.042Z",
             "ts_ms": 1_763_778_485_042_u64,
             "read": false,
+            "reply": null,
+            "mentions": [],
+            "reactions": [],
+            "edited_ts_ms": null,
+            "deleted_by": null,
+            "forwarded": false,
+            "expires_s": 0,
+            "expires_ts_ms": null,
+            "attachments": [],
+            "contact": null,
+            "pinned": false,
         })
     );
 }

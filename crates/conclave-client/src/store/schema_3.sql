@@ -1,0 +1,55 @@
+-- Version 3 of the profile database: everyday messaging.
+
+-- --- messages --------------------------------------------------------------------------------
+
+-- What comes with the words: TextMore as conclave-core encodes it.
+ALTER TABLE message ADD COLUMN more BLOB NOT NULL DEFAULT x'';
+-- What an edited message said first; body and more are what it says now.
+ALTER TABLE message ADD COLUMN first_body TEXT;
+ALTER TABLE message ADD COLUMN first_more BLOB;
+-- 0 | 1 = for everyone: a tombstone is shown | 2 = on own devices: nothing is shown. The content is gone in both.
+ALTER TABLE message ADD COLUMN deleted INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN deleted_by BLOB;
+-- The timer it was written under, in seconds, and when it goes; NULL until its clock starts.
+ALTER TABLE message ADD COLUMN expires_s INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE message ADD COLUMN expires_ms INTEGER;
+CREATE INDEX message_clock ON message (id) WHERE expires_s > 0 AND expires_ms IS NULL;
+CREATE INDEX message_expiry ON message (expires_ms) WHERE expires_ms IS NOT NULL;
+CREATE INDEX message_ref ON message (message_id);
+
+-- What people did to messages and to the chat, own and others', in the order of the logs.
+CREATE TABLE act (
+    id            INTEGER PRIMARY KEY,
+    chat_id       BLOB NOT NULL REFERENCES chat (chat_id),
+    sender        BLOB NOT NULL,
+    act_id        BLOB NOT NULL,
+    kind          TEXT NOT NULL,              -- reaction | edit | delete | pin | timer
+    target_sender BLOB NOT NULL,              -- x'' when it is about the chat
+    target_id     BLOB NOT NULL,
+    body          TEXT NOT NULL,              -- emoji, or new words
+    more          BLOB NOT NULL,              -- mentions of the new words, as TextMore
+    number        INTEGER NOT NULL,           -- pinned 0 | 1, seconds
+    sent_ms       INTEGER NOT NULL,
+    waits         INTEGER NOT NULL DEFAULT 0, -- its message is not here yet
+    log_id        BLOB,
+    ordinal       INTEGER,
+    seq           INTEGER,
+    UNIQUE (sender, act_id)
+);
+CREATE INDEX act_target ON act (target_id, target_sender, kind);
+CREATE INDEX act_chat ON act (chat_id, kind);
+CREATE INDEX act_waiting ON act (chat_id, sender, id) WHERE waits = 1;
+
+-- How far each device has received and read.
+CREATE TABLE device_mark (
+    log_id     BLOB NOT NULL,
+    account_id BLOB NOT NULL,
+    device_id  BLOB NOT NULL,
+    delivered  INTEGER NOT NULL,
+    read       INTEGER NOT NULL,
+    PRIMARY KEY (log_id, account_id, device_id)
+) WITHOUT ROWID;
+
+-- Profile pictures, one JPEG for each person, the own one too.
+CREATE TABLE picture (account_id BLOB PRIMARY KEY, jpeg BLOB NOT NULL) WITHOUT ROWID;
+
