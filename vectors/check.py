@@ -366,7 +366,37 @@ def one(found, number, default):
     return found.get(number, [default])[-1]
 
 
+def target_fields(inner):
+    """The message that an act names."""
+    named = fields(one(inner, 1, b""))
+    return {"sender": "a_" + one(named, 1, b"").hex(), "message_id": "m_" + one(named, 2, b"").hex()}
+
+
+def mention_fields(data):
+    mention = fields(data)
+    account = "a_" + one(mention, 3, b"").hex()
+    return {"start": one(mention, 1, 0), "length": one(mention, 2, 0), "account": account}
+
+
+def act_fields(number, inner):
+    """Kinds 21 to 26: what people do to a message or a chat."""
+    if number == 25:
+        return "timer", {"seconds": one(inner, 1, 0)}
+    name = {21: "reaction", 22: "edit", 23: "delete", 26: "pin"}.get(number)
+    found = {"target": target_fields(inner)}
+    if number == 21:
+        found["emoji"] = one(inner, 2, b"").decode()
+    if number == 22:
+        found["body"] = one(inner, 2, b"").decode()
+        found["mentions"] = [mention_fields(data) for data in inner.get(3, [])]
+    if number == 26:
+        found["pinned"] = one(inner, 2, 0) == 1
+    return name, found
+
+
 def kind_fields(number, inner):
+    if 21 <= number <= 26:
+        return act_fields(number, inner)
     if number == 16:
         return "text", {"body": one(inner, 1, b"").decode()}
     if number == 17:

@@ -26,6 +26,7 @@ use crate::keys;
 use crate::members;
 use crate::membership::{Intent, want};
 use crate::net::Net;
+use crate::picture;
 use crate::register::CERT_BEFORE_MS;
 use crate::shared::{Shared, broken};
 use crate::store::{ChatRow, ChatStage, ContactRow, ConversationRow, Stage, Thing, parse_known};
@@ -348,6 +349,7 @@ fn is_declined(step: &Step<'_>, account: AccountId) -> Result<bool, ClientError>
 /// The value of one thing as it is now; `None` when it is gone.
 pub(crate) fn item(step: &Step<'_>, what: Thing) -> Result<Option<SyncItem>, ClientError> {
     let own = &step.own.account;
+    let picture = step.tx.picture(own.device.account_id)?;
     Ok(match what {
         Thing::Contact(account) => {
             let declined = is_declined(step, account)?;
@@ -362,6 +364,7 @@ pub(crate) fn item(step: &Step<'_>, what: Thing) -> Result<Option<SyncItem>, Cli
         Thing::Profile => Capability::parse(&own.capability).map(|capability| SyncItem::Profile {
             name: own.name.clone(),
             capability,
+            picture,
         }),
         Thing::Read(log_id) => {
             let row = step.tx.conversation(log_id)?;
@@ -417,7 +420,15 @@ pub(crate) fn apply(
     match said {
         SyncItem::Contact(contact) => apply_contact(step, *contact),
         SyncItem::Device { device_id, name } => Ok(step.tx.put_device_name(device_id, &name)?),
-        SyncItem::Profile { name, capability } => {
+        SyncItem::Profile {
+            name,
+            capability,
+            picture,
+        } => {
+            let account = step.own.account.device.account_id;
+            if let Some(jpeg) = picture.filter(|jpeg| picture::is_well(jpeg)) {
+                step.tx.put_picture(account, &jpeg)?;
+            }
             step.tx.put_own_profile(&name, capability.as_bytes())?;
             Ok(step.tx.set_own_changed()?)
         }

@@ -14,8 +14,8 @@ const SIDE: u32 = 256;
 const SOURCE_SIDE_MAX: u32 = 12_000;
 /// Memory for decoding it, in bytes.
 const SOURCE_ALLOC_MAX: u64 = 256 * 1024 * 1024;
-/// How fine a JPEG is tried, best first, until it is small enough.
-const QUALITIES: [u8; 5] = [85, 70, 55, 40, 25];
+/// Sides and qualities that are tried, best first, until the JPEG is small enough: the last is for noise.
+const TRIES: [(u32, u8); 4] = [(SIDE, 85), (SIDE, 60), (SIDE, 40), (96, 60)];
 
 /// Whether received bytes are what a picture must be: nothing, or a JPEG of at most 256 pixels a side.
 pub(crate) fn is_well(picture: &[u8]) -> bool {
@@ -45,8 +45,8 @@ pub(crate) fn make(file: &[u8]) -> Result<Vec<u8>, ClientError> {
     limits.max_alloc = Some(SOURCE_ALLOC_MAX);
     reader.limits(limits);
     let whole = reader.decode().map_err(|error| cannot(error.to_string()))?;
-    let small = whole.thumbnail(SIDE, SIDE).to_rgb8();
-    for quality in QUALITIES {
+    for (side, quality) in TRIES {
+        let small = whole.thumbnail(side, side).to_rgb8();
         let mut jpeg = Vec::new();
         JpegEncoder::new_with_quality(&mut jpeg, quality)
             .encode_image(&small)

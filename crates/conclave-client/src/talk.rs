@@ -20,6 +20,8 @@ use crate::view::{Change, Person, Timer};
 mod client;
 mod show;
 
+#[cfg(test)]
+pub(crate) use client::force;
 pub(crate) use show::{device_marks, surround, versions, who};
 
 /// What somebody may do beside speaking.

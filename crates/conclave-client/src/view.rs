@@ -5,7 +5,7 @@ use conclave_proto::id::{AccountId, ChatId, DeviceId, MessageId};
 
 mod talk;
 
-pub use talk::{Change, DeviceMark, Mentioned, Reaction, Reply, SendMore, Timer, Version};
+pub use talk::{Change, DeviceMark, Mentioned, Profile, Reaction, Reply, SendMore, Timer, Version};
 
 /// How far an own message got, or what a received one is. Never conflated, only moves forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -93,6 +93,26 @@ pub(crate) enum Command {
     Status(commands::status::Args),
     /// Send a message
     Send(commands::send::Args),
+    /// Answer a message
+    Reply(commands::reply::Args),
+    /// Put an emoji on a message
+    React(commands::react::Args),
+    /// Give a message of yours other words
+    Edit(commands::edit::Args),
+    /// Delete a message, for you or for everyone
+    Delete(commands::delete::Args),
+    /// Send what a message says to others
+    Forward(commands::forward::Args),
+    /// Hold a message up in its chat
+    Pin(commands::pin::PinArgs),
+    /// Hold a message up no longer
+    Unpin(commands::pin::UnpinArgs),
+    /// Show the messages held up in a chat
+    Pins(commands::pin::PinsArgs),
+    /// Show or set after what time messages disappear
+    Timer(commands::timer::Args),
+    /// Show or change the name and picture that contacts see
+    Profile(commands::profile::Args),
     /// Write and see messages in one terminal
     Chat(commands::chat::Args),
     /// Print messages as they come in

@@ -29,7 +29,7 @@ pub(crate) use message::{
     GapRow, IdentityRow, InfoRow, MessageRow, QueuedRow, RotatedRow, SentRow, StateRow, WarningRow,
 };
 pub(crate) use people::{ChatRow, ContactRow, DoneRow, ReadRow, RequestRow, SafetyRow, UnreadRow};
-pub(crate) use talk::{ChangedRow, TimerRow, TypingRow};
+pub(crate) use talk::{ChangedRow, ProfileRow, TimerRow, TypingRow};
 
 /// A person as other rows carry them.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -29,6 +29,7 @@ mod members;
 mod rejoin;
 mod strangers;
 mod successors;
+mod talk;
 
 /// The conversation that a chat goes on in.
 fn live(client: &Client, other: &Person) -> ConversationRow {

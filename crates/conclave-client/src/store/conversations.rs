@@ -338,4 +338,14 @@ impl Tx<'_> {
             .conversation(log_id)?
             .is_none_or(|row| row.stage == Stage::Broken))
     }
+
+    /// The own name and picture changed: in groups they are said again before the next text.
+    pub(crate) fn tell_groups_profile(&self) -> Result<(), StoreError> {
+        self.0.execute(
+            "UPDATE conversation SET profile_due = 1 WHERE stage = 'live'
+             AND chat_id IN (SELECT chat_id FROM chat WHERE kind = 'group')",
+            [],
+        )?;
+        Ok(())
+    }
 }

@@ -1,16 +1,18 @@
 //! `Client`'s commands for everyday talk. Each is one step; the driver carries it out to the others.
 
-use conclave_core::content::{Kind, Mention, MessageRef, TextMore};
+use conclave_core::content::{ContactCard, Kind, Mention, MessageRef, TextMore};
 use conclave_proto::id::{ChatId, MessageId};
+use conclave_proto::limits::NAME_BYTES_MAX;
 
 use super::{Done, keep, own_rights, row_of, settle, who};
 use crate::client::Client;
 use crate::engine::{Step, show};
 use crate::error::ClientError;
-use crate::people::find_contact;
+use crate::people::{find_contact, tell_profile};
+use crate::picture;
 use crate::send::{self, check_chat};
-use crate::store::{ActKind, Deleted, MessageRow, OutboxKind};
-use crate::view::{Message, SendMore, Timer};
+use crate::store::{ActKind, ActRow, Deleted, MessageRow, OutboxKind, Thing};
+use crate::view::{Message, Profile, SendMore, Timer};
 
 impl Client {
     /// [`Client::send`] with what comes beside the text: a reply, mentions, files, a contact card. With files or a
@@ -72,6 +74,80 @@ impl Client {
             let row = tx.find_message(id)?;
             row.map(|row| row.name()).ok_or_else(|| gone(id))
         })
+    }
+
+    /// Somebody's address, to pass it on.
+    pub fn card(&self, who: &str) -> Result<ContactCard, ClientError> {
+        self.engine().look(|tx, _| {
+            let contact = find_contact(tx, who)?;
+            let name = contact.name().to_owned();
+            if contact.identifier.is_empty() {
+                return Err(ClientError::NotFound(format!(
+                    "no phone number or e-mail address of {who} is known here"
+                )));
+            }
+            Ok(ContactCard {
+                identifier: contact.identifier,
+                name,
+            })
+        })
+    }
+
+    /// What this account shows of itself, or somebody else (`+E164`, e-mail, name).
+    pub fn profile(&self, who: Option<&str>) -> Result<Profile, ClientError> {
+        self.engine().look(|tx, own| {
+            let account = match who {
+                Some(who) => find_contact(tx, who)?.pin.account_id,
+                None => own.account.device.account_id,
+            };
+            Ok(Profile {
+                person: super::who(tx, own, account)?,
+                picture: tx.picture(account)?.filter(|jpeg| !jpeg.is_empty()),
+            })
+        })
+    }
+
+    /// Changes what contacts see, and tells them: the name, at most 128 bytes; the picture, made from the bytes of a
+    /// JPEG or PNG file, or removed by none. `None` leaves as it is.
+    pub fn set_profile(
+        &self,
+        name: Option<&str>,
+        picture: Option<&[u8]>,
+    ) -> Result<(), ClientError> {
+        if name
+            .is_some_and(|name| name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control))
+        {
+            return Err(ClientError::BadInput(
+                "a name has at most 128 bytes and no control characters".into(),
+            ));
+        }
+        let picture = picture.map(|file| {
+            if file.is_empty() {
+                Ok(Vec::new())
+            } else {
+                picture::make(file)
+            }
+        });
+        let picture = picture.transpose()?;
+        let mut engine = self.engine();
+        engine.step(|step| {
+            let own = &step.own.account;
+            let capability = own.capability.as_slice().try_into();
+            let capability: [u8; 32] = capability
+                .map_err(|_| ClientError::Broken("the own capability is damaged".into()))?;
+            step.tx
+                .put_own_profile(name.unwrap_or(&own.name), &capability)?;
+            if let Some(jpeg) = &picture {
+                step.tx.put_picture(own.device.account_id, jpeg)?;
+            }
+            tell_profile(step)?;
+            step.tx.tell_groups_profile()?;
+            Ok(step.tx.share(Thing::Profile)?)
+        })?;
+        engine.load_own()?;
+        drop(engine);
+        self.wake();
+        Ok(())
     }
 
     /// The account of somebody that this profile knows, to name them in a text: `person` as people write them
@@ -228,6 +304,22 @@ fn act(step: &mut Step<'_>, chat_id: ChatId, kind: Kind) -> Result<(), ClientErr
     kind.check()
         .map_err(|error| ClientError::BadInput(error.to_string()))?;
     let chat = check_chat(step, chat_id)?;
+    let rights = own_rights(step, &chat)?;
+    queue(step, chat_id, kind, |row| rights.allow(row))
+}
+
+/// A program that does not ask whether it may.
+#[cfg(test)]
+pub(crate) fn force(step: &mut Step<'_>, chat_id: ChatId, kind: Kind) -> Result<(), ClientError> {
+    queue(step, chat_id, kind, |_| true)
+}
+
+fn queue(
+    step: &mut Step<'_>,
+    chat_id: ChatId,
+    kind: Kind,
+    is_allowed: impl FnOnce(&ActRow) -> bool,
+) -> Result<(), ClientError> {
     let done = Done {
         chat_id,
         sender: step.own.account.device.account_id,
@@ -236,7 +328,7 @@ fn act(step: &mut Step<'_>, chat_id: ChatId, kind: Kind) -> Result<(), ClientErr
     };
     let row = row_of(&done, kind);
     let row = row.ok_or_else(|| ClientError::Broken("this is nothing to do in a chat".into()))?;
-    if !own_rights(step, &chat)?.allow(&row) {
+    if !is_allowed(&row) {
         return Err(ClientError::NotAllowed(
             "only the group's owners and admins can do this; ask one of them".into(),
         ));

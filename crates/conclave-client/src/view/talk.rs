@@ -102,6 +102,15 @@ pub struct Timer {
     pub by: Option<Person>,
 }
 
+/// What somebody shows of themselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    /// Who.
+    pub person: Person,
+    /// A JPEG of at most 256 pixels a side; `None` when they show none.
+    pub picture: Option<Vec<u8>>,
+}
+
 /// What a message is sent with beside its text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SendMore {

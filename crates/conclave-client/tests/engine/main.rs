@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod devices;
+mod everyday;
 #[cfg(test)]
 mod fallback;
 #[cfg(test)]

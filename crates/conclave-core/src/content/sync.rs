@@ -4,7 +4,7 @@
 
 use conclave_proto::account::AccountStates;
 use conclave_proto::id::{AccountId, DeviceId, LogId};
-use conclave_proto::limits::{IDENTIFIER_BYTES_MAX, NAME_BYTES_MAX};
+use conclave_proto::limits::{IDENTIFIER_BYTES_MAX, NAME_BYTES_MAX, PICTURE_BYTES_MAX};
 use zeroize::Zeroizing;
 
 use super::ContentError;
@@ -29,6 +29,8 @@ pub enum SyncItem {
         name: String,
         /// What contacts may post and claim with.
         capability: Capability,
+        /// A JPEG of at most 24 KiB; empty when it was removed, `None` when there never was one.
+        picture: Option<Vec<u8>>,
     },
     /// How far the person has read, where no receipt says so.
     Read {
@@ -91,7 +93,11 @@ impl SyncItem {
                     && contact.own_name.len() <= NAME_BYTES_MAX
                     && contact.states.states.len() == 1
             }
-            Self::Device { name, .. } | Self::Profile { name, .. } => name.len() <= NAME_BYTES_MAX,
+            Self::Device { name, .. } => name.len() <= NAME_BYTES_MAX,
+            Self::Profile { name, picture, .. } => {
+                let bytes = picture.as_ref().map_or(0, Vec::len);
+                name.len() <= NAME_BYTES_MAX && bytes <= PICTURE_BYTES_MAX
+            }
             Self::Read { .. } => true,
             Self::Identity(seeds) => seeds.0.len() == STORED_BYTES,
         };
@@ -125,8 +131,13 @@ impl SyncItem {
                 device_id: device_id.to_vec(),
                 name: name.clone(),
             }),
-            Self::Profile { name, capability } => WireItem::Profile(WireOwnProfile {
+            Self::Profile {
+                name,
+                capability,
+                picture,
+            } => WireItem::Profile(WireOwnProfile {
                 name: name.clone(),
+                picture: picture.clone(),
                 capability: capability.as_bytes().to_vec(),
             }),
             Self::Read { log_id, seq } => WireItem::Read(WireRead {
@@ -171,6 +182,7 @@ fn parse(item: WireItem) -> Option<SyncItem> {
         WireItem::Profile(wire) => SyncItem::Profile {
             name: wire.name,
             capability: Capability::parse(&wire.capability)?,
+            picture: wire.picture,
         },
         WireItem::Read(wire) => SyncItem::Read {
             log_id: LogId::parse(&wire.log_id)?,
@@ -241,6 +253,8 @@ struct WireOwnProfile {
     name: String,
     #[prost(bytes = "vec", tag = "2")]
     capability: Vec<u8>,
+    #[prost(bytes = "vec", optional, tag = "3")]
+    picture: Option<Vec<u8>>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

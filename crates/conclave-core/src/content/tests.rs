@@ -79,6 +79,7 @@ fn every_kind_survives() {
         Kind::Sync(SyncItem::Profile {
             name: "Anna".into(),
             capability: Capability::parse(&[5; 32]).unwrap(),
+            picture: Some(vec![1; 9]),
         }),
         Kind::Sync(SyncItem::Read {
             log_id: conclave_proto::id::LogId::new([6; 32]),

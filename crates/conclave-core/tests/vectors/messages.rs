@@ -1,11 +1,11 @@
 //! Vectors of what is said: contents, and the intro of a request.
 
 use conclave_core::capability::Capability;
-use conclave_core::content::{Content, Kind, Mark, Receipt, StateHead};
+use conclave_core::content::{Content, Kind, Mark, Mention, MessageRef, Receipt, StateHead};
 use conclave_core::intro::{FirstText, Greeting, Intro, IntroFor};
 use conclave_hostile::people::{NOW_MS, Person};
 use conclave_proto::codec;
-use conclave_proto::id::{Day, Hash32, LogId, MessageId, Seq};
+use conclave_proto::id::{AccountId, Day, Hash32, LogId, MessageId, Seq};
 use conclave_proto::identifier::Identifier;
 use serde_json::{Value, json};
 
@@ -16,8 +16,17 @@ const SEEN: Mark = Mark {
     hash: Hash32::new([6; 32]),
 };
 
+const TARGET: MessageRef = MessageRef {
+    sender: AccountId::new([3; 16]),
+    message_id: MessageId::new([4; 16]),
+};
+
+fn target_json() -> Value {
+    json!({ "sender": TARGET.sender.to_string(), "message_id": TARGET.message_id.to_string() })
+}
+
 /// One kind: its name, its own fields as the vectors show them, and itself.
-fn kinds() -> [(&'static str, Value, Kind); 5] {
+fn kinds() -> [(&'static str, Value, Kind); 10] {
     let (_, cert, states) = people::ana();
     let encoded = |bytes: Vec<u8>| hex::encode(bytes);
     [
@@ -55,6 +64,47 @@ fn kinds() -> [(&'static str, Value, Kind); 5] {
             },
         ),
         ("leave", json!({}), Kind::Leave),
+        (
+            "reaction",
+            json!({ "target": target_json(), "emoji": "👍" }),
+            Kind::Reaction {
+                target: TARGET,
+                emoji: "👍".to_owned(),
+            },
+        ),
+        (
+            "edit",
+            json!({ "target": target_json(), "body": "Grüße, Ana", "mentions": [
+                { "start": 9, "length": 3, "account": TARGET.sender.to_string() },
+            ] }),
+            Kind::Edit {
+                target: TARGET,
+                body: "Grüße, Ana".to_owned(),
+                mentions: vec![Mention {
+                    start: 9,
+                    length: 3,
+                    account_id: TARGET.sender,
+                }],
+            },
+        ),
+        (
+            "delete",
+            json!({ "target": target_json() }),
+            Kind::Delete { target: TARGET },
+        ),
+        (
+            "timer",
+            json!({ "seconds": 3600 }),
+            Kind::Timer { seconds: 3600 },
+        ),
+        (
+            "pin",
+            json!({ "target": target_json(), "pinned": true }),
+            Kind::Pin {
+                target: TARGET,
+                pinned: true,
+            },
+        ),
     ]
 }
 

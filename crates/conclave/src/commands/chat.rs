@@ -6,7 +6,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::exit::Failure;
 use crate::profile::Context;
-use crate::rows::{MessageRow, StateRow};
+use crate::rows::{ChangedRow, MessageRow, StateRow, TimerRow, TypingRow};
 
 /// Write and see messages in one terminal: each line you type is a message. What is shown counts as read.
 /// Ends at the end of input (Ctrl-D) when everything is accepted.
@@ -125,6 +125,16 @@ impl<'a> Room<'a> {
             Event::StateChanged { chat, id, state } if self.is_here(chat) => {
                 let message = self.client.message(id)?.message;
                 Ok(self.context.out.row(&StateRow::new(&message, state))?)
+            }
+            Event::Changed { message, what, by } if self.is_here(message.chat) => Ok(self
+                .context
+                .out
+                .row(&ChangedRow::new(&message, what, &by))?),
+            Event::TimerSet(timer) if self.is_here(timer.chat) => {
+                Ok(self.context.out.row(&TimerRow::from(&timer))?)
+            }
+            Event::Typing { chat, from } if self.is_here(chat) => {
+                Ok(self.context.out.row(&TypingRow::new(chat, &from))?)
             }
             _ => Ok(()),
         }

@@ -1,5 +1,6 @@
 //! One file per command: its words, and its few steps.
 
+pub(crate) mod act;
 pub(crate) mod chat;
 pub(crate) mod chats;
 pub(crate) mod classic;
@@ -7,8 +8,11 @@ pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod contact;
 pub(crate) mod daemon;
+pub(crate) mod delete;
 pub(crate) mod device;
 pub(crate) mod doctor;
+pub(crate) mod edit;
+pub(crate) mod forward;
 pub(crate) mod group;
 pub(crate) mod history;
 pub(crate) mod info;
@@ -20,14 +24,19 @@ pub(crate) mod listen;
 pub(crate) mod man;
 pub(crate) mod passphrase;
 pub(crate) mod paths;
+pub(crate) mod pin;
+pub(crate) mod profile;
 pub(crate) mod proofs;
+pub(crate) mod react;
 pub(crate) mod read;
 pub(crate) mod register;
+pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod safety;
 mod safety_picture;
 pub(crate) mod send;
 pub(crate) mod status;
+pub(crate) mod timer;
 pub(crate) mod unread;
 pub(crate) mod whoami;
 
@@ -44,6 +53,16 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Whoami(_) => whoami::run(context).await,
         Command::Status(_) => status::run(context).await,
         Command::Send(args) => send::run(context, args).await,
+        Command::Reply(args) => reply::run(context, args).await,
+        Command::React(args) => react::run(context, args).await,
+        Command::Edit(args) => edit::run(context, args).await,
+        Command::Delete(args) => delete::run(context, args).await,
+        Command::Forward(args) => forward::run(context, args).await,
+        Command::Pin(args) => pin::pin(context, args).await,
+        Command::Unpin(args) => pin::unpin(context, args).await,
+        Command::Pins(args) => pin::pins(context, args).await,
+        Command::Timer(args) => timer::run(context, args).await,
+        Command::Profile(args) => profile::run(context, args).await,
         Command::Chat(args) => chat::run(context, args).await,
         Command::Listen(args) => listen::run(context, args).await,
         Command::Read(args) => read::run(context, args).await,

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use conclave_client::view::{Message, MessageState, Trust};
+use conclave_client::view::{Mention, Message, MessageState, SendMore, Trust};
 use conclave_client::{Client, ClientError};
 use conclave_proto::id::MessageId;
 use conclave_proto::limits::TEXT_BYTES_MAX;
@@ -36,10 +36,26 @@ pub(crate) struct Args {
     /// How far the message must get before the command ends
     #[arg(long, value_name = "STATE", default_value = "accepted")]
     wait: Wait,
+    #[command(flatten)]
+    more: More,
+}
+
+/// What a message is sent with beside its text.
+#[derive(Debug, clap::Args)]
+pub(crate) struct More {
+    /// The message that this one answers, of the same chat
+    #[arg(long, value_name = "ID", conflicts_with = "lines")]
+    pub(crate) reply_to: Option<MessageId>,
+    /// Somebody whom the text names as `@WHO`; may be repeated
+    #[arg(long, value_name = "WHO", conflicts_with = "lines")]
+    pub(crate) mention: Vec<String>,
+    /// Pass somebody's address on: a contact of yours; the text may be left out
+    #[arg(long, value_name = "WHO", conflicts_with = "lines")]
+    pub(crate) contact: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Wait {
+pub(crate) enum Wait {
     /// On the server's disk.
     Accepted,
     /// On one of the recipient's devices.
@@ -49,7 +65,7 @@ enum Wait {
 }
 
 impl Wait {
-    const fn state(self) -> MessageState {
+    pub(crate) const fn state(self) -> MessageState {
         match self {
             Self::Accepted => MessageState::Accepted,
             Self::Delivered => MessageState::Delivered,
@@ -70,14 +86,17 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         let work = async |client: &Client| lines::send(context, client, &args.to, state).await;
         return context.with_client(work).await;
     }
-    let text = text(context, args.text).await?;
-    context
-        .with_client(async |client: &Client| send(context, client, &args.to, &text, state).await)
-        .await
+    let text = match args.text {
+        None if args.more.contact.is_some() => String::new(),
+        words => text(context, words).await?,
+    };
+    let work =
+        async |client: &Client| send(context, client, &args.to, &text, &args.more, state).await;
+    context.with_client(work).await
 }
 
 /// Step 1. Checked before anything is opened: bad words send nothing.
-async fn text(context: &Context, text: Option<String>) -> Result<String, Failure> {
+pub(crate) async fn text(context: &Context, text: Option<String>) -> Result<String, Failure> {
     let text = match text {
         Some(text) if text != "-" => text,
         _ => {
@@ -105,15 +124,39 @@ fn check(text: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn send(
+/// The people that `text` names, in its order.
+pub(crate) fn mentions(
+    client: &Client,
+    text: &str,
+    who: &[String],
+) -> Result<Vec<Mention>, ClientError> {
+    let mentions: Result<Vec<_>, _> = who.iter().map(|who| client.mention(text, who)).collect();
+    let mut mentions = mentions?;
+    mentions.sort_by_key(|mention| mention.start);
+    Ok(mentions)
+}
+
+/// Steps 2 to 4.
+pub(crate) async fn send(
     context: &Context,
     client: &Client,
     to: &str,
     text: &str,
+    more: &More,
     state: MessageState,
 ) -> Result<(), Failure> {
     client.go_online();
-    let id = context.in_time(client.send(to, text)).await?.id;
+    let with = SendMore {
+        reply_to: more.reply_to.map(|id| client.message_ref(id)).transpose()?,
+        mentions: mentions(client, text, &more.mention)?,
+        contact: more
+            .contact
+            .as_deref()
+            .map(|who| client.card(who))
+            .transpose()?,
+        attachments: Vec::new(),
+    };
+    let id = context.in_time(client.send_with(to, text, with)).await?.id;
     let waited = wait(client, &[id], state, context.remaining()).await;
     let mut tally = Tally::default();
     tally.tell(context, client, &client.message(id)?.message)?;

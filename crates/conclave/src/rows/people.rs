@@ -234,9 +234,9 @@ impl Row for RequestRow {
 /// A decision about a chat or a person, carried out.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DoneRow {
-    /// What was done, one word: `accepted`, `declined`, `renamed`, `blocked`, `unblocked`.
+    /// What was done, one word: `accepted`, `declined`, `renamed`, `blocked`, `unblocked`, `deleted`.
     pub(crate) done: &'static str,
-    /// To what: a chat id or an identifier.
+    /// To what: a chat id, an identifier or a message id.
     pub(crate) to: String,
 }
 

@@ -1,18 +1,19 @@
 //! Rows of everyday talk: what stands around a message, changes, timers, who is writing.
 
 use conclave_client::view::{
-    AttachmentInfo, Change, ContactCard, DeviceMark, Mentioned, Message, Person, Reaction, Reply,
-    Timer, Version,
+    AttachmentInfo, Change, ContactCard, DeviceMark, Mentioned, Message, Person, Profile, Reaction,
+    Reply, Timer, Version,
 };
 use conclave_proto::id::ChatId;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::output::{Row, safe};
 use crate::rfc3339::{rfc3339, short};
-use crate::rows::{MessageRow, PersonRow};
+use crate::rows::{MessageRow, PersonRow, table};
 
 /// The message that another one answers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ReplyRow {
     id: String,
     from: PersonRow,
@@ -44,7 +45,7 @@ impl ReplyRow {
 }
 
 /// A person named in a text.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct MentionRow {
     start: usize,
     length: usize,
@@ -64,7 +65,7 @@ impl From<&Mentioned> for MentionRow {
 }
 
 /// An emoji on a message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ReactionRow {
     from: PersonRow,
     own: bool,
@@ -94,7 +95,7 @@ impl ReactionRow {
 }
 
 /// A file, as its sender describes it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct FileRow {
     name: String,
     media_type: String,
@@ -123,7 +124,7 @@ impl FileRow {
 }
 
 /// Somebody's address, as the sender has it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct CardRow {
     identifier: String,
     name: String,
@@ -146,7 +147,7 @@ impl CardRow {
 }
 
 /// What a message said before.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct VersionRow {
     text: String,
     ts: String,
@@ -171,7 +172,7 @@ impl VersionRow {
 }
 
 /// How far one device has received and read a message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct DeviceMarkRow {
     person: PersonRow,
     device: String,
@@ -203,7 +204,7 @@ impl DeviceMarkRow {
 }
 
 /// Somebody changed a message.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct ChangedRow {
     what: &'static str,
     by: PersonRow,
@@ -235,7 +236,7 @@ impl Row for ChangedRow {
 }
 
 /// The time after which messages of a chat disappear.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct TimerRow {
     chat: String,
     seconds: u32,
@@ -280,8 +281,36 @@ pub(super) fn spelled(seconds: u32) -> String {
     format!("{seconds}s")
 }
 
+/// The name and picture that somebody shows of themselves.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct ProfileRow {
+    person: PersonRow,
+    picture_bytes: Option<usize>,
+}
+
+impl From<&Profile> for ProfileRow {
+    fn from(profile: &Profile) -> Self {
+        Self {
+            person: PersonRow::from(&profile.person),
+            picture_bytes: profile.picture.as_ref().map(Vec::len),
+        }
+    }
+}
+
+impl Row for ProfileRow {
+    const TYPE: &'static str = "profile";
+
+    fn text(&self) -> String {
+        let picture = match self.picture_bytes {
+            Some(bytes) => format!("JPEG, {bytes} bytes"),
+            None => "none".to_owned(),
+        };
+        table(&[("profile", &self.person.text()), ("picture", &picture)])
+    }
+}
+
 /// Somebody is writing.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct TypingRow {
     chat: String,
     from: PersonRow,
