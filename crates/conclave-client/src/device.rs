@@ -91,9 +91,31 @@ pub(crate) async fn introduce(
     calls::authenticate(connection, signed.0, signed.1, signed.2).await?;
     let status = calls::fetch_status(connection).await?;
     tell(shared, connection.hello().skew_ms, status.hold_ms);
-    let pool_left = usize::try_from(status.pool_left).unwrap_or(usize::MAX);
-    publish_key_packages(shared, connection, pool_left, status.has_last_resort).await?;
+    let life = connection.hello().incarnation;
+    let before = shared.engine().look(|tx, _| Ok(tx.server_life()?));
+    let before = before.map_err(|error| broken(shared, &error))?;
+    if before.is_some_and(|before| before != life) {
+        // C-162: it may hand out packages again that were used, whose keys are gone, and know an old capability.
+        publish_key_packages(shared, connection, 0, false).await?;
+        put_again(shared)?;
+    } else {
+        let pool_left = usize::try_from(status.pool_left).unwrap_or(usize::MAX);
+        publish_key_packages(shared, connection, pool_left, status.has_last_resort).await?;
+    }
+    if before != Some(life) {
+        let noted = shared
+            .engine()
+            .step(|step| Ok(step.tx.set_server_life(life)?));
+        noted.map_err(|error| broken(shared, &error))?;
+    }
     Ok(status)
+}
+
+fn put_again(shared: &Shared) -> Result<(), TransportError> {
+    let due = shared
+        .engine()
+        .step(|step| Ok(step.tx.put_capability_due()?));
+    due.map_err(|error| broken(shared, &error))
 }
 
 /// Proves on one connection that it acts for this device (C-007).

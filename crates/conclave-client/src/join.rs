@@ -26,6 +26,7 @@ use crate::net::Net;
 use crate::own_sync::{self};
 use crate::recover;
 use crate::rejoin;
+use crate::restored;
 use crate::shared::{Shared, broken, is_local};
 use crate::store::{ChatRow, ChatStage, ConversationRow, InvitationRow, OutboxKind, Stage};
 use crate::successor;
@@ -258,6 +259,7 @@ fn settle(
     step.tx.forget_voided(invitation.chat_id)?;
     let row = new_row(step, invitation.chat_id, pointer, joined)?;
     step.tx.put_conversation(&row)?;
+    step.tx.delete_stranded(log_id)?;
     step.tx.put_chain(log_id, row.cursor_seq, row.cursor_hash)?;
     if !is_by_own {
         step.tx
@@ -375,6 +377,9 @@ fn give_up(
     reason: &str,
 ) -> Result<(), TransportError> {
     let done = shared.engine().step(|step| {
+        if restored::ask_in(step, invitation, reason)? {
+            return Ok(());
+        }
         if rejoin::is_awaited(step, invitation.log_id)? {
             // This device asks again, and others than this one.
             step.tx.delete_invitation(invitation.log_id)?;

@@ -78,6 +78,7 @@ mod recover;
 mod register;
 mod rejoin;
 mod request;
+mod restored;
 mod send;
 mod shared;
 mod store;

@@ -20,9 +20,10 @@ use crate::error::ClientError;
 use crate::event::Event;
 use crate::recover;
 use crate::store::{ConversationRow, OutboxKind, OutboxRow};
+use crate::successor::{self, Why};
 use crate::sync::CheckedPage;
 use crate::view::{ChatKind, MessageState};
-use crate::{invite, members, own_sync, rejoin, successor, talk};
+use crate::{invite, members, own_sync, rejoin, restored, talk};
 
 /// Why a chat pauses whose commit only a newer program can judge; it goes on by itself once that one is here.
 pub(crate) const NEEDS_NEWER: &str = "it needs a newer version of conclave";
@@ -88,6 +89,7 @@ pub(crate) fn apply_page(
         row.cursor_hash = *hash;
         step.tx.put_chain(log_id, row.cursor_seq, *hash)?;
     }
+    restored::read(step, &row, page.head.incarnation)?;
     row.incarnation = page.head.incarnation;
     row.read_ms = step.now_ms;
     row.signed_head = Some(page.signed_head);
@@ -319,8 +321,8 @@ fn refused(
         }
         // C-097: a group goes on by itself, without whoever did it
         (error, Some(chat)) => {
-            let by = guilty(&error).map(|by| by.account_id);
-            successor::strand(step, chat, row.clone(), &reason, by)?;
+            let why = guilty(&error).map_or(Why::Unknown, |by| Why::By(by.account_id));
+            successor::strand(step, chat, row.clone(), &reason, why)?;
         }
         (error, None) => broke(step, row, &error, &reason)?,
     }

@@ -65,7 +65,7 @@ pub(crate) fn break_off(
 ) -> Result<(), ClientError> {
     let chat = step.tx.chat(row.chat_id)?;
     if let Some(chat) = chat.filter(|chat| chat.kind == ChatKind::Group) {
-        return successor::strand(step, chat, row, reason, None);
+        return successor::strand(step, chat, row, reason, successor::Why::Unknown);
     }
     let conversations = step.tx.conversations_of(row.chat_id)?;
     let last_ms = conversations

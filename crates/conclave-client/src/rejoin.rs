@@ -24,6 +24,7 @@ use crate::invite::intro;
 use crate::membership::{Intent, want_soon};
 use crate::net::Net;
 use crate::recover;
+use crate::restored;
 use crate::shared::{Shared, broken, is_local};
 use crate::store::{
     ChatRow, ChatStage, ContactRow, ConversationRow, IntentKind, Stage, StoreError, StrandedRow,
@@ -64,6 +65,7 @@ pub(crate) fn strand(
         chat_id: row.chat_id,
         left_out: vec![],
         due_ms: step.now_ms,
+        restored_ms: 0,
     })?;
     recover::retire(step, row.clone())?;
     let name = chat.name.clone();
@@ -101,7 +103,7 @@ pub(crate) fn asks_due(tx: &Tx<'_>, now_ms: u64) -> Result<u64, StoreError> {
 }
 
 async fn ask(shared: &Shared, net: &mut Net, row: &StrandedRow) -> Result<(), TransportError> {
-    let chosen = shared.engine().step(|step| chosen(step, row.log_id));
+    let chosen = shared.engine().step(|step| chosen(step, row));
     let chosen = chosen.map_err(|error| broken(shared, &error))?;
     let mut accounts: Vec<_> = chosen.iter().map(|member| member.account_id).collect();
     accounts.sort();
@@ -116,9 +118,22 @@ async fn ask(shared: &Shared, net: &mut Net, row: &StrandedRow) -> Result<(), Tr
     Ok(())
 }
 
+/// The group as this device knew it last: in that very log, or in one that it continues (C-161).
+fn last_known(step: &Step<'_>, row: &StrandedRow) -> Result<Option<Conversation>, ClientError> {
+    if let Some(group) = Conversation::load(step.tx, row.log_id)? {
+        return Ok(Some(group));
+    }
+    for old in step.tx.conversations_of(row.chat_id)?.iter().rev() {
+        if let Some(group) = Conversation::load(step.tx, old.log_id)? {
+            return Ok(Some(group));
+        }
+    }
+    Ok(None)
+}
+
 /// Whom to ask: other devices of this account, then others at random, so that the next hour finds other ones.
-fn chosen(step: &mut Step<'_>, log_id: LogId) -> Result<Vec<Member>, ClientError> {
-    let Some(group) = Conversation::load(step.tx, log_id)? else {
+fn chosen(step: &mut Step<'_>, row: &StrandedRow) -> Result<Vec<Member>, ClientError> {
+    let Some(group) = last_known(step, row)? else {
         return Ok(vec![]);
     };
     let own = step.own.account.device.account_id;
@@ -152,6 +167,10 @@ fn post(step: &mut Step<'_>, row: &StrandedRow, chosen: &[Member]) -> Result<(),
             &InboxItem::Rejoin(Rejoin { log_id, intro }),
             cert,
         )?;
+    }
+    if step.tx.conversation(log_id)?.is_none() {
+        // C-161: the others talk there already
+        step.tx.hurry_posts_of(log_id, step.now_ms)?;
     }
     Ok(step.tx.put_stranded(&StrandedRow {
         asked_ms: step.now_ms,
@@ -245,6 +264,11 @@ pub(crate) fn changed(
                 step.tx.delete_intent(intent.id)?;
             }
         }
+        if applied.is_own() {
+            // It waits to talk again, and so do those who would write to it.
+            step.tx.hurry_posts_of(row.log_id, step.now_ms)?;
+        }
+        restored::say_again(step, row)?;
         let (asked_ms, _) = step.tx.readded(row.log_id, added.device_id)?;
         let done = Some(Day::of_ms(step.now_ms));
         step.tx
@@ -268,7 +292,7 @@ pub(crate) fn chat_of(
     let Some(row) = step.tx.stranded(log_id)?.filter(|row| row.asked_ms != 0) else {
         return Ok(None);
     };
-    let group = Conversation::load(step.tx, log_id)?;
+    let group = last_known(step, &row)?;
     let is_member = group.is_some_and(|group| group.people().contains(&inviter));
     let chat = step.tx.chat(row.chat_id)?;
     let goes_on = |chat: &ChatRow| matches!(chat.stage, ChatStage::Open | ChatStage::Paused);

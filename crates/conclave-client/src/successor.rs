@@ -8,7 +8,7 @@
 
 use conclave_core::conversation::create::create;
 use conclave_core::conversation::successor::{
-    check_group_successor, successor_rank, successor_roles,
+    Cause, check_group_successor, successor_rank, successor_roles,
 };
 use conclave_core::conversation::{
     Conversation, ConversationKind, CreateError, CreateOptions, Joined, Predecessor, Role as Rank,
@@ -34,6 +34,7 @@ use crate::membership::{Intent, want_soon};
 use crate::net::Net;
 use crate::recover;
 use crate::rejoin;
+use crate::restored;
 use crate::shared::{Shared, broken, is_local};
 use crate::store::{ChatRow, ChatStage, ConversationRow, InvitationRow, Stage, StuckRow};
 use crate::transport::{TransportError, calls};
@@ -46,14 +47,33 @@ const TURNS_MAX: u64 = 6;
 /// How long a successor is put off that cannot be made now, in ms.
 const AGAIN_MS: u64 = 60_000;
 
-/// A group cannot go on in `row`'s log: by itself at most once an hour, else the person is asked. `by` is who
-/// broke it, when somebody is named; it goes on without them.
+/// Why a group cannot go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Why {
+    /// Nobody is named.
+    Unknown,
+    /// This account broke it: it goes on without them.
+    By(AccountId),
+    /// The server was put back from a backup (C-160).
+    Restored,
+}
+
+impl StuckRow {
+    fn cause(&self) -> Cause<'_> {
+        Cause {
+            left_out: &self.left_out,
+            is_restored: self.restored_ms != 0,
+        }
+    }
+}
+
+/// A group cannot go on in `row`'s log: by itself at most once an hour, else the person is asked.
 pub(crate) fn strand(
     step: &mut Step<'_>,
     chat: ChatRow,
     mut row: ConversationRow,
     reason: &str,
-    by: Option<AccountId>,
+    why: Why,
 ) -> Result<(), ClientError> {
     if row.stage == Stage::Creating {
         return postpone(step, chat, row, reason);
@@ -66,23 +86,29 @@ pub(crate) fn strand(
         .max()
         .unwrap_or(0);
     let too_soon = last_ms != 0 && step.now_ms.saturating_sub(last_ms) < SUCCESSOR_SPACING_MS;
-    let left_out: Vec<_> = by.filter(|by| *by != own).into_iter().collect();
-    let rank = match Conversation::load(step.tx, row.log_id)? {
-        Some(old) => successor_rank(&old, &left_out),
-        None => 0,
+    let left_out = match why {
+        Why::By(by) if by != own => vec![by],
+        _ => vec![],
     };
-    let turns = u64::try_from(rank).unwrap_or(u64::MAX).min(TURNS_MAX);
-    step.tx.put_stuck(&StuckRow {
+    let mut stuck = StuckRow {
         log_id: row.log_id,
         chat_id: row.chat_id,
         left_out: left_out.clone(),
-        due_ms: step.now_ms.saturating_add(turns * TURN_MS),
-    })?;
+        due_ms: step.now_ms,
+        restored_ms: if why == Why::Restored { step.now_ms } else { 0 },
+    };
+    let rank = match Conversation::load(step.tx, row.log_id)? {
+        Some(old) => successor_rank(&old, stuck.cause()),
+        None => 0,
+    };
+    let turns = u64::try_from(rank).unwrap_or(u64::MAX).min(TURNS_MAX);
+    stuck.due_ms = step.now_ms.saturating_add(turns * TURN_MS);
+    step.tx.put_stuck(&stuck)?;
     row.recovered_ms = step.now_ms;
     recover::retire(step, row)?;
     let name = chat.name.clone();
     // who is named as the one who broke it makes no successor: nobody would take it
-    let is_asked = too_soon || by == Some(own);
+    let is_asked = too_soon || why == Why::By(own);
     step.tx.put_chat(&ChatRow {
         live_log: None,
         stage: if is_asked && chat.stage == ChatStage::Open {
@@ -244,13 +270,16 @@ fn make(
     let own = step.own.account.device.account_id;
     let mut people: Vec<_> = peers.iter().map(CheckedKeyPackage::account_id).collect();
     people.push(own);
+    // C-160: members may stand at other epochs; they follow who may add anybody, and need no secret of this one
+    let leads = stuck.restored_ms != 0 && old.context().role(own) >= Rank::Admin;
+    let psk = old.reboot_psks(step.tx)?.into_iter().next();
     let options = CreateOptions {
         kind: ConversationKind::Group,
         name: old.context().name().to_owned(),
         roles: successor_roles(&old, &people),
         successor_of: Some(Predecessor {
             log_id: stuck.log_id,
-            psk: old.reboot_psks(step.tx)?.into_iter().next(),
+            psk: psk.filter(|_| !leads),
         }),
     };
     let created = match create(step.outside(), &peers, &options) {
@@ -355,10 +384,15 @@ pub(crate) fn must_wait(step: &Step<'_>, pointer: &WelcomePointer) -> Result<boo
     if rejoin::is_awaited(step, pointer.log_id)? {
         return Ok(false);
     }
-    let Some((old, _)) = continued(step, pointer)? else {
+    let Some((old, chat)) = continued(step, pointer)? else {
         return Ok(false);
     };
-    Ok(step.tx.stuck(old.log_id)?.is_none())
+    Ok(match step.tx.stuck(old.log_id)? {
+        // C-161: read on in meanwhile
+        Some(stuck) if chat.live_log == Some(old.log_id) => !restored::follows(step, &stuck),
+        Some(_) => false,
+        None => true,
+    })
 }
 
 /// Whether an invitation is to a successor of a group that is here.
@@ -379,8 +413,13 @@ pub(crate) fn judge(
     pointer: &WelcomePointer,
 ) -> Result<Result<(), SuccessorError>, ClientError> {
     if rejoin::is_awaited(step, pointer.log_id)? {
-        // It was in this very log before: that it continues another was judged then.
-        return Ok(Ok(()));
+        return match pointer.successor_of {
+            Some(old) if step.tx.conversation(pointer.log_id)?.is_none() => {
+                restored::judge(step, joined, old)
+            }
+            // It was in this very log before: that it continues another was judged then.
+            _ => Ok(Ok(())),
+        };
     }
     let Some((old, _)) = continued(step, pointer)? else {
         return Ok(Ok(()));
@@ -390,7 +429,7 @@ pub(crate) fn judge(
     let (Some(group), Some(stuck)) = (group, stuck) else {
         return Ok(Err(SuccessorError::OtherPredecessor));
     };
-    Ok(check_group_successor(joined, &group, &stuck.left_out))
+    Ok(check_group_successor(joined, &group, stuck.cause()))
 }
 
 /// What follows from having joined a successor: whoever may completes it.

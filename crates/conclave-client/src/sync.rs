@@ -20,7 +20,7 @@ use crate::net::Net;
 use crate::shared::{Shared, broken, is_local};
 use crate::store::{ConversationRow, Stage};
 use crate::transport::{Connection, TransportError, calls};
-use crate::{contact, invite, receive, recover, rejoin};
+use crate::{contact, invite, receive, recover, rejoin, restored};
 
 /// Step 5 of a round: every log that may have moved is read to its head.
 pub(crate) async fn sync_moved(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
@@ -150,6 +150,8 @@ pub(crate) async fn sync_log(
             }
             Err(PageError::Contradiction(head)) => {
                 contradiction(shared, &row, head, &page)?;
+                // A group goes on elsewhere at once.
+                net.progress = true;
                 return Ok(Read::Done);
             }
         }
@@ -220,6 +222,9 @@ fn unknown_log(shared: &Shared, net: &Net, row: &ConversationRow) -> Result<(), 
         if is_away && rejoin::strand(step, row, reason)? {
             return Ok(());
         }
+        if life.is_some_and(|life| restored::is_other_life(row, life)) {
+            return restored::break_off(step, row.clone());
+        }
         let is_kept = row.signed_head.is_some() && step.now_ms.abs_diff(row.read_ms) < kept_ms;
         recover::break_off(
             step,
@@ -249,11 +254,7 @@ fn contradiction(
 ) -> Result<(), TransportError> {
     let done = shared.engine().step(|step| {
         if head.incarnation != row.incarnation {
-            return recover::break_off(
-                step,
-                row.clone(),
-                "the server was restored from an older backup",
-            );
+            return restored::break_off(step, row.clone());
         }
         let (what, proof) = proof(row, head, page);
         step.tx.put_evidence(what, &proof, step.now_ms)?;

@@ -128,7 +128,7 @@ impl Default for CommitSpacing {
 }
 
 /// Which logs wait, and for how long; in memory only, so a restart forgets it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Races {
     rule: CommitSpacing,
     by_log: HashMap<LogId, Race>,

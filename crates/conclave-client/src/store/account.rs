@@ -3,7 +3,7 @@
 use conclave_core::identity::{DeviceSecret, IdentitySecret, OwnDevice};
 use conclave_proto::account::{AccountState, DeviceCert};
 use conclave_proto::address::ServerAddress;
-use conclave_proto::id::ChallengeId;
+use conclave_proto::id::{ChallengeId, Incarnation};
 use rusqlite::{OptionalExtension as _, params};
 use zeroize::Zeroizing;
 
@@ -23,6 +23,7 @@ pub(super) const REGISTERED: &str = "registered";
 const LAST_RESORT_MS: &str = "last_resort_ms";
 const LAST_RESORT: &str = "last_resort";
 const CAPABILITY_DUE: &str = "capability_due";
+const SERVER_LIFE: &str = "server_life";
 
 /// This profile's registered account. Holds the device's keys; the identity key is loaded only when it signs.
 #[derive(Debug)]
@@ -148,11 +149,28 @@ impl Tx<'_> {
         Ok(self.meta(CAPABILITY_DUE)?.is_some())
     }
 
+    /// The server may not have the newest capability.
+    pub(crate) fn put_capability_due(&self) -> Result<(), StoreError> {
+        self.set_meta(CAPABILITY_DUE, b"1")
+    }
+
     /// The server has the newest capability.
     pub(crate) fn clear_capability_due(&self) -> Result<(), StoreError> {
         self.0
             .execute("DELETE FROM meta WHERE key = ?1", [CAPABILITY_DUE])?;
         Ok(())
+    }
+
+    /// The life of the server's store in which it took this device's key packages; `None` before it did.
+    pub(crate) fn server_life(&self) -> Result<Option<Incarnation>, StoreError> {
+        let kept = self.meta(SERVER_LIFE)?;
+        let life = kept.as_ref().and_then(|kept| kept.first_chunk::<8>());
+        Ok(life.map(|life| Incarnation(u64::from_be_bytes(*life))))
+    }
+
+    /// Remembers the same.
+    pub(crate) fn set_server_life(&self, life: Incarnation) -> Result<(), StoreError> {
+        self.set_meta(SERVER_LIFE, &life.0.to_be_bytes())
     }
 
     /// When the last-resort key package was made (ms since 1970-01-01 UTC) and its hash reference.

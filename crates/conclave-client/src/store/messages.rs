@@ -387,6 +387,16 @@ impl Tx<'_> {
         Ok(ids.into_iter().map(MessageId::new).collect())
     }
 
+    /// Own messages of a log that the server accepted and not everybody confirmed, in order.
+    pub(crate) fn undelivered(&self, log_id: LogId) -> Result<Vec<MessageId>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT message_id FROM message WHERE log_id = ?1 AND own = 1 AND state = 'accepted' ORDER BY seq",
+        )?;
+        let rows = statement.query_map([log_id.as_bytes()], |row| row.get(0))?;
+        let ids = rows.collect::<Result<Vec<[u8; 16]>, _>>()?;
+        Ok(ids.into_iter().map(MessageId::new).collect())
+    }
+
     /// One message by (sender, id).
     pub(crate) fn message(
         &self,

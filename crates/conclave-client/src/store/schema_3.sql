@@ -53,3 +53,7 @@ CREATE TABLE device_mark (
 -- Profile pictures, one JPEG for each person, the own one too.
 CREATE TABLE picture (account_id BLOB PRIMARY KEY, jpeg BLOB NOT NULL) WITHOUT ROWID;
 
+-- --- restored servers ------------------------------------------------------------------------
+
+-- When this device saw that the server was put back from a backup, ms; 0 = it was not.
+ALTER TABLE stuck ADD COLUMN restored_ms INTEGER NOT NULL DEFAULT 0;

@@ -58,11 +58,13 @@ impl Tx<'_> {
         Ok(row.optional()?)
     }
 
-    /// Open groups that this device waits to be put into anew, and that nobody invites to yet.
+    /// Open groups that this device waits to be put into anew, and that nobody invites to yet. One that it never
+    /// could enter is waited for beside the log that is still read (C-161).
     pub(crate) fn stranded_groups(&self) -> Result<Vec<StrandedRow>, StoreError> {
         let mut statement = self.0.prepare_cached(
             "SELECT stranded.* FROM stranded JOIN chat USING (chat_id)
-             WHERE chat.stage = 'open' AND chat.live_log IS NULL
+             WHERE chat.stage = 'open' AND (chat.live_log IS NULL
+                 OR stranded.log_id NOT IN (SELECT log_id FROM conversation))
              AND NOT EXISTS (SELECT 1 FROM invitation
                  WHERE invitation.chat_id = stranded.chat_id AND pointer <> x'')
              ORDER BY log_id",

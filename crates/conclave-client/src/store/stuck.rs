@@ -16,6 +16,8 @@ pub(crate) struct StuckRow {
     pub(crate) left_out: Vec<AccountId>,
     /// When this device begins a successor, ms since 1970-01-01 UTC.
     pub(crate) due_ms: u64,
+    /// When this device saw that the server was put back from a backup, ms since 1970-01-01 UTC; 0 = it was not.
+    pub(crate) restored_ms: u64,
 }
 
 fn stuck(row: &Row<'_>) -> rusqlite::Result<StuckRow> {
@@ -26,6 +28,7 @@ fn stuck(row: &Row<'_>) -> rusqlite::Result<StuckRow> {
         chat_id: ChatId::new(id(row, "chat_id")?),
         left_out: left_out.iter().map(|id| AccountId::new(*id)).collect(),
         due_ms: counter(row, "due_ms")?,
+        restored_ms: counter(row, "restored_ms")?,
     })
 }
 
@@ -34,13 +37,14 @@ impl Tx<'_> {
     pub(crate) fn put_stuck(&self, row: &StuckRow) -> Result<(), StoreError> {
         let left_out: Vec<u8> = row.left_out.iter().flat_map(|id| id.to_vec()).collect();
         self.0.execute(
-            "INSERT OR REPLACE INTO stuck (log_id, chat_id, left_out, due_ms)
-             VALUES (?1, ?2, ?3, ?4)",
+            "INSERT OR REPLACE INTO stuck (log_id, chat_id, left_out, due_ms, restored_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5)",
             params![
                 row.log_id.as_bytes(),
                 row.chat_id.as_bytes(),
                 left_out,
-                int(row.due_ms)
+                int(row.due_ms),
+                int(row.restored_ms)
             ],
         )?;
         Ok(())

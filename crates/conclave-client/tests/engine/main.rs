@@ -24,6 +24,8 @@ mod lies_flood;
 #[cfg(test)]
 mod recovery;
 #[cfg(test)]
+mod restored;
+#[cfg(test)]
 mod store;
 #[cfg(test)]
 #[path = "../support/mod.rs"]

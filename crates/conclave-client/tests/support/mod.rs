@@ -1,24 +1,29 @@
 //! A real server in this process, people with profiles in temporary folders, and a clock that tests move.
 
+#[allow(dead_code, reason = "not every suite needs it")]
+pub(crate) mod paused;
 pub(crate) mod proxy;
 pub(crate) mod tamper;
 
 use std::ops::Deref;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use conclave_client::transport::{RealTransport, Transport};
 use conclave_client::view::{ChatState, MessageState};
 use conclave_client::{Client, Event, Unlock};
+use conclave_proto::address::ServerAddress;
 use conclave_proto::env::{Env, OsEnv};
 use conclave_proto::id::{ChatId, MessageId};
 use conclave_proto::identifier::Identifier;
 use conclave_server::ServerHandle;
 use conclave_server::config::Config;
+use paused::Paused;
 use tempfile::TempDir;
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
 pub(crate) const DAY_MS: u64 = 86_400_000;
 /// How long anything may take before a test is wrong.
@@ -26,36 +31,55 @@ pub(crate) const LONG: Duration = Duration::from_mins(1);
 /// Past the spacing of receipts, so that settling does not wait for it.
 const RECEIPT_PAUSE_MS: u64 = 3_000;
 
-/// The machine's clock, moved forward by tests. Four random bytes are zeros: invitations are then
-/// posted without their random delay.
+/// The machine's clock, or the runtime's paused one, moved forward by tests. Four random bytes are zeros:
+/// invitations are then posted without their random delay.
 #[derive(Debug, Default)]
-pub(crate) struct Clock(AtomicI64, AtomicBool);
+pub(crate) struct Clock {
+    wrong_by_ms: AtomicI64,
+    is_random: AtomicBool,
+    /// When a paused world began.
+    begin: OnceLock<Instant>,
+}
 
 impl Clock {
+    /// When paused worlds begin, ms since 1970-01-01 UTC.
+    const BEGIN_MS: u64 = 1_780_000_000_000;
+
+    /// The runtime's own clock, which must be paused.
+    #[allow(dead_code, reason = "not every suite needs it")]
+    pub(crate) fn of_runtime() -> Arc<Self> {
+        Arc::new(Self {
+            begin: OnceLock::from(Instant::now()),
+            ..Self::default()
+        })
+    }
+
     /// From here on four random bytes are random too.
     #[allow(dead_code, reason = "not every suite needs it")]
     pub(crate) fn be_random(&self) {
-        self.1.store(true, Ordering::SeqCst);
+        self.is_random.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn pass(&self, ms: u64) {
-        self.set_wrong_by(self.0.load(Ordering::SeqCst) + i64::try_from(ms).unwrap());
+        self.set_wrong_by(self.wrong_by_ms.load(Ordering::SeqCst) + i64::try_from(ms).unwrap());
     }
 
     /// Off the machine's clock by so many ms from here on.
     pub(crate) fn set_wrong_by(&self, ms: i64) {
-        self.0.store(ms, Ordering::SeqCst);
+        self.wrong_by_ms.store(ms, Ordering::SeqCst);
     }
 }
 
 impl Env for Clock {
     fn now_ms(&self) -> u64 {
-        OsEnv
-            .now_ms()
-            .saturating_add_signed(self.0.load(Ordering::SeqCst))
+        let machine = match self.begin.get() {
+            Some(begin) => Self::BEGIN_MS + u64::try_from(begin.elapsed().as_millis()).unwrap(),
+            None => OsEnv.now_ms(),
+        };
+        machine.saturating_add_signed(self.wrong_by_ms.load(Ordering::SeqCst))
     }
     fn fill(&self, bytes: &mut [u8]) {
-        if bytes.len() == 4 && !self.1.load(Ordering::SeqCst) {
+        if bytes.len() == 4 && !self.is_random.load(Ordering::SeqCst) {
             bytes.fill(0);
         } else {
             OsEnv.fill(bytes);
@@ -70,6 +94,7 @@ pub(crate) struct World {
     pub(crate) server_clock: Arc<Clock>,
     pub(crate) folder: TempDir,
     server: Option<ServerHandle>,
+    paused: Option<Paused>,
 }
 
 impl World {
@@ -80,9 +105,38 @@ impl World {
             clock,
             folder: tempfile::tempdir().unwrap(),
             server: None,
+            paused: None,
         };
         world.start().await;
         world
+    }
+
+    /// A world on the paused clock of a runtime of one thread; its server has no disk and no socket.
+    #[allow(dead_code, reason = "not every suite needs it")]
+    pub(crate) fn paused() -> Self {
+        let clock = Clock::of_runtime();
+        let folder = tempfile::tempdir().unwrap();
+        let paused = Paused::new(folder.path(), &clock);
+        Self {
+            server_clock: clock.clone(),
+            clock,
+            folder,
+            server: None,
+            paused: Some(paused),
+        }
+    }
+
+    /// The server of a world on a paused clock.
+    #[allow(dead_code, reason = "not every suite needs it")]
+    pub(crate) fn paused_server(&self) -> &Paused {
+        self.paused.as_ref().unwrap()
+    }
+
+    fn address(&self) -> ServerAddress {
+        match &self.paused {
+            Some(paused) => paused.address.clone(),
+            None => self.server().server_address(),
+        }
     }
 
     pub(crate) fn server(&self) -> &ServerHandle {
@@ -142,6 +196,9 @@ impl World {
 
     /// The same, for somebody with a clock of their own.
     pub(crate) fn transport_on(&self, clock: &Arc<Clock>) -> Arc<dyn Transport> {
+        if let Some(paused) = &self.paused {
+            return paused.transport(clock);
+        }
         let address = self.server().server_address();
         Arc::new(RealTransport::new(address, clock.clone()))
     }
@@ -156,13 +213,16 @@ impl World {
 
     /// Registers a profile under `name`, with the code that the server sent.
     pub(crate) async fn register(&self, person: &Person, name: &str) {
-        let (server, transport) = (self.server(), self.transport());
-        let (address, identifier) = (server.server_address(), address_of(name));
+        let transport = self.transport();
+        let (address, identifier) = (self.address(), address_of(name));
         person
             .register_start_over(transport.as_ref(), &address, &identifier, None, name)
             .await
             .unwrap();
-        let code = server.next_code().await.unwrap().code;
+        let code = match &self.paused {
+            Some(paused) => paused.next_code().await,
+            None => self.server().next_code().await.unwrap().code,
+        };
         person
             .register_confirm_over(transport.as_ref(), &code)
             .await
@@ -182,7 +242,7 @@ impl World {
             address: old.address.clone(),
             ..Person::new(self, "new-device")
         };
-        let (way, address) = (self.transport(), self.server().server_address());
+        let (way, address) = (self.transport(), self.address());
         let shown = new.link_start_over(way.as_ref(), &address, name).await;
         let shown = shown.unwrap();
         let (approved, joined) = tokio::join!(
@@ -354,8 +414,9 @@ impl Person {
     /// Waits until something holds.
     pub(crate) async fn wait_until(&self, holds: impl Fn() -> bool) {
         let waiting = async {
+            let mut looks = tokio::time::interval(Duration::from_millis(1));
             while !holds() {
-                tokio::task::yield_now().await;
+                looks.tick().await;
             }
         };
         tokio::time::timeout(LONG, waiting).await.expect("it holds");

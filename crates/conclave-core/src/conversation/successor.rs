@@ -115,40 +115,55 @@ pub fn check_successor(
     }
 }
 
+/// Why an old group cannot go on, as its members know it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Cause<'a> {
+    /// Who broke it, when the broken commit names them.
+    pub left_out: &'a [AccountId],
+    /// Whether the server was put back from a backup (C-160), so that members may stand at different epochs.
+    pub is_restored: bool,
+}
+
 /// May `joined` replace the group `old` without asking? `old` is stuck here, read to its head, in its last good
-/// epoch; `left_out` is who broke it, when the broken commit names them.
+/// epoch, or its server was put back.
 ///
 /// Everything about a successor follows from the old group and who is still in it, so that whoever makes one
 /// gains nothing by it (C-097).
 pub fn check_group_successor(
     joined: &Joined,
     old: &Conversation,
-    left_out: &[AccountId],
+    cause: Cause<'_>,
 ) -> Result<(), SuccessorError> {
     let (before, after) = (&old.context, &joined.conversation.context);
     if after.successor_of != Some(before.log_id) {
         return Err(SuccessorError::OtherPredecessor);
     }
+    let rank = before.role(joined.inviter.account_id);
+    let is_first = joined.conversation.epoch() == FIRST;
     // C-097: by a member of the last good epoch; or later, by somebody who may add anybody anyway
-    let bound = joined.bound_epoch == Some(old.epoch()) && joined.conversation.epoch() == FIRST;
-    let added = joined.conversation.epoch() > FIRST
-        && before.role(joined.inviter.account_id) >= Role::Admin;
-    if !bound && !added {
+    let bound = joined.bound_epoch == Some(old.epoch()) && is_first;
+    let added = !is_first && rank >= Role::Admin;
+    // C-160: who may add anybody leads all, whatever of the old log the server still had for each of them
+    let led = cause.is_restored && rank >= Role::Admin;
+    if !bound && !added && !led {
         return Err(SuccessorError::Unbound);
     }
     let people = joined.conversation.people();
     let roster = old.people();
-    if !people.iter().all(|account| roster.contains(account)) {
+    if !led && !people.iter().all(|account| roster.contains(account)) {
         return Err(SuccessorError::OtherPeople);
     }
-    if people.iter().any(|account| left_out.contains(account)) {
+    if people
+        .iter()
+        .any(|account| cause.left_out.contains(account))
+    {
         return Err(SuccessorError::Offender);
     }
-    let same = after.name_bytes == before.name_bytes
-        && after.link.is_none()
-        && after.roles == successor_roles(old, &people);
-    // what an owner or admin of both changed since is theirs to change
-    if after.kind == before.kind && (same || added) {
+    let same_roles = after.roles == successor_roles(old, &people);
+    let same = after.name_bytes == before.name_bytes && after.link.is_none() && same_roles;
+    // what an owner or admin of both changed since is theirs to change; roles are an owner's
+    let may_differ = added || led && (same_roles || rank == Role::Owner);
+    if after.kind == before.kind && (same || may_differ) {
         Ok(())
     } else {
         Err(SuccessorError::OtherContext)
@@ -170,11 +185,21 @@ pub fn successor_roles(old: &Conversation, people: &[AccountId]) -> Vec<AccountR
     context.roles
 }
 
-/// How many others make a successor of `old` before this device does: those at lower leaves, without `left_out`.
-pub fn successor_rank(old: &Conversation, left_out: &[AccountId]) -> usize {
+/// How many others make a successor of `old` before this device does: those at lower leaves, without those left
+/// out. Of a restored one, owners and admins come first: whoever stands at another epoch can join theirs (C-160).
+pub fn successor_rank(old: &Conversation, cause: Cause<'_>) -> usize {
     let own = old.own_leaf();
-    let before_us = |member: &&Member| member.leaf < own && !left_out.contains(&member.account_id);
-    old.members().iter().filter(before_us).count()
+    let members = old.members();
+    let place = |member: &Member| {
+        let leads = cause.is_restored && old.context.role(member.account_id) >= Role::Admin;
+        (!leads, member.leaf)
+    };
+    let Some(ours) = members.iter().find(|member| member.leaf == own).map(place) else {
+        return members.len();
+    };
+    let before_us =
+        |member: &&Member| place(member) < ours && !cause.left_out.contains(&member.account_id);
+    members.iter().filter(before_us).count()
 }
 
 /// The epoch that a Welcome's PSK was exported from; `None` when it is not one of ours.

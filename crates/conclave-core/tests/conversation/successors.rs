@@ -3,7 +3,7 @@
 use conclave_core::conversation::create::create;
 use conclave_core::conversation::join::join;
 use conclave_core::conversation::successor::{
-    PinnedPeer, check_group_successor, check_successor, successor_rank, successor_roles,
+    Cause, PinnedPeer, check_group_successor, check_successor, successor_rank, successor_roles,
 };
 use conclave_core::conversation::{
     Change, ConversationKind, CreateOptions, Created, JoinError, Joined, Predecessor, RebootPsk,
@@ -140,19 +140,27 @@ fn regroup(
     create(sides[by].outside(), &packages, &made).unwrap()
 }
 
+/// Somebody is known to have broken the old group.
+fn without(left_out: &[AccountId]) -> Cause<'_> {
+    Cause {
+        left_out,
+        is_restored: false,
+    }
+}
+
 /// What the second member thinks of it, when the last one is known to have broken the old group.
 fn judged(sides: &[Side], created: &Created, left_out: &[AccountId]) -> Result<(), SuccessorError> {
     let psks = sides[1].chat().reboot_psks(&sides[1].rows).unwrap();
     let before = sides[1].rows.snapshot();
     let joined = join_with(&sides[1], created, &psks).unwrap();
     sides[1].rows.restore(&before);
-    check_group_successor(&joined, sides[1].chat(), left_out)
+    check_group_successor(&joined, sides[1].chat(), without(left_out))
 }
 
-/// A group goes on in what follows from it: nobody new, without who broke it, under the same name and roles, bound
 /// A bent successor, and why it is refused.
 type Bend = (fn(&mut CreateOptions), SuccessorError);
 
+/// A group goes on in what follows from it: nobody new, without who broke it, under the same name and roles, bound
 /// to its last good epoch. Whoever makes a successor gains nothing by it.
 #[test]
 fn c097_a_groups_successor_follows_from_it() {
@@ -230,7 +238,7 @@ fn c097_an_admin_of_old_completes_a_successor() {
         let welcome = open_blob(&changing.welcomes[0].blob);
         let tree = open_blob(changing.tree.as_ref().unwrap());
         let later = sides[1].join(made.log_id, &welcome, &tree).unwrap();
-        let judged = check_group_successor(&later, sides[1].chat(), &[]);
+        let judged = check_group_successor(&later, sides[1].chat(), Cause::default());
         assert_eq!(judged, expected, "{by}");
         sides[1].rows.restore(&before);
     }
@@ -242,9 +250,73 @@ fn successors_are_made_in_order() {
     let sides = group_of(4);
     let broke = [sides[1].person.own.account_id];
     let ranks = |left_out: &[AccountId]| {
-        let rank = |side: &Side| successor_rank(side.chat(), left_out);
+        let rank = |side: &Side| successor_rank(side.chat(), without(left_out));
         sides.iter().map(rank).collect::<Vec<_>>()
     };
     assert_eq!(ranks(&[]), [0, 1, 2, 3]);
     assert_eq!(ranks(&broke), [0, 1, 1, 2]);
+}
+
+/// After the server was put back, members stand at different epochs: an owner or admin leads all of them, with whom
+/// they like, and roles stay an owner's matter; a member leads those of its own epoch alone, as ever.
+#[test]
+fn c160_owners_and_admins_lead_a_restored_group() {
+    let mut sides = group_of(4);
+    let admin = sides[2].person.own.account_id;
+    let made = sides[0].change(&[Change::Role {
+        account_id: admin,
+        role: Role::Admin,
+    }]);
+    let made = made.unwrap().pending.entry;
+    for side in &mut sides {
+        side.apply(&made).unwrap();
+    }
+    sides.push(Side::new(9, &[]));
+    let newcomer = sides[4].person.known();
+    for side in &mut sides {
+        side.book.accept(newcomer.clone());
+    }
+    let judged = |created: &Created, is_restored| {
+        let before = sides[1].rows.snapshot();
+        let psks = sides[1].chat().reboot_psks(&sides[1].rows).unwrap();
+        let joined = join_with(&sides[1], created, &psks).unwrap();
+        sides[1].rows.restore(&before);
+        let cause = Cause {
+            left_out: &[],
+            is_restored,
+        };
+        check_group_successor(&joined, sides[1].chat(), cause)
+    };
+    let unbound = |options: &mut CreateOptions| {
+        options.successor_of.as_mut().unwrap().psk = None;
+    };
+    let grabbing = |options: &mut CreateOptions| {
+        unbound(options);
+        options.roles.retain(|role| role.account_id == admin);
+        options.roles[0].role = Role::Owner;
+    };
+    let unbound_by = Err(SuccessorError::Unbound);
+    for (by, bend, expected) in [
+        (0, &unbound as &dyn Fn(&mut CreateOptions), Ok(())),
+        (0, &grabbing, Ok(())),
+        (2, &unbound, Ok(())),
+        (2, &grabbing, Err(SuccessorError::OtherContext)),
+        (3, &unbound, unbound_by),
+    ] {
+        let people: Vec<usize> = [1, 0, 2, 3, 4].into_iter().filter(|p| *p != by).collect();
+        let created = regroup(&sides, by, &people, bend);
+        assert_eq!(judged(&created, true), expected, "by {by}");
+        assert!(judged(&created, false).is_err(), "by {by}");
+    }
+    let bound = regroup(&sides, 3, &[1, 0, 2], |_| {});
+    assert_eq!(judged(&bound, true), Ok(()));
+    let restored = Cause {
+        left_out: &[],
+        is_restored: true,
+    };
+    let ranks = sides[..4].iter();
+    let ranks: Vec<_> = ranks
+        .map(|side| successor_rank(side.chat(), restored))
+        .collect();
+    assert_eq!(ranks, [0, 2, 1, 3]);
 }

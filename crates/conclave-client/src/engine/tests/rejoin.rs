@@ -232,6 +232,36 @@ async fn c101_requests_are_taken_up_once_an_hour() {
     assert!(may(SUCCESSOR_SPACING_MS, Some(2)));
 }
 
+/// After the server was put back, a member shows another the way into a log that is none of the group: it does not
+/// open, members are asked and none answers, and everybody talks on where they are.
+#[tokio::test(start_paused = true)]
+async fn c161_a_way_that_leads_nowhere_harms_nobody() {
+    let world = World::paused();
+    let (anna, ben, carl) = three(&world).await;
+    let server = world.paused_server();
+    server.restore(world.folder.path(), server.backup());
+    world.settle(&[&anna, &ben, &carl]).await;
+    let row = conversation(&anna, anna.find_chat("friends").unwrap());
+    let beside = live(&carl, &anna).log_id;
+    for number in 9..12 {
+        let mut pointer = pointer(&carl, &anna, LogId::new([number; 32]), 1);
+        pointer.successor_of = Some(row.log_id);
+        post_item(&carl, beside, &anna, pointer);
+        world.settle(&[&carl, &anna, &ben]).await;
+    }
+    assert!(anna.is_warned("its members are asked"));
+    for person in [&anna, &ben, &carl] {
+        let text = format!("by {}", person.address);
+        person.send("friends", &text).await.unwrap();
+        world.settle(&[&anna, &ben, &carl]).await;
+    }
+    for person in [&anna, &ben, &carl] {
+        let now = conversation(person, person.find_chat("friends").unwrap());
+        assert_eq!((now.log_id, now.stage), (row.log_id, Stage::Live));
+        assert_eq!(texts(person).len(), 3);
+    }
+}
+
 /// A lost device asks each hour and not more often, and takes no stranger's welcome in the meantime.
 #[tokio::test(flavor = "multi_thread")]
 async fn c101_a_lost_device_asks_once_an_hour() {

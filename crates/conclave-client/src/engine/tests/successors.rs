@@ -1,12 +1,15 @@
-//! A member who breaks a group: all the others talk on in a successor, without them.
+//! A member who breaks a group: all the others talk on in a successor within ten seconds, without them.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use conclave_core::access::AccessKey;
 use conclave_core::conversation::Role as Rank;
 use conclave_core::secret::Secret;
 use conclave_hostile::frame;
 use conclave_hostile::member::{Member, extensions};
+use conclave_proto::env::Env as _;
 use conclave_proto::hello::Role;
 use conclave_proto::id::AccountId;
 use conclave_proto::log::{OpenOne, PutBundle};
@@ -14,13 +17,18 @@ use conclave_proto::log::{OpenOne, PutBundle};
 use super::*;
 use crate::transport::calls;
 
-/// The first one's group; the last one's device is offline, and in the hands of somebody.
+/// How long a group may be unable to talk, in ms of a clock that stands still while anything runs.
+const SILENCE_MS: u64 = 10_000;
+
+/// The first one's group; one device is offline, and in the hands of somebody.
 struct Choir {
     world: World,
     honest: Vec<Person>,
     bad: Person,
     name: String,
     old: LogId,
+    /// When it was broken, ms.
+    broken_ms: Cell<u64>,
 }
 
 /// The conversation that the group goes on in here.
@@ -58,8 +66,14 @@ fn own_account(person: &Person) -> AccountId {
 }
 
 impl Choir {
+    /// So many people; the last one is bad.
     async fn of(people: usize) -> Self {
-        let world = World::new().await;
+        Self::with_bad(people, people - 1).await
+    }
+
+    /// So many people; the one at `place` is bad.
+    async fn with_bad(people: usize, place: usize) -> Self {
+        let world = World::paused();
         let mut all = Vec::new();
         for number in 0..people {
             all.push(world.person(&format!("p{number}")).await);
@@ -85,7 +99,7 @@ impl Choir {
         all[0].send("choir", "welcome").await.unwrap();
         world.settle(&all.iter().collect::<Vec<_>>()).await;
         let old = group_of(&all[0]).log_id;
-        let mut bad = all.pop().unwrap();
+        let mut bad = all.remove(place);
         assert_eq!(group_of(&bad).log_id, old);
         bad.die().await;
         bad.wake_up();
@@ -93,8 +107,9 @@ impl Choir {
             world,
             honest: all,
             bad,
-            name: format!("p{}", people - 1),
+            name: format!("p{place}"),
             old,
+            broken_ms: Cell::default(),
         }
     }
 
@@ -139,25 +154,33 @@ impl Choir {
         calls::put_bundle(logs.as_ref(), bundle)
             .await
             .expect("the server cannot see what it is");
+        self.broken_ms.set(self.world.clock.now_ms());
+    }
+
+    /// Everybody honest says something at once, and everybody honest has every word within ten seconds.
+    async fn talks_again(&self, word: &str) {
+        let said = |place: usize| format!("{word} {place}");
+        for (place, person) in self.honest.iter().enumerate() {
+            person.send("choir", &said(place)).await.unwrap();
+        }
+        let all_have = || {
+            self.honest.iter().all(|person| {
+                let heard = texts(person);
+                (0..self.honest.len()).all(|place| heard.contains(&said(place)))
+                    && is_on(person, self.old)
+            })
+        };
+        let mut looks = tokio::time::interval(Duration::from_millis(50));
+        while !all_have() {
+            looks.tick().await;
+            let took_ms = self.world.clock.now_ms() - self.broken_ms.get();
+            assert!(took_ms <= SILENCE_MS, "silent for {took_ms} ms");
+        }
     }
 
     /// All honest people are in one new group, the bad one is out and named, and everybody reads everybody.
     async fn goes_on(&self, is_named: bool) {
-        for person in &self.honest {
-            let new = || {
-                person
-                    .find_chat("choir")
-                    .is_ok_and(|_| is_on(person, self.old))
-            };
-            person.wait_until(new).await;
-        }
-        for person in &self.honest {
-            person.settle(LONG).await.unwrap();
-        }
-        for (place, person) in self.honest.iter().enumerate() {
-            person.send("choir", &format!("on {place}")).await.unwrap();
-            person.settle(LONG).await.unwrap();
-        }
+        self.talks_again("on").await;
         self.world
             .settle(&self.honest.iter().collect::<Vec<_>>())
             .await;
@@ -213,9 +236,9 @@ fn any_key() -> AccessKey {
 }
 
 /// Keys that nobody has are registered: everybody else is stuck at once, and at once in a new group.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn c097_wrong_keys_cost_their_maker_the_group() {
-    for people in [2, 3] {
+    for people in [2, 3, 16] {
         let choir = Choir::of(people).await;
         let entry = choir.forge(|member| {
             let raw = member.commit(|builder| builder);
@@ -227,17 +250,59 @@ async fn c097_wrong_keys_cost_their_maker_the_group() {
 }
 
 /// A commit that nobody can process: sixteen people in one group, fifteen in the next.
-#[tokio::test(flavor = "multi_thread")]
-async fn c097_garbage_costs_its_maker_a_group_of_sixteen() {
-    let choir = Choir::of(16).await;
+#[tokio::test(start_paused = true)]
+async fn c097_garbage_costs_its_maker_the_group() {
+    for people in [2, 3, 16] {
+        let choir = Choir::of(people).await;
+        let junk = choir.junk();
+        let entry = choir.forge(|member| member.bundle(&junk, &any_key()));
+        choir.commit(entry).await;
+        choir.goes_on(true).await;
+    }
+}
+
+/// The only owner breaks the group: it goes on without them, and the first of the others owns it.
+#[tokio::test(start_paused = true)]
+async fn c097_an_owner_who_breaks_a_group_loses_it() {
+    for people in [2, 3] {
+        let choir = Choir::with_bad(people, 0).await;
+        let junk = choir.junk();
+        let entry = choir.forge(|member| member.bundle(&junk, &any_key()));
+        choir.commit(entry).await;
+        choir.goes_on(true).await;
+        let heir = own_account(&choir.honest[0]);
+        for person in &choir.honest {
+            let row = group_of(person);
+            let role = person
+                .engine()
+                .step(|step| Ok(step.group(row.log_id)?.context().role(heir)));
+            assert_eq!(role.unwrap(), Rank::Owner);
+        }
+    }
+}
+
+/// The first in line is offline: the next one's turn comes within the ten seconds all the same.
+#[tokio::test(start_paused = true)]
+async fn c097_nobody_waits_for_who_is_away() {
+    let mut choir = Choir::of(5).await;
     let junk = choir.junk();
+    for person in &mut choir.honest[..2] {
+        person.die().await;
+    }
+    let away: Vec<_> = choir.honest.drain(..2).collect();
     let entry = choir.forge(|member| member.bundle(&junk, &any_key()));
     choir.commit(entry).await;
+    choir.talks_again("without them").await;
+    for mut person in away {
+        person.restart(choir.world.transport()).await;
+        choir.honest.push(person);
+    }
+    choir.broken_ms.set(choir.world.clock.now_ms());
     choir.goes_on(true).await;
 }
 
 /// A member who gives themselves a role: everybody refuses it and goes on without them, under the same owner.
-#[tokio::test(flavor = "multi_thread")]
+#[tokio::test(start_paused = true)]
 async fn c097_a_usurper_is_left_behind() {
     let choir = Choir::of(3).await;
     let own = own_account(&choir.bad);

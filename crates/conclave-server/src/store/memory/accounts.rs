@@ -10,7 +10,7 @@ use super::{
 use crate::store::NewDevice;
 
 /// One account.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Account {
     pub(super) identifier: Option<String>,
     pub(super) capability_hash: Hash32,
@@ -19,7 +19,7 @@ pub(super) struct Account {
 }
 
 /// One device, listed by its account's newest state or once upon a time.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Device {
     pub(super) account_id: AccountId,
     pub(super) leaf_key: [u8; 32],

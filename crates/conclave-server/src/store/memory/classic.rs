@@ -8,7 +8,7 @@ use conclave_proto::id::Day;
 use conclave_proto::limits::{CLASSIC_QUEUE_MAX, CLASSIC_SEEN_DAYS};
 
 /// Accounts and queues of the classic protocols.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Classic {
     pub(super) accounts: BTreeMap<String, Account>,
     messages: Vec<(u64, Delivery)>,

@@ -9,7 +9,7 @@ use super::{Acked, ClaimedPackage, InboxRead, KeyPackagesOutcome, Model, NewItem
 use crate::store::StoredItem;
 
 /// One one-time key package; the hash of a claimed one stays, so that it never comes back.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Package {
     hash: Hash32,
     /// `None`: claimed, or withdrawn.
@@ -18,7 +18,7 @@ pub(super) struct Package {
 }
 
 /// One inbox item.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Item {
     number: u64,
     stranger: bool,

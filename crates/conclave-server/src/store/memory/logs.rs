@@ -2,19 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use conclave_proto::id::{Day, Epoch, Hash32, LogId, Seq};
+use conclave_proto::id::{Day, Epoch, Hash32, Incarnation, LogId, Seq};
 use conclave_proto::label::sha256;
 use conclave_proto::log::{Entry, EntryKind, Head};
 
 use super::{
-    AppendOutcome, BundleOutcome, CreateOutcome, EpochKey, INCARNATION, Model, NewBundle, NewLog,
-    Page,
+    AppendOutcome, BundleOutcome, CreateOutcome, EpochKey, Model, NewBundle, NewLog, Page,
 };
 use crate::log::{EpochSpan, LogHead, is_lost_race};
 use crate::store::StoredBlob;
 
 /// One log.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Log {
     head: LogHead,
     create_hash: Hash32,
@@ -25,7 +24,7 @@ pub(super) struct Log {
 }
 
 /// One epoch.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct EpochRow {
     access_key: [u8; 32],
     span: EpochSpan,
@@ -33,7 +32,7 @@ pub(super) struct EpochRow {
 }
 
 /// One blob.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Blob {
     pub(super) bytes: Vec<u8>,
     pub(super) day: Day,
@@ -59,8 +58,8 @@ impl Log {
         self.entries.get(index)
     }
 
-    fn seen_by(&self, row: &EpochRow) -> Head {
-        self.head.seen_by(&row.span, INCARNATION)
+    fn seen_by(&self, row: &EpochRow, life: Incarnation) -> Head {
+        self.head.seen_by(&row.span, life)
     }
 
     fn push(&mut self, head: LogHead, epoch: Epoch, kind: EntryKind, payload: Vec<u8>, day: Day) {
@@ -82,7 +81,7 @@ impl Model {
             // C-020: the same request gets the same answer, any other is a conflict.
             return match log.epochs.get(&Epoch(1)) {
                 Some(row) if log.create_hash == new.create_hash => CreateOutcome::SameAgain {
-                    head: log.seen_by(row),
+                    head: log.seen_by(row, self.incarnation),
                 },
                 _ => CreateOutcome::Conflict,
             };
@@ -97,7 +96,7 @@ impl Model {
             seq: Seq(0),
             hash: new.chain_start,
         };
-        let seen = head.seen_by(&row.span, INCARNATION);
+        let seen = head.seen_by(&row.span, self.incarnation);
         let log = Log {
             head,
             create_hash: new.create_hash,
@@ -114,7 +113,7 @@ impl Model {
         let row = log.epochs.get(&epoch)?;
         Some(EpochKey {
             access_key: row.access_key,
-            head: log.seen_by(row),
+            head: log.seen_by(row, self.incarnation),
         })
     }
 
@@ -137,7 +136,7 @@ impl Model {
         };
         log.push(head, epoch, EntryKind::Message, payload, Day::of_ms(now_ms));
         AppendOutcome::Appended {
-            head: head.seen_by(&span, INCARNATION),
+            head: head.seen_by(&span, self.incarnation),
         }
     }
 
@@ -195,7 +194,7 @@ impl Model {
             row.end_day = Some(day.0);
         }
         let row = EpochRow::begun(head.epoch, head.seq, new.next_access_key);
-        let seen = head.seen_by(&row.span, INCARNATION);
+        let seen = head.seen_by(&row.span, self.incarnation);
         log.epochs.insert(head.epoch, row);
         self.insert_blobs(new.blobs, day);
         self.races.entered(new.log_id, new.now_ms);
@@ -227,7 +226,7 @@ impl Model {
         }
         Some(Page {
             entries,
-            head: log.seen_by(row),
+            head: log.seen_by(row, self.incarnation),
         })
     }
 

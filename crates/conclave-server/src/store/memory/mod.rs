@@ -39,7 +39,7 @@ pub trait Gate: Send + Sync + fmt::Debug + 'static {
 }
 
 /// Everything in memory; gone when dropped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryStore {
     model: Mutex<Model>,
     gate: Option<Arc<dyn Gate>>,
@@ -49,8 +49,24 @@ impl MemoryStore {
     /// An empty store.
     pub fn new(options: StoreOptions) -> Self {
         let model = Model {
+            incarnation: FIRST_LIFE,
             races: Races::new(options.commit_spacing),
             ..Model::default()
+        };
+        Self {
+            model: Mutex::new(model),
+            gate: None,
+        }
+    }
+
+    /// What a backup made now would come back as: the same rows in the next life of the store, without a gate.
+    #[must_use]
+    pub fn restored(&self) -> Self {
+        let model = self.model.lock().unwrap_or_else(PoisonError::into_inner);
+        let incarnation = Incarnation(model.incarnation.0.saturating_add(1));
+        let model = Model {
+            incarnation,
+            ..model.clone()
         };
         Self {
             model: Mutex::new(model),
@@ -82,12 +98,13 @@ impl MemoryStore {
     }
 }
 
-/// The first and only life of a store in memory.
-const INCARNATION: Incarnation = Incarnation(1);
+/// The first life of a store in memory.
+const FIRST_LIFE: Incarnation = Incarnation(1);
 
 /// All rows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Model {
+    incarnation: Incarnation,
     accounts: BTreeMap<AccountId, accounts::Account>,
     devices: BTreeMap<DeviceId, accounts::Device>,
     holds: BTreeMap<(AccountId, IdentityFingerprint), u64>,
@@ -332,7 +349,8 @@ impl Store for MemoryStore {
     }
 
     fn incarnation(&self) -> Incarnation {
-        INCARNATION
+        let model = self.model.lock();
+        model.unwrap_or_else(PoisonError::into_inner).incarnation
     }
 
     fn check(&self) -> StoreFuture<'_, CheckReport> {

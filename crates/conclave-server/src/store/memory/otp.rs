@@ -9,7 +9,7 @@ use crate::store::send_limit;
 use crate::store::{Challenge, SendId, WaitingCode};
 
 /// One open challenge.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Row {
     identifier_hash: [u8; 32],
     sealed_identifier: Vec<u8>,
@@ -22,7 +22,7 @@ pub(super) struct Row {
 }
 
 /// A code that waits to be sent.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Outgoing {
     send_id: SendId,
     handed_over: bool,
@@ -38,7 +38,7 @@ impl Outgoing {
 }
 
 /// One invite.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Invite {
     pub(super) uses: u32,
     pub(super) expires_ms: u64,
