@@ -85,11 +85,13 @@ mod store;
 mod successor;
 mod sync;
 mod talk;
+mod token;
 mod trust;
 
 pub use client::{Client, KeyKind, Unlock};
 pub use error::{ClientError, OpenError};
 pub use event::Event;
+pub use token::{Token, TokenScope};
 
 // The tests inside this crate use the same server, people and transport as those outside.
 #[cfg(test)]

@@ -147,6 +147,10 @@ pub(crate) enum Command {
     Proofs(commands::proofs::Args),
     /// Keep this profile open and online, for all its commands at once
     Daemon(commands::daemon::Args),
+    /// Serve JSON-RPC to a program
+    Rpc(commands::rpc::Args),
+    /// Make, list and revoke tokens for programs that use HTTP
+    Token(commands::token::Args),
     /// Check clock, server, store and keys
     Doctor(commands::doctor::Args),
     /// Show where this profile lives
@@ -162,6 +166,9 @@ pub(crate) enum Command {
 impl Command {
     /// Whether the daemon of the profile runs it, when there is one. Others need no profile, or are the daemon.
     pub(crate) const fn is_hosted(&self) -> bool {
+        if let Self::Rpc(args) = self {
+            return args.is_hosted();
+        }
         !matches!(
             self,
             Self::Daemon(_)

@@ -4,12 +4,15 @@ use std::io::{self, BufRead, BufReader, Read as _};
 use std::thread;
 
 use conclave_proto::limits::TEXT_BYTES_MAX;
+use tokio::io::{AsyncRead, AsyncWriteExt as _};
 use tokio::sync::mpsc::{self, Receiver, Sender};
 
 use crate::exit::Failure;
 
 /// Lines read ahead of whoever takes them.
 const AHEAD_LINES: usize = 16;
+/// Bytes read ahead of whoever takes them.
+const AHEAD_BYTES: usize = 64 * 1024;
 /// Where a line is cut, in bytes: above what a message holds, so that it is refused as too large.
 const LINE_BYTES_MAX: usize = TEXT_BYTES_MAX + 3;
 
@@ -30,6 +33,30 @@ impl Lines {
     pub(crate) async fn next(&mut self) -> Result<Option<String>, Failure> {
         self.0.recv().await.transpose().map_err(unreadable)
     }
+}
+
+/// The bytes of standard input, read by a thread of their own as [`Lines`] are.
+pub(crate) fn piped() -> impl AsyncRead + Unpin {
+    let (sender, mut chunks) = mpsc::channel::<Vec<u8>>(AHEAD_LINES);
+    thread::spawn(move || {
+        let mut input = BufReader::new(io::stdin());
+        while let Ok(chunk) = input.fill_buf() {
+            let length = chunk.len();
+            if length == 0 || sender.blocking_send(chunk.to_vec()).is_err() {
+                break;
+            }
+            input.consume(length);
+        }
+    });
+    let (mut near, far) = tokio::io::duplex(AHEAD_BYTES);
+    tokio::spawn(async move {
+        while let Some(chunk) = chunks.recv().await {
+            if near.write_all(&chunk).await.is_err() {
+                break;
+            }
+        }
+    });
+    far
 }
 
 impl From<Receiver<io::Result<String>>> for Lines {

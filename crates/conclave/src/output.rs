@@ -81,6 +81,11 @@ impl Output {
         }
     }
 
+    /// Prints any JSON on one line, for programs and people alike.
+    pub(crate) fn json(&self, value: &serde_json::Value) -> io::Result<()> {
+        self.console.out(&escape(&value.to_string()))
+    }
+
     /// Tells on standard error why the command failed.
     pub(crate) fn failure(&self, failure: &Failure) {
         if failure.is_silent() {

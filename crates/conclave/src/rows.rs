@@ -22,7 +22,7 @@ pub(crate) use account::{
 pub(crate) use classic::{
     ClassicAccountRow, ClassicKeyRow, ClassicMessageRow, ClassicReceiptRow, ClassicSentRow,
 };
-pub(crate) use daemon::DaemonRow;
+pub(crate) use daemon::{DaemonRow, TokenRow};
 pub(crate) use device::{DeviceRow, HistoryRow, LinkRow};
 pub(crate) use group::{GroupLinkRow, GroupRow};
 pub(crate) use message::{

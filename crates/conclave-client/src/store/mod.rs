@@ -23,6 +23,7 @@ mod outbox;
 mod stranded;
 mod stuck;
 mod sync;
+mod tokens;
 
 pub(crate) use account::{OwnAccount, PendingRegistration};
 pub(crate) use acts::{ActKind, ActRow};

@@ -1,11 +1,15 @@
 //! `conclave daemon`: keeps the profile open and online for every command line and program of this user.
 
+use std::net::SocketAddr;
+
 use conclave_client::ClientError;
+use tokio::net::TcpListener;
 
 use crate::daemon::{self, About, Front};
 use crate::exit::{self, Failure};
 use crate::profile::Context;
 use crate::rows::{DaemonRow, DoneRow};
+use crate::rpc::http::loopback;
 
 /// Keep this profile open and online, and let all commands of this profile run at the same time. Ends by `daemon
 /// stop`, SIGINT or SIGTERM.
@@ -17,6 +21,9 @@ use crate::rows::{DaemonRow, DoneRow};
 pub(crate) struct Args {
     #[command(subcommand)]
     action: Option<Action>,
+    /// Also take JSON-RPC over HTTP on this address of this machine, from programs with a token; port 0: a free one
+    #[arg(long, value_name = "ADDR", value_parser = loopback)]
+    http: Option<SocketAddr>,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -38,12 +45,16 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let dir = context.dir()?;
     match args.action {
         None => {
+            let http = match args.http {
+                Some(address) => Some(bind(address).await?),
+                None => None,
+            };
             let client = context.open().await?;
             if !client.is_registered() {
                 client.close().await;
                 return Err(ClientError::NotRegistered.into());
             }
-            daemon::run(context, client).await
+            daemon::run(context, client, http).await
         }
         Some(Action::Stop) => {
             daemon::stop(&dir).await?.ok_or_else(no_daemon)?;
@@ -59,6 +70,13 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             Ok(context.out.row(&DaemonRow::from(&about))?)
         }
     }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let message = format!("nothing can listen at {address}: {error}");
+        Failure::new(exit::CONFLICT, "ADDRESS", message).with_hint("choose another --http ADDR")
+    })
 }
 
 fn no_daemon() -> Failure {

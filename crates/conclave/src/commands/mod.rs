@@ -32,11 +32,13 @@ pub(crate) mod read;
 pub(crate) mod register;
 pub(crate) mod reply;
 pub(crate) mod request;
+pub(crate) mod rpc;
 pub(crate) mod safety;
 mod safety_picture;
 pub(crate) mod send;
 pub(crate) mod status;
 pub(crate) mod timer;
+pub(crate) mod token;
 pub(crate) mod unread;
 pub(crate) mod whoami;
 
@@ -80,6 +82,8 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Passphrase(args) => passphrase::run(context, args).await,
         Command::Proofs(args) => proofs::run(context, args).await,
         Command::Daemon(args) => daemon::run(context, args).await,
+        Command::Rpc(args) => rpc::run(context, args).await,
+        Command::Token(args) => token::run(context, args).await,
         Command::Doctor(_) => doctor::run(context).await,
         Command::Paths(_) => paths::run(context),
         Command::Classic(args) => classic::run(context, args).await,

@@ -15,7 +15,7 @@ use crate::profile::Context;
 use crate::rows::SafetyRow;
 
 /// Whoever was told "accept my new key" shall not believe that it was done before the change is known here.
-fn something_to_accept(client: &Client, who: &str) -> Result<(), Failure> {
+pub(crate) fn something_to_accept(client: &Client, who: &str) -> Result<(), Failure> {
     let safety = client.safety(who)?;
     let is_paused = client
         .find_chat(who)

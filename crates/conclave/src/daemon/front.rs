@@ -15,6 +15,7 @@ use super::{Facts, RunParams, RunResult, place};
 use crate::args::Global;
 use crate::console::Console;
 use crate::exit::{self, Failure};
+use crate::input::piped;
 use crate::rpc::RpcError;
 
 /// A connection to the daemon of a profile.
@@ -139,7 +140,7 @@ impl Front {
             mut output,
         } = self;
         let there = async {
-            let copied = tokio::io::copy(&mut tokio::io::stdin(), &mut output).await;
+            let copied = tokio::io::copy(&mut piped(), &mut output).await;
             let ended = output.shutdown().await;
             copied.and(ended)
         };

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use conclave_client::Client;
 use tokio::io::BufReader;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -21,7 +21,7 @@ use crate::args::Global;
 use crate::exit::Failure;
 use crate::profile::Context;
 use crate::rows::DaemonRow;
-use crate::rpc::stream;
+use crate::rpc::{http, stream};
 
 /// Commands at once; each has a thread.
 const COMMANDS_MAX: u32 = 64;
@@ -86,7 +86,11 @@ impl Daemon {
 }
 
 /// Runs the daemon of the profile that `client` has open, until it is told to end.
-pub(crate) async fn run(context: &Context, client: Client) -> Result<(), Failure> {
+pub(crate) async fn run(
+    context: &Context,
+    client: Client,
+    http: Option<TcpListener>,
+) -> Result<(), Failure> {
     let dir = context.dir()?;
     let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let (listener, place) = place::bind(&dir, runtime_dir.as_deref())?;
@@ -96,7 +100,7 @@ pub(crate) async fn run(context: &Context, client: Client) -> Result<(), Failure
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             socket: place.path.display().to_string(),
-            http: None,
+            http: http_url(http.as_ref())?,
             since_ms: context.now_ms(),
             connections: 0,
         },
@@ -108,6 +112,7 @@ pub(crate) async fn run(context: &Context, client: Client) -> Result<(), Failure
         stop,
     });
     client.go_online();
+    let port = http.map(|listener| tokio::spawn(http::serve(listener, client.clone())));
     context.out.row(&DaemonRow::from(&daemon.about()))?;
     let mut connections = JoinSet::new();
     let request = tokio::select! {
@@ -118,6 +123,11 @@ pub(crate) async fn run(context: &Context, client: Client) -> Result<(), Failure
     drop(listener);
     drop(place);
     connections.shutdown().await;
+    if let Some(port) = port {
+        port.abort();
+        // Aborted is how it should end.
+        let _ = port.await;
+    }
     // Each command holds a permit until it has let the profile go.
     let commands = daemon.commands.clone();
     drop(daemon);
@@ -130,6 +140,12 @@ pub(crate) async fn run(context: &Context, client: Client) -> Result<(), Failure
         let _ = request.writer.await;
     }
     Ok(())
+}
+
+/// Where programs post to.
+fn http_url(listener: Option<&TcpListener>) -> Result<Option<String>, Failure> {
+    let address = listener.map(TcpListener::local_addr).transpose()?;
+    Ok(address.map(|address| format!("http://{address}/rpc")))
 }
 
 /// Takes connections until the task is dropped.

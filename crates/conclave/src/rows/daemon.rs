@@ -1,9 +1,10 @@
 //! Rows about the daemon and what talks to it.
 
+use conclave_client::Token;
 use serde::Serialize;
 
 use crate::daemon::About;
-use crate::output::Row;
+use crate::output::{Row, safe};
 use crate::rfc3339::rfc3339;
 use crate::rows::table;
 
@@ -44,5 +45,62 @@ impl Row for DaemonRow {
             ("since", &self.since),
             ("version", &self.version),
         ])
+    }
+}
+
+/// A token of a program.
+#[derive(Debug, Serialize)]
+pub(crate) struct TokenRow {
+    id: String,
+    name: String,
+    scopes: Vec<&'static str>,
+    chats: Vec<String>,
+    created: String,
+    created_ms: u64,
+    expires: String,
+    expires_ms: u64,
+    /// What opens the door; shown once, when it is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+impl TokenRow {
+    /// The row of `token`; `words` when it was just made.
+    pub(crate) fn new(token: &Token, words: Option<&str>) -> Self {
+        Self {
+            id: token.id.clone(),
+            name: token.name.clone(),
+            scopes: token.scopes.iter().map(|scope| scope.name()).collect(),
+            chats: token.chats.iter().map(ToString::to_string).collect(),
+            created: rfc3339(token.created_ms),
+            created_ms: token.created_ms,
+            expires: rfc3339(token.expires_ms),
+            expires_ms: token.expires_ms,
+            token: words.map(str::to_owned),
+        }
+    }
+}
+
+impl Row for TokenRow {
+    const TYPE: &'static str = "token";
+
+    fn text(&self) -> String {
+        let chats = match self.chats.as_slice() {
+            [] => "all chats".to_owned(),
+            chats => chats.join(", "),
+        };
+        let facts = format!(
+            "{}  {}  {}  until {}  {chats}",
+            self.id,
+            safe(&self.name),
+            self.scopes.join(","),
+            self.expires,
+        );
+        match &self.token {
+            Some(words) => format!(
+                "{facts}\n{words}\nit is shown this once: keep it where only the program reads it"
+            ),
+            None => facts,
+        }
     }
 }

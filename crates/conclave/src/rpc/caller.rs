@@ -2,34 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use conclave_client::Token;
+pub(crate) use conclave_client::TokenScope as Scope;
 use conclave_proto::id::ChatId;
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use super::RpcError;
-
-/// What a method needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Scope {
-    /// Looks, and changes nothing.
-    Read,
-    /// Writes messages and marks them read.
-    Send,
-    /// Decides about people, groups, devices and keys.
-    Admin,
-}
-
-impl Scope {
-    /// The stable name.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Send => "send",
-            Self::Admin => "admin",
-        }
-    }
-}
 
 /// What a call touches, so that a token for some chats reaches no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,16 +33,16 @@ impl Caller {
     /// The user, at the socket or on a pipe.
     pub(crate) fn owner() -> Self {
         Self {
-            scopes: [Scope::Read, Scope::Send, Scope::Admin].into(),
+            scopes: Scope::ALL.into(),
             chats: None,
         }
     }
 
-    /// Whoever shows a token for `scopes` and, when not empty, for these `chats` alone.
-    pub(crate) fn with_token(scopes: BTreeSet<Scope>, chats: BTreeSet<ChatId>) -> Self {
+    /// Whoever shows a token.
+    pub(crate) fn with(token: Token) -> Self {
         Self {
-            scopes,
-            chats: Some(chats).filter(|chats| !chats.is_empty()),
+            scopes: token.scopes,
+            chats: Some(token.chats).filter(|chats| !chats.is_empty()),
         }
     }
 

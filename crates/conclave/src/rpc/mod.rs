@@ -3,11 +3,15 @@
 //! - `methods/`: every method, a small type each, and the one table of them
 //! - `caller`: who calls, and what they may
 //! - `error`: why a call failed
+//! - `schema`: what every method takes and gives, as OpenRPC
+//! - `http`: one request a POST, with a token, from this machine alone
 //! - `stream`: requests and answers as lines of a socket or a pipe
 
 mod caller;
 mod error;
+pub(crate) mod http;
 mod methods;
+mod schema;
 pub(crate) mod stream;
 
 use conclave_client::Client;
@@ -16,6 +20,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use caller::{Caller, Reach, Scope};
 pub(crate) use error::RpcError;
+pub(crate) use schema::document;
 
 /// Requests of one batch.
 const BATCH_MAX: usize = 64;

@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Caller, Method, Reach, RpcError, Scope};
-use crate::rows::{StatusRow, WhoamiRow};
+use crate::rows::{DeviceRow, StatusRow, WhoamiRow};
 
 /// Connection, queue, unread messages and problems.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -70,4 +70,32 @@ impl Method for VersionParams {
         let version = env!("CARGO_PKG_VERSION");
         Ok(Version { version })
     }
+}
+
+/// The account's devices, this one marked.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DevicesParams {}
+
+impl Method for DevicesParams {
+    const NAME: &'static str = "devices.list";
+    const SCOPE: Scope = Scope::Read;
+    type Result = Devices;
+
+    fn reach(&self, _: &Client) -> Result<Reach, RpcError> {
+        Ok(Reach::Profile)
+    }
+
+    async fn call(self, client: &Client, _: &Caller) -> Result<Devices, RpcError> {
+        let devices = client.devices()?;
+        let devices = devices.iter().map(DeviceRow::from).collect();
+        Ok(Devices { devices })
+    }
+}
+
+/// Devices.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Devices {
+    /// All of them.
+    devices: Vec<DeviceRow>,
 }

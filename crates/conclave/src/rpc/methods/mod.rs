@@ -1,13 +1,18 @@
 //! Every method, in one table. A new one is a type with its parameters, and a line in [`METHODS`].
 
 mod about;
+mod chats;
+mod groups;
+mod messages;
+mod people;
 
 use std::pin::Pin;
 
-use conclave_client::Client;
+use conclave_client::{Client, ClientError};
+use conclave_proto::limits::TEXT_BYTES_MAX;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::{Caller, Reach, RpcError, Scope};
@@ -68,8 +73,38 @@ async fn call<M: Method>(client: Client, caller: Caller, params: Value) -> Resul
     serde_json::to_value(result).map_err(|error| std::io::Error::from(error).into())
 }
 
-/// Every method, by name.
+/// Every method.
 pub(crate) const METHODS: &[Entry] = &[
+    entry::<chats::ListParams>(),
+    entry::<people::ContactsParams>(),
+    entry::<people::RenameParams>(),
+    entry::<people::BlockParams>(),
+    entry::<people::UnblockParams>(),
+    entry::<about::DevicesParams>(),
+    entry::<groups::ListParams>(),
+    entry::<groups::ShowParams>(),
+    entry::<groups::CreateParams>(),
+    entry::<groups::AddParams>(),
+    entry::<groups::RemoveParams>(),
+    entry::<groups::RenameParams>(),
+    entry::<groups::RoleParams>(),
+    entry::<groups::LeaveParams>(),
+    entry::<groups::ResumeParams>(),
+    entry::<groups::JoinParams>(),
+    entry::<groups::LinkParams>(),
+    entry::<groups::LinkCreateParams>(),
+    entry::<groups::LinkRevokeParams>(),
+    entry::<messages::SendParams>(),
+    entry::<messages::HistoryParams>(),
+    entry::<messages::ReadParams>(),
+    entry::<messages::UnreadParams>(),
+    entry::<messages::InfoParams>(),
+    entry::<chats::RequestsParams>(),
+    entry::<chats::AcceptParams>(),
+    entry::<chats::DeclineParams>(),
+    entry::<people::SafetyParams>(),
+    entry::<people::VerifyParams>(),
+    entry::<people::AcceptParams>(),
     entry::<about::StatusParams>(),
     entry::<about::VersionParams>(),
     entry::<about::WhoamiParams>(),
@@ -78,4 +113,95 @@ pub(crate) const METHODS: &[Entry] = &[
 /// The method called `name`.
 pub(crate) fn find(name: &str) -> Option<&'static Entry> {
     METHODS.iter().find(|entry| entry.name == name)
+}
+
+/// A name, an identifier, an id: short words.
+#[derive(Debug, JsonSchema)]
+struct Short(#[schemars(length(max = SHORT_BYTES_MAX))] String);
+
+/// What a message says.
+#[derive(Debug, JsonSchema)]
+struct Text(#[schemars(length(max = TEXT_BYTES_MAX))] String);
+
+/// How long to wait, in ms.
+#[derive(Debug, Clone, Copy, JsonSchema)]
+#[schemars(extend("default" = 30_000))]
+struct TimeoutMs(#[schemars(range(max = TIMEOUT_MS_MAX))] u64);
+
+/// How many rows.
+#[derive(Debug, Clone, Copy, JsonSchema)]
+#[schemars(extend("default" = 50))]
+struct Limit(#[schemars(range(min = 1, max = LIMIT_MAX))] u16);
+
+/// Bytes of a name, an identifier, an id or a link.
+const SHORT_BYTES_MAX: usize = 1024;
+/// Ten minutes, in ms: who waits longer asks again.
+const TIMEOUT_MS_MAX: u64 = 600_000;
+/// Rows of one answer.
+const LIMIT_MAX: u16 = 1_000;
+
+impl Default for TimeoutMs {
+    fn default() -> Self {
+        Self(30_000)
+    }
+}
+
+impl Default for Limit {
+    fn default() -> Self {
+        Self(50)
+    }
+}
+
+impl<'de> Deserialize<'de> for Short {
+    fn deserialize<D: Deserializer<'de>>(words: D) -> Result<Self, D::Error> {
+        bounded(words, SHORT_BYTES_MAX).map(Self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(words: D) -> Result<Self, D::Error> {
+        bounded(words, TEXT_BYTES_MAX).map(Self)
+    }
+}
+
+fn bounded<'de, D: Deserializer<'de>>(words: D, bytes_max: usize) -> Result<String, D::Error> {
+    let words = String::deserialize(words)?;
+    if words.len() > bytes_max {
+        let why = format!("{} bytes are over the limit of {bytes_max}", words.len());
+        return Err(D::Error::custom(why));
+    }
+    Ok(words)
+}
+
+impl<'de> Deserialize<'de> for TimeoutMs {
+    fn deserialize<D: Deserializer<'de>>(number: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(number)?;
+        if number > TIMEOUT_MS_MAX {
+            return Err(D::Error::custom(format!(
+                "{number} is over the limit of {TIMEOUT_MS_MAX}"
+            )));
+        }
+        Ok(Self(number))
+    }
+}
+
+impl<'de> Deserialize<'de> for Limit {
+    fn deserialize<D: Deserializer<'de>>(number: D) -> Result<Self, D::Error> {
+        let number = u16::deserialize(number)?;
+        if number == 0 || number > LIMIT_MAX {
+            return Err(D::Error::custom(format!(
+                "{number} is not within 1 and {LIMIT_MAX}"
+            )));
+        }
+        Ok(Self(number))
+    }
+}
+
+/// The chat that `words` mean; somebody without one lies outside a token for some chats.
+fn reach_chat(client: &Client, words: &Short) -> Result<Reach, RpcError> {
+    match client.find_chat(&words.0) {
+        Ok(chat) => Ok(Reach::Chat(chat)),
+        Err(ClientError::NotFound(_)) => Ok(Reach::Profile),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -1,0 +1,189 @@
+//! Methods about messages.
+
+use std::time::Duration;
+
+use conclave_client::view::MessageState;
+use conclave_client::{Client, ClientError};
+use conclave_proto::id::MessageId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Caller, Limit, Method, Reach, RpcError, Scope, Short, Text, TimeoutMs, reach_chat};
+use crate::rows::{InfoRow, MessageRow, ReadRow, UnreadRow};
+
+/// How far a message must get before the answer.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Wait {
+    /// On this disk: nothing loses it any more.
+    Queued,
+    /// On the server's disk.
+    #[default]
+    Accepted,
+    /// On one of the recipient's devices.
+    Delivered,
+    /// Read by the recipient.
+    Read,
+}
+
+impl Wait {
+    const fn state(self) -> MessageState {
+        match self {
+            Self::Queued => MessageState::Queued,
+            Self::Accepted => MessageState::Accepted,
+            Self::Delivered => MessageState::Delivered,
+            Self::Read => MessageState::Read,
+        }
+    }
+}
+
+/// Send a message. The answer is the message as it stands when it got as far as `wait` says, or when the time is
+/// over: what is queued is never lost, look at `state`, and do not send it again.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SendParams {
+    /// `+E164` number, e-mail address, name of a group, or chat id.
+    to: Short,
+    /// What to say.
+    text: Text,
+    /// How far it must get before the answer.
+    #[serde(default)]
+    wait: Wait,
+    /// How long to wait for that.
+    #[serde(default)]
+    timeout_ms: TimeoutMs,
+}
+
+impl Method for SendParams {
+    const NAME: &'static str = "messages.send";
+    const SCOPE: Scope = Scope::Send;
+    type Result = MessageRow;
+
+    fn reach(&self, client: &Client) -> Result<Reach, RpcError> {
+        reach_chat(client, &self.to)
+    }
+
+    async fn call(self, client: &Client, _: &Caller) -> Result<MessageRow, RpcError> {
+        let timeout = Duration::from_millis(self.timeout_ms.0);
+        let queued = tokio::time::timeout(timeout, client.send(&self.to.0, &self.text.0)).await;
+        let message = queued.unwrap_or(Err(ClientError::TimedOut))?;
+        // Whether it came that far in time is part of the answer.
+        let _ = client
+            .wait_for(message.id, self.wait.state(), timeout)
+            .await;
+        Ok(MessageRow::from(&client.message(message.id)?.message))
+    }
+}
+
+/// The newest messages of a chat, oldest first, from the disk alone. Marks nothing as read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HistoryParams {
+    /// `+E164` number, e-mail address, name of a group, or chat id.
+    chat: Short,
+    /// At most this many.
+    #[serde(default)]
+    limit: Limit,
+}
+
+impl Method for HistoryParams {
+    const NAME: &'static str = "messages.history";
+    const SCOPE: Scope = Scope::Read;
+    type Result = Messages;
+
+    fn reach(&self, client: &Client) -> Result<Reach, RpcError> {
+        reach_chat(client, &self.chat)
+    }
+
+    async fn call(self, client: &Client, _: &Caller) -> Result<Messages, RpcError> {
+        let chat = client.find_chat(&self.chat.0)?;
+        let messages = client.history(chat, usize::from(self.limit.0))?;
+        let messages = messages.iter().map(MessageRow::from).collect();
+        Ok(Messages { messages })
+    }
+}
+
+/// Messages of one chat.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Messages {
+    /// Oldest first.
+    messages: Vec<MessageRow>,
+}
+
+/// Mark everything that this device has of a chat as read; the receipt goes out by itself.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReadParams {
+    /// `+E164` number, e-mail address, name of a group, or chat id.
+    chat: Short,
+}
+
+impl Method for ReadParams {
+    const NAME: &'static str = "messages.read";
+    const SCOPE: Scope = Scope::Send;
+    type Result = ReadRow;
+
+    fn reach(&self, client: &Client) -> Result<Reach, RpcError> {
+        reach_chat(client, &self.chat)
+    }
+
+    async fn call(self, client: &Client, _: &Caller) -> Result<ReadRow, RpcError> {
+        let chat = client.find_chat(&self.chat.0)?;
+        let count = client.mark_read(chat)?;
+        Ok(ReadRow {
+            chat: chat.to_string(),
+            count,
+        })
+    }
+}
+
+/// Count unread messages, in all and by chat.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UnreadParams {}
+
+impl Method for UnreadParams {
+    const NAME: &'static str = "messages.unread";
+    const SCOPE: Scope = Scope::Read;
+    type Result = UnreadRow;
+
+    fn reach(&self, _: &Client) -> Result<Reach, RpcError> {
+        Ok(Reach::Filtered)
+    }
+
+    async fn call(self, client: &Client, caller: &Caller) -> Result<UnreadRow, RpcError> {
+        let mut chats = client.chats()?;
+        chats.retain(|chat| caller.may_see(chat.id));
+        Ok(UnreadRow::from(chats.as_slice()))
+    }
+}
+
+/// One message in detail.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct InfoParams {
+    /// A message id, `m_` and 32 hex digits.
+    id: Short,
+}
+
+impl Method for InfoParams {
+    const NAME: &'static str = "messages.info";
+    const SCOPE: Scope = Scope::Read;
+    type Result = InfoRow;
+
+    fn reach(&self, client: &Client) -> Result<Reach, RpcError> {
+        Ok(Reach::Chat(
+            client.message(message_id(&self.id)?)?.message.chat,
+        ))
+    }
+
+    async fn call(self, client: &Client, _: &Caller) -> Result<InfoRow, RpcError> {
+        let id = message_id(&self.id)?;
+        Ok(InfoRow::from(&client.message(id)?))
+    }
+}
+
+fn message_id(words: &Short) -> Result<MessageId, RpcError> {
+    let id = words.0.parse();
+    id.map_err(|error: conclave_proto::id::IdError| RpcError::bad_params(error.to_string()))
+}

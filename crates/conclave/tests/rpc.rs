@@ -1,0 +1,628 @@
+//! JSON-RPC over socket, pipes and HTTP on the real programs: what bots do, and what bad input gets.
+//!
+//! The methods come from `rpc schema`, which is made from the one table of them: a new method cannot stay out.
+
+#![cfg(test)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use serde_json::{Map, Value, json};
+use support::daemon::Wire;
+use support::{Daemon, Person, Server};
+
+/// Nobody's ids.
+const NO_CHAT: &str = "c_00000000000000000000000000000000";
+const NO_MESSAGE: &str = "m_00000000000000000000000000000000";
+
+/// One method as the schema describes it.
+struct Method {
+    name: String,
+    scope: String,
+    params: Vec<Param>,
+}
+
+struct Param {
+    name: String,
+    required: bool,
+    /// `string`, `integer`, `array`, or the first of an enum's words.
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Words,
+    Number,
+    List,
+    OneOf(String),
+}
+
+fn schema(person: &Person) -> Value {
+    let outcome = person.run(&["rpc", "schema"]).expect_exit(0);
+    serde_json::from_str(&outcome.stdout).unwrap()
+}
+
+/// Follows references to the shared shapes.
+fn kind(document: &Value, schema: &Value) -> Kind {
+    let reference = schema["$ref"]
+        .as_str()
+        .or_else(|| schema["allOf"][0]["$ref"].as_str());
+    if let Some(path) = reference {
+        return kind(
+            document,
+            document.pointer(path.trim_start_matches('#')).unwrap(),
+        );
+    }
+    let one = schema["oneOf"][0]["const"]
+        .as_str()
+        .or_else(|| schema["enum"][0].as_str());
+    match (schema["type"].as_str(), one) {
+        (_, Some(word)) => Kind::OneOf(word.to_owned()),
+        (Some("string"), _) => Kind::Words,
+        (Some("integer"), _) => Kind::Number,
+        (Some("array"), _) => Kind::List,
+        _ => panic!("a parameter of another kind: {schema}"),
+    }
+}
+
+fn methods(document: &Value) -> Vec<Method> {
+    let param = |param: &Value| Param {
+        name: param["name"].as_str().unwrap().to_owned(),
+        required: param["required"].as_bool().unwrap(),
+        kind: kind(document, &param["schema"]),
+    };
+    let method = |method: &Value| Method {
+        name: method["name"].as_str().unwrap().to_owned(),
+        scope: method["x-scope"].as_str().unwrap().to_owned(),
+        params: method["params"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(param)
+            .collect(),
+    };
+    document["methods"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(method)
+        .collect()
+}
+
+impl Method {
+    /// Parameters that parse and name nobody.
+    fn nobody(&self) -> Map<String, Value> {
+        let required = self.params.iter().filter(|param| param.required);
+        required
+            .map(|param| {
+                let value = match &param.kind {
+                    Kind::Words if param.name == "id" => json!(NO_MESSAGE),
+                    Kind::Words if matches!(param.name.as_str(), "name" | "text") => json!("x"),
+                    Kind::Words => json!(NO_CHAT),
+                    Kind::Number => json!(1),
+                    Kind::List => json!(["nobody at all"]),
+                    Kind::OneOf(word) => json!(word),
+                };
+                (param.name.clone(), value)
+            })
+            .collect()
+    }
+
+    /// Parameters that must be refused before anything is done, each with what is wrong about them.
+    fn bad_params(&self) -> Vec<(String, Value)> {
+        let good = self.nobody();
+        let with = |name: &str, value: Value| {
+            let mut params = good.clone();
+            params.insert(name.to_owned(), value);
+            Value::Object(params)
+        };
+        let mut bad = vec![(
+            "an unknown field".to_owned(),
+            with("no_such_field", json!(1)),
+        )];
+        for param in &self.params {
+            let name = &param.name;
+            let wrong = match param.kind {
+                Kind::Words => vec![json!(5), json!(null), json!({}), json!("x".repeat(70_000))],
+                Kind::Number => vec![json!("5"), json!(-1), json!(1.5), json!(u64::MAX)],
+                Kind::List => vec![json!("x"), json!([5]), json!(["x".repeat(70_000)])],
+                Kind::OneOf(_) => vec![json!("nonsense"), json!(5), json!(null)],
+            };
+            bad.extend(
+                wrong
+                    .into_iter()
+                    .map(|value| (format!("{name} is wrong"), with(name, value))),
+            );
+            if param.required {
+                let mut params = good.clone();
+                params.remove(name);
+                bad.push((format!("{name} is missing"), Value::Object(params)));
+            }
+        }
+        bad
+    }
+}
+
+/// An error has all its parts, and is none of ours.
+fn code(answer: &Value) -> String {
+    let error = &answer["error"];
+    assert!(
+        error["code"].as_i64().is_some_and(|number| number < 0),
+        "{answer}"
+    );
+    assert!(
+        error["message"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty()),
+        "{answer}"
+    );
+    assert!(error["data"]["hint"].is_string(), "{answer}");
+    assert!(error["data"].get("retry_after_ms").is_some(), "{answer}");
+    let code = error["data"]["code"].as_str().unwrap();
+    assert!(!matches!(code, "BUG" | "UNEXPECTED"), "{answer}");
+    code.to_owned()
+}
+
+/// One person with a daemon that takes HTTP.
+fn with_http(folder: &std::path::Path) -> (Server, Person, Daemon) {
+    let server = Server::start(folder);
+    let anna = Person::registered(folder, &server, "anna@example.org");
+    let daemon = Daemon::start_with(&anna, &["--http", "127.0.0.1:0"]);
+    (server, anna, daemon)
+}
+
+fn token(person: &Person, words: &[&str]) -> String {
+    let rows = person.ok(&[&["token", "create"], words].concat());
+    rows[0]["token"].as_str().unwrap().to_owned()
+}
+
+/// A port, and what a request to it says.
+#[derive(Clone)]
+struct Http {
+    address: String,
+    host: String,
+    method: &'static str,
+    path: &'static str,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Http {
+    /// A right request without a token.
+    fn new(daemon: &Daemon) -> Self {
+        let url = daemon.about["http"].as_str().unwrap();
+        let address = url
+            .strip_prefix("http://")
+            .unwrap()
+            .strip_suffix("/rpc")
+            .unwrap();
+        Self {
+            address: address.to_owned(),
+            host: address.to_owned(),
+            method: "POST",
+            path: "/rpc",
+            headers: vec![("content-type", "application/json".to_owned())],
+        }
+    }
+
+    fn with(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.retain(|(other, _)| *other != name);
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    fn token(self, token: &str) -> Self {
+        self.with("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Status and body; the whole answer's head is looked at too: nothing lets other origins in.
+    fn send(&self, body: &str) -> (u16, Value) {
+        let mut request = format!(
+            "{} {} HTTP/1.1\r\nhost: {}\r\n",
+            self.method, self.path, self.host
+        );
+        for (name, value) in &self.headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        request += &format!(
+            "content-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        // Whoever is refused early may find the connection closed.
+        drop(stream.write_all(body.as_bytes()));
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer));
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .unwrap_or_else(|| panic!("{answer}"));
+        assert!(!head.to_lowercase().contains("access-control"), "{head}");
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap_or_default())
+    }
+
+    fn call(&self, method: &str, params: &Value) -> (u16, Value) {
+        self.send(
+            &json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string(),
+        )
+    }
+}
+
+/// Every method refuses wrong types, unknown fields, missing and oversized values before it does anything, and answers
+/// ids of nobody with a clear error.
+#[test]
+fn every_method_refuses_bad_parameters() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, anna, daemon) = with_http(folder.path());
+    let methods = methods(&schema(&anna));
+    assert!(methods.len() > 30, "the table is there");
+    let mut wire = daemon.connect();
+    for method in &methods {
+        for (what, params) in method.bad_params() {
+            let answer = wire.call(&method.name, &params);
+            assert_eq!(
+                code(&answer),
+                "BAD_PARAMS",
+                "{}: {what}: {answer}",
+                method.name
+            );
+        }
+        let answer = wire.call(&method.name, &Value::Object(method.nobody()));
+        let is_new = matches!(method.name.as_str(), "groups.create");
+        if method.params.iter().any(|param| param.required) || is_new {
+            let code = code(&answer);
+            let expected = ["NOT_FOUND", "BAD_INPUT", "NOTHING_TO_ACCEPT"];
+            assert!(
+                expected.contains(&code.as_str()),
+                "{}: {answer}",
+                method.name
+            );
+        } else {
+            assert!(answer["error"].is_null(), "{}: {answer}", method.name);
+        }
+    }
+    assert_eq!(anna.ok(&["chats"]).len(), 0, "nothing was made");
+    assert_eq!(anna.ok(&["whoami"])[0]["identifier"], "anna@example.org");
+}
+
+/// Every method wants a token over HTTP: none, a wrong, a revoked and an expired one get nothing, one without the
+/// method's scope or for another chat is told so.
+#[test]
+fn every_method_wants_its_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, anna, daemon) = with_http(folder.path());
+    let ben = Person::registered(folder.path(), &server, "ben@example.org");
+    anna.ok(&["send", &ben.identifier, "hello"]);
+    let http = Http::new(&daemon);
+    let whole = http
+        .clone()
+        .token(&token(&anna, &["--scope", "read,send,admin"]));
+    let expired = http.clone().token(&token(
+        &anna,
+        &["--scope", "read,send,admin", "--expires", "0s"],
+    ));
+    let words = token(&anna, &["--scope", "read,send,admin", "--name", "gone"]);
+    let listed = anna.ok(&["token", "list"]);
+    assert!(
+        listed.iter().all(|row| row["token"].is_null()),
+        "shown once: {listed:?}"
+    );
+    let gone = listed.iter().find(|row| row["name"] == "gone").unwrap()["id"].clone();
+    anna.ok(&["token", "revoke", gone.as_str().unwrap()]);
+    anna.run(&["token", "revoke", gone.as_str().unwrap()])
+        .expect_error(8, "NOT_FOUND");
+    // Bad tokens are told apart from none only by their number, see the pause: two here.
+    for bad in [expired, http.clone().token(&words)] {
+        let (status, answer) = bad.call("status", &json!({}));
+        assert_eq!((status, code(&answer).as_str()), (401, "UNAUTHORIZED"));
+    }
+    // Only its own chat: Ben's.
+    let chat = anna.ok(&["chats"])[0]["id"].clone();
+    let limited = token(
+        &anna,
+        &["--scope", "read,send,admin", "--chat", &ben.identifier],
+    );
+    let limited = http.clone().token(&limited);
+    for method in methods(&schema(&anna)) {
+        let nobody = Value::Object(method.nobody());
+        let (status, answer) = http.call(&method.name, &nobody);
+        assert_eq!(
+            (status, code(&answer).as_str()),
+            (401, "UNAUTHORIZED"),
+            "{}",
+            method.name
+        );
+        let others: Vec<&str> = ["read", "send", "admin"]
+            .into_iter()
+            .filter(|scope| *scope != method.scope)
+            .collect();
+        let other = http
+            .clone()
+            .token(&token(&anna, &["--scope", &others.join(",")]));
+        let (status, answer) = other.call(&method.name, &nobody);
+        assert_eq!(
+            (status, code(&answer).as_str()),
+            (200, "FORBIDDEN"),
+            "{}",
+            method.name
+        );
+        let (_, answer) = limited.call(&method.name, &nobody);
+        let (_, in_full) = whole.call(&method.name, &nobody);
+        if method.params.iter().any(|param| param.required) && method.name != "messages.info" {
+            assert_eq!(code(&answer), "FORBIDDEN", "{}: {answer}", method.name);
+        } else if answer["error"].is_null() {
+            assert!(in_full["error"].is_null(), "{}: {in_full}", method.name);
+        }
+        for row in anna.ok(&["token", "list"]) {
+            if row["scopes"].as_array().unwrap().len() == 2 {
+                anna.ok(&["token", "revoke", row["id"].as_str().unwrap()]);
+            }
+        }
+    }
+    let (_, seen) = limited.call("messages.history", &json!({"chat": chat}));
+    assert_eq!(seen["result"]["messages"][0]["text"], "hello");
+    let (_, seen) = limited.call(
+        "messages.send",
+        &json!({"to": "carl@example.org", "text": "x"}),
+    );
+    assert_eq!(code(&seen), "FORBIDDEN");
+    let id = anna.history(&ben)[0]["id"].clone();
+    let (_, seen) = limited.call("messages.info", &json!({"id": id}));
+    assert_eq!(seen["result"]["message"]["text"], "hello");
+}
+
+/// What web pages, foreign names and broken programs send to the port is refused, in the documented way, and a good
+/// request afterwards is answered.
+#[test]
+fn the_http_port_refuses_what_is_not_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, anna, daemon) = with_http(folder.path());
+    let good = Http::new(&daemon).token(&token(&anna, &["--scope", "read"]));
+    let request = r#"{"jsonrpc":"2.0","id":1,"method":"version"}"#;
+    let port = good.host.rsplit(':').next().unwrap().to_owned();
+    let status = |http: &Http| http.send(request).0;
+    assert_eq!(status(&good), 200);
+    for host in [
+        "example.org",
+        "127.0.0.1",
+        &format!("example.org:{port}"),
+        "",
+        &format!("127.0.0.1.:{port}"),
+    ] {
+        let host = host.to_owned();
+        assert_eq!(
+            status(&Http {
+                host,
+                ..good.clone()
+            }),
+            421,
+            "DNS rebinding"
+        );
+    }
+    assert_eq!(
+        status(&good.clone().with("host", "example.org")),
+        421,
+        "two hosts"
+    );
+    let localhost = Http {
+        host: format!("localhost:{port}"),
+        ..good.clone()
+    };
+    assert_eq!(status(&localhost), 200);
+    for origin in [
+        "http://example.org",
+        "null",
+        "https://127.0.0.1",
+        "http://127.0.0.1:1",
+        "file://",
+    ] {
+        assert_eq!(
+            status(&good.clone().with("origin", origin)),
+            403,
+            "{origin}"
+        );
+    }
+    assert_eq!(
+        status(
+            &good
+                .clone()
+                .with("origin", &format!("http://127.0.0.1:{port}"))
+        ),
+        200
+    );
+    for content in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "",
+        "multipart/form-data",
+    ] {
+        assert_eq!(
+            status(&good.clone().with("content-type", content)),
+            415,
+            "{content}"
+        );
+    }
+    for method in ["GET", "OPTIONS", "PUT", "DELETE", "HEAD"] {
+        assert_eq!(
+            status(&Http {
+                method,
+                ..good.clone()
+            }),
+            405,
+            "{method}"
+        );
+    }
+    for path in ["/", "/rpc/", "/rpc/..", "//rpc", "/RPC"] {
+        assert_eq!(
+            status(&Http {
+                path,
+                ..good.clone()
+            }),
+            404,
+            "{path}"
+        );
+    }
+    assert_eq!(good.send(&" ".repeat(1024 * 1024 + 1)).0, 413);
+    for (body, expected) in [
+        ("", "PARSE"),
+        ("{", "PARSE"),
+        ("[]", "INVALID_REQUEST"),
+        ("5", "INVALID_REQUEST"),
+    ] {
+        let (status, answer) = good.send(body);
+        assert_eq!((status, code(&answer).as_str()), (200, expected), "{body}");
+    }
+    for method in ["cli.run", "daemon.stop", "daemon.status", "cli.stop"] {
+        let (_, answer) = good.call(method, &json!({}));
+        assert_eq!(
+            code(&answer),
+            "NO_METHOD",
+            "the socket's own are not for tokens"
+        );
+    }
+    assert_eq!(
+        good.send(r#"{"jsonrpc":"2.0","method":"version"}"#).0,
+        204,
+        "a notification"
+    );
+    // The fifth bad token pauses everybody.
+    for number in 0..5 {
+        let bad = good.clone().token(&format!("conclave-token-{number}"));
+        assert_eq!(status(&bad), 401);
+    }
+    let (paused, answer) = good.send(request);
+    assert_eq!((paused, code(&answer).as_str()), (429, "RATE_LIMITED"));
+    assert!(
+        answer["error"]["data"]["retry_after_ms"]
+            .as_u64()
+            .is_some_and(|ms| ms > 0)
+    );
+    anna.run(&["daemon", "--http", "0.0.0.0:0"])
+        .expect_error(2, "USAGE");
+}
+
+/// Lines that are no requests get an error each and the connection goes on; one that is too long ends it, and the
+/// daemon goes on.
+#[test]
+fn the_socket_survives_nonsense() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, anna, daemon) = with_http(folder.path());
+    let mut wire = daemon.connect();
+    let refused = |wire: &mut Wire, line: &str| {
+        wire.send(line);
+        code(&wire.recv().unwrap())
+    };
+    assert_eq!(refused(&mut wire, "{"), "PARSE");
+    assert_eq!(refused(&mut wire, "\u{1}"), "PARSE");
+    let long = format!("[{}]", ["1"; 65].join(","));
+    for line in [
+        "5",
+        "[]",
+        &long,
+        r#""x""#,
+        r#"{"id":1,"method":"version"}"#,
+        r#"{"jsonrpc":"1.0","id":1,"method":"version"}"#,
+        r#"{"jsonrpc":"2.0","id":1}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":5}"#,
+        r#"{"jsonrpc":"2.0","id":{},"method":"version"}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"version","params":[1]}"#,
+        r#"{"jsonrpc":"2.0","id":1,"method":"version","extra":1}"#,
+    ] {
+        assert_eq!(refused(&mut wire, line), "INVALID_REQUEST", "{line}");
+    }
+    for method in ["", "no.such", "METHODS", "version\u{0}", &"x".repeat(9_000)] {
+        assert_eq!(code(&wire.call(method, &json!({}))), "NO_METHOD");
+    }
+    assert_eq!(
+        code(&wire.call("cli.run", &json!({"args": 5}))),
+        "BAD_PARAMS"
+    );
+    wire.send("");
+    wire.send(
+        r#"[{"jsonrpc":"2.0","id":1,"method":"version"},5,{"jsonrpc":"2.0","method":"version"}]"#,
+    );
+    let batch = wire.recv().unwrap();
+    assert_eq!(batch.as_array().unwrap().len(), 2, "{batch}");
+    assert_eq!(code(&refused_long(&daemon)), "INVALID_REQUEST");
+    assert_eq!(
+        wire.ok("version", &json!({}))["version"],
+        env!("CARGO_PKG_VERSION")
+    );
+    drop(anna);
+}
+
+fn refused_long(daemon: &Daemon) -> Value {
+    let mut wire = daemon.connect();
+    wire.send(&" ".repeat(1024 * 1024));
+    let answer = wire.recv().unwrap();
+    assert_eq!(wire.recv(), None, "the connection is over");
+    answer
+}
+
+/// A bot's first day over the socket: hears a request, accepts, answers, reads; the same methods over `rpc` pipes and
+/// `rpc call`, with a daemon and without one.
+#[test]
+fn bots_talk_over_socket_pipes_and_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, anna, daemon) = with_http(folder.path());
+    let ben = Person::registered(folder.path(), &server, "ben@example.org");
+    ben.ok(&["send", &anna.identifier, "hello bot"]);
+    anna.ok(&["listen", "--once"]);
+    let mut wire = daemon.connect();
+    let requests = wire.ok("requests.list", &json!({}));
+    let chat = requests["requests"][0]["chat"].clone();
+    wire.ok("requests.accept", &json!({"chat": chat}));
+    let sent = wire.ok("messages.send", &json!({"to": chat, "text": "hello Ben"}));
+    assert_eq!(
+        (&sent["state"], &sent["text"]),
+        (&json!("accepted"), &json!("hello Ben"))
+    );
+    assert_eq!(wire.ok("messages.read", &json!({"chat": chat}))["count"], 1);
+    assert_eq!(
+        wire.ok("chats.list", &json!({}))["chats"][0]["last"]["text"],
+        "hello Ben"
+    );
+    let group = json!({"name": "bots", "who": [ben.identifier]});
+    assert_eq!(
+        wire.ok("groups.create", &group)["members"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    wire.ok("groups.rename", &json!({"group": "bots", "name": "people"}));
+    assert_eq!(
+        wire.ok("groups.list", &json!({}))["groups"][0]["name"],
+        "people"
+    );
+
+    let history = json!({"chat": chat, "limit": 1}).to_string();
+    let called = |person: &Person| person.ok(&["rpc", "call", "messages.history", &history]);
+    let requests = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"whoami\"}\nnonsense\n";
+    let piped = |person: &Person| {
+        let answers = person.ok_with(&["rpc"], requests);
+        let ids: BTreeSet<String> = answers
+            .iter()
+            .map(|answer| answer["id"].to_string())
+            .collect();
+        assert_eq!(
+            ids,
+            BTreeSet::from(["1".to_owned(), "null".to_owned()]),
+            "{answers:?}"
+        );
+    };
+    let with_daemon = called(&anna);
+    piped(&anna);
+    anna.run(&["rpc", "call", "no.such"])
+        .expect_error(2, "NO_METHOD");
+    anna.run(&["rpc", "call", "messages.info", r#"{"id":"m_1"}"#])
+        .expect_error(2, "BAD_PARAMS");
+    daemon.terminate();
+    assert_eq!(called(&anna), with_daemon);
+    piped(&anna);
+}
