@@ -7,12 +7,19 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::mpsc::Receiver;
 
 use serde_json::{Map, Value, json};
 use support::daemon::Wire;
-use support::{Daemon, Person, Server};
+use support::program::DEADLINE;
+use support::server::lines;
+use support::{CONCLAVE, Daemon, Person, Server};
 
 /// Nobody's ids.
 const NO_CHAT: &str = "c_00000000000000000000000000000000";
@@ -167,7 +174,7 @@ fn code(answer: &Value) -> String {
 }
 
 /// One person with a daemon that takes HTTP.
-fn with_http(folder: &std::path::Path) -> (Server, Person, Daemon) {
+fn with_http(folder: &Path) -> (Server, Person, Daemon) {
     let server = Server::start(folder);
     let anna = Person::registered(folder, &server, "anna@example.org");
     let daemon = Daemon::start_with(&anna, &["--http", "127.0.0.1:0"]);
@@ -224,12 +231,10 @@ impl Http {
             self.method, self.path, self.host
         );
         for (name, value) in &self.headers {
-            request += &format!("{name}: {value}\r\n");
+            request.push_str(&[name, ": ", value, "\r\n"].concat());
         }
-        request += &format!(
-            "content-length: {}\r\nconnection: close\r\n\r\n",
-            body.len()
-        );
+        let length = body.len().to_string();
+        request.push_str(&["content-length: ", &length, "\r\nconnection: close\r\n\r\n"].concat());
         let mut stream = TcpStream::connect(&self.address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
         // Whoever is refused early may find the connection closed.
@@ -289,8 +294,8 @@ fn every_method_refuses_bad_parameters() {
     assert_eq!(anna.ok(&["whoami"])[0]["identifier"], "anna@example.org");
 }
 
-/// Every method wants a token over HTTP: none, a wrong, a revoked and an expired one get nothing, one without the
-/// method's scope or for another chat is told so.
+/// Every method wants a token over HTTP: without one, or without the method's scope, or for another chat, nothing is
+/// done.
 #[test]
 fn every_method_wants_its_token() {
     let folder = tempfile::tempdir().unwrap();
@@ -298,81 +303,89 @@ fn every_method_wants_its_token() {
     let ben = Person::registered(folder.path(), &server, "ben@example.org");
     anna.ok(&["send", &ben.identifier, "hello"]);
     let http = Http::new(&daemon);
-    let whole = http
-        .clone()
-        .token(&token(&anna, &["--scope", "read,send,admin"]));
-    let expired = http.clone().token(&token(
-        &anna,
-        &["--scope", "read,send,admin", "--expires", "0s"],
-    ));
-    let words = token(&anna, &["--scope", "read,send,admin", "--name", "gone"]);
-    let listed = anna.ok(&["token", "list"]);
-    assert!(
-        listed.iter().all(|row| row["token"].is_null()),
-        "shown once: {listed:?}"
-    );
-    let gone = listed.iter().find(|row| row["name"] == "gone").unwrap()["id"].clone();
-    anna.ok(&["token", "revoke", gone.as_str().unwrap()]);
-    anna.run(&["token", "revoke", gone.as_str().unwrap()])
-        .expect_error(8, "NOT_FOUND");
-    // Bad tokens are told apart from none only by their number, see the pause: two here.
-    for bad in [expired, http.clone().token(&words)] {
-        let (status, answer) = bad.call("status", &json!({}));
-        assert_eq!((status, code(&answer).as_str()), (401, "UNAUTHORIZED"));
-    }
-    // Only its own chat: Ben's.
-    let chat = anna.ok(&["chats"])[0]["id"].clone();
-    let limited = token(
-        &anna,
-        &["--scope", "read,send,admin", "--chat", &ben.identifier],
-    );
-    let limited = http.clone().token(&limited);
+    let with = |words: &[&str]| http.clone().token(&token(&anna, words));
+    let whole = with(&["--scope", "read,send,admin"]);
+    let limited = with(&["--scope", "read,send,admin", "--chat", &ben.identifier]);
+    let without = [
+        ("read", with(&["--scope", "send,admin"])),
+        ("send", with(&["--scope", "read,admin"])),
+        ("admin", with(&["--scope", "read,send"])),
+    ];
     for method in methods(&schema(&anna)) {
-        let nobody = Value::Object(method.nobody());
-        let (status, answer) = http.call(&method.name, &nobody);
+        let (name, nobody) = (&method.name, Value::Object(method.nobody()));
+        let (status, answer) = http.call(name, &nobody);
         assert_eq!(
             (status, code(&answer).as_str()),
             (401, "UNAUTHORIZED"),
-            "{}",
-            method.name
+            "{name}"
         );
-        let others: Vec<&str> = ["read", "send", "admin"]
-            .into_iter()
-            .filter(|scope| *scope != method.scope)
-            .collect();
-        let other = http
-            .clone()
-            .token(&token(&anna, &["--scope", &others.join(",")]));
-        let (status, answer) = other.call(&method.name, &nobody);
+        let (_, without) = without
+            .iter()
+            .find(|(scope, _)| *scope == method.scope)
+            .unwrap();
+        let (status, answer) = without.call(name, &nobody);
         assert_eq!(
             (status, code(&answer).as_str()),
             (200, "FORBIDDEN"),
-            "{}",
-            method.name
+            "{name}"
         );
-        let (_, answer) = limited.call(&method.name, &nobody);
-        let (_, in_full) = whole.call(&method.name, &nobody);
-        if method.params.iter().any(|param| param.required) && method.name != "messages.info" {
-            assert_eq!(code(&answer), "FORBIDDEN", "{}: {answer}", method.name);
+        let (_, answer) = limited.call(name, &nobody);
+        let (_, in_full) = whole.call(name, &nobody);
+        let names_nobody = method
+            .params
+            .iter()
+            .any(|param| param.required && param.name != "id");
+        if names_nobody {
+            assert_eq!(code(&answer), "FORBIDDEN", "{name}: {answer}");
         } else if answer["error"].is_null() {
-            assert!(in_full["error"].is_null(), "{}: {in_full}", method.name);
-        }
-        for row in anna.ok(&["token", "list"]) {
-            if row["scopes"].as_array().unwrap().len() == 2 {
-                anna.ok(&["token", "revoke", row["id"].as_str().unwrap()]);
-            }
+            assert!(in_full["error"].is_null(), "{name}: {in_full}");
         }
     }
+    let chat = anna.ok(&["chats"])[0]["id"].clone();
     let (_, seen) = limited.call("messages.history", &json!({"chat": chat}));
     assert_eq!(seen["result"]["messages"][0]["text"], "hello");
-    let (_, seen) = limited.call(
-        "messages.send",
-        &json!({"to": "carl@example.org", "text": "x"}),
+    let to_carl = json!({"to": "carl@example.org", "text": "x"});
+    assert_eq!(
+        code(&limited.call("messages.send", &to_carl).1),
+        "FORBIDDEN"
     );
-    assert_eq!(code(&seen), "FORBIDDEN");
     let id = anna.history(&ben)[0]["id"].clone();
     let (_, seen) = limited.call("messages.info", &json!({"id": id}));
     assert_eq!(seen["result"]["message"]["text"], "hello");
+}
+
+/// A token is shown once; expired, revoked or unknown it opens nothing, and the fifth of those pauses everybody.
+#[test]
+fn bad_tokens_open_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_server, anna, daemon) = with_http(folder.path());
+    let http = Http::new(&daemon);
+    let good = http.clone().token(&token(&anna, &["--scope", "read"]));
+    let expired = token(&anna, &["--scope", "read", "--expires", "0s"]);
+    let revoked = token(&anna, &["--scope", "read", "--name", "gone"]);
+    let listed = anna.ok(&["token", "list"]);
+    assert_eq!(listed.len(), 3);
+    assert!(
+        listed.iter().all(|row| row["token"].is_null()),
+        "{listed:?}"
+    );
+    let gone = listed.iter().find(|row| row["name"] == "gone").unwrap()["id"].clone();
+    let gone = gone.as_str().unwrap();
+    anna.ok(&["token", "revoke", gone]);
+    anna.run(&["token", "revoke", gone])
+        .expect_error(8, "NOT_FOUND");
+    anna.run(&["token", "create", "--scope", "all"])
+        .expect_error(2, "USAGE");
+    let tried = [&expired, &revoked, gone, "conclave-token-", &revoked[1..]];
+    for bad in tried {
+        assert_eq!(good.call("status", &json!({})).0, 200);
+        let (status, answer) = http.clone().token(bad).call("status", &json!({}));
+        assert_eq!((status, code(&answer).as_str()), (401, "UNAUTHORIZED"));
+    }
+    let (status, answer) = good.call("status", &json!({}));
+    assert_eq!((status, code(&answer).as_str()), (429, "RATE_LIMITED"));
+    let wait = answer["error"]["data"]["retry_after_ms"].as_u64();
+    assert!(wait.is_some_and(|ms| ms > 0), "{answer}");
 }
 
 /// What web pages, foreign names and broken programs send to the port is refused, in the documented way, and a good
@@ -383,88 +396,12 @@ fn the_http_port_refuses_what_is_not_for_it() {
     let (_server, anna, daemon) = with_http(folder.path());
     let good = Http::new(&daemon).token(&token(&anna, &["--scope", "read"]));
     let request = r#"{"jsonrpc":"2.0","id":1,"method":"version"}"#;
-    let port = good.host.rsplit(':').next().unwrap().to_owned();
-    let status = |http: &Http| http.send(request).0;
-    assert_eq!(status(&good), 200);
-    for host in [
-        "example.org",
-        "127.0.0.1",
-        &format!("example.org:{port}"),
-        "",
-        &format!("127.0.0.1.:{port}"),
-    ] {
-        let host = host.to_owned();
+    for (http, expected) in misdirected(&good) {
+        let (status, _) = http.send(request);
         assert_eq!(
-            status(&Http {
-                host,
-                ..good.clone()
-            }),
-            421,
-            "DNS rebinding"
-        );
-    }
-    assert_eq!(
-        status(&good.clone().with("host", "example.org")),
-        421,
-        "two hosts"
-    );
-    let localhost = Http {
-        host: format!("localhost:{port}"),
-        ..good.clone()
-    };
-    assert_eq!(status(&localhost), 200);
-    for origin in [
-        "http://example.org",
-        "null",
-        "https://127.0.0.1",
-        "http://127.0.0.1:1",
-        "file://",
-    ] {
-        assert_eq!(
-            status(&good.clone().with("origin", origin)),
-            403,
-            "{origin}"
-        );
-    }
-    assert_eq!(
-        status(
-            &good
-                .clone()
-                .with("origin", &format!("http://127.0.0.1:{port}"))
-        ),
-        200
-    );
-    for content in [
-        "text/plain",
-        "application/x-www-form-urlencoded",
-        "application/jsonp",
-        "",
-        "multipart/form-data",
-    ] {
-        assert_eq!(
-            status(&good.clone().with("content-type", content)),
-            415,
-            "{content}"
-        );
-    }
-    for method in ["GET", "OPTIONS", "PUT", "DELETE", "HEAD"] {
-        assert_eq!(
-            status(&Http {
-                method,
-                ..good.clone()
-            }),
-            405,
-            "{method}"
-        );
-    }
-    for path in ["/", "/rpc/", "/rpc/..", "//rpc", "/RPC"] {
-        assert_eq!(
-            status(&Http {
-                path,
-                ..good.clone()
-            }),
-            404,
-            "{path}"
+            status, expected,
+            "{} {} host {:?} {:?}",
+            http.method, http.path, http.host, http.headers
         );
     }
     assert_eq!(good.send(&" ".repeat(1024 * 1024 + 1)).0, 413);
@@ -477,33 +414,83 @@ fn the_http_port_refuses_what_is_not_for_it() {
         let (status, answer) = good.send(body);
         assert_eq!((status, code(&answer).as_str()), (200, expected), "{body}");
     }
+    // The socket's own are not for tokens.
     for method in ["cli.run", "daemon.stop", "daemon.status", "cli.stop"] {
         let (_, answer) = good.call(method, &json!({}));
-        assert_eq!(
-            code(&answer),
-            "NO_METHOD",
-            "the socket's own are not for tokens"
-        );
+        assert_eq!(code(&answer), "NO_METHOD");
     }
-    assert_eq!(
-        good.send(r#"{"jsonrpc":"2.0","method":"version"}"#).0,
-        204,
-        "a notification"
-    );
-    // The fifth bad token pauses everybody.
-    for number in 0..5 {
-        let bad = good.clone().token(&format!("conclave-token-{number}"));
-        assert_eq!(status(&bad), 401);
+    let notification = r#"{"jsonrpc":"2.0","method":"version"}"#;
+    assert_eq!(good.send(notification).0, 204);
+    assert_eq!(good.send(request).0, 200);
+    let others = anna.run(&["daemon", "--http", "0.0.0.0:0"]);
+    others.expect_error(2, "USAGE");
+}
+
+/// Requests that differ from a good one in one thing, and the status each must get.
+fn misdirected(good: &Http) -> Vec<(Http, u16)> {
+    let port = good.host.rsplit(':').next().unwrap();
+    let mut all = vec![(good.clone(), 200)];
+    let foreign = [format!("example.org:{port}"), format!("127.0.0.1.:{port}")];
+    for host in ["example.org", "127.0.0.1", ""]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(foreign)
+    {
+        all.push((
+            Http {
+                host,
+                ..good.clone()
+            },
+            421,
+        ));
     }
-    let (paused, answer) = good.send(request);
-    assert_eq!((paused, code(&answer).as_str()), (429, "RATE_LIMITED"));
-    assert!(
-        answer["error"]["data"]["retry_after_ms"]
-            .as_u64()
-            .is_some_and(|ms| ms > 0)
-    );
-    anna.run(&["daemon", "--http", "0.0.0.0:0"])
-        .expect_error(2, "USAGE");
+    all.push((good.clone().with("host", "example.org"), 421));
+    let host = format!("localhost:{port}");
+    all.push((
+        Http {
+            host,
+            ..good.clone()
+        },
+        200,
+    ));
+    for origin in [
+        "http://example.org",
+        "null",
+        "https://127.0.0.1",
+        "http://127.0.0.1:1",
+        "file://",
+    ] {
+        all.push((good.clone().with("origin", origin), 403));
+    }
+    let own = format!("http://127.0.0.1:{port}");
+    all.push((good.clone().with("origin", &own), 200));
+    for content in [
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/jsonp",
+        "",
+    ] {
+        all.push((good.clone().with("content-type", content), 415));
+    }
+    for method in ["GET", "OPTIONS", "PUT", "DELETE", "HEAD"] {
+        all.push((
+            Http {
+                method,
+                ..good.clone()
+            },
+            405,
+        ));
+    }
+    for path in ["/", "/rpc/", "/rpc/..", "//rpc", "/RPC"] {
+        all.push((
+            Http {
+                path,
+                ..good.clone()
+            },
+            404,
+        ));
+    }
+    all
 }
 
 /// Lines that are no requests get an error each and the connection goes on; one that is too long ends it, and the
@@ -625,4 +612,73 @@ fn bots_talk_over_socket_pipes_and_calls() {
     daemon.terminate();
     assert_eq!(called(&anna), with_daemon);
     piped(&anna);
+}
+
+/// Both example bots accept who writes first, and answer every message once.
+#[test]
+fn the_example_bots_echo() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, bot, daemon) = with_http(folder.path());
+    let ben = Person::registered(folder.path(), &server, "ben@example.org");
+    let _at_ben = Daemon::start(&ben);
+    let mut listener = ben.spawn(&["listen"]);
+    let heard = lines(listener.stdout.take().unwrap());
+    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/echo_bot.py");
+    let length = fs::read_to_string(&python).unwrap().lines().count();
+    assert!(length <= 60, "{length} lines");
+    let socket = bot.folder().join("daemon.sock");
+    let running = Bot::start("python3", &[&python, &socket]);
+    echoes(&ben, &bot, &heard, ["one", "two"]);
+    drop(running);
+    daemon.terminate();
+
+    let running = Bot::start(rust_bot(), &[bot.folder()]);
+    echoes(&ben, &bot, &heard, ["three", "four"]);
+    drop(running);
+    assert_eq!(ben.history(&bot).len(), 8, "each word twice, and no more");
+    listener.kill().unwrap();
+    listener.wait().unwrap();
+}
+
+/// Ben writes, and hears each word again.
+fn echoes(ben: &Person, bot: &Person, heard: &Receiver<String>, texts: [&str; 2]) {
+    for text in texts {
+        ben.ok(&["send", &bot.identifier, text]);
+        loop {
+            let row = heard.recv_timeout(DEADLINE).expect("the bot answers");
+            let row: Value = serde_json::from_str(&row).unwrap();
+            if row["type"] == "message" {
+                assert_eq!(row["text"], text);
+                break;
+            }
+        }
+    }
+}
+
+/// A bot that runs; dropped, it is killed.
+struct Bot(Child);
+
+impl Bot {
+    fn start(program: impl AsRef<OsStr>, words: &[&Path]) -> Self {
+        Self(Command::new(program).args(words).spawn().unwrap())
+    }
+}
+
+impl Drop for Bot {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// The example in Rust, built beside the program; built here when only this test was.
+fn rust_bot() -> PathBuf {
+    let path = Path::new(CONCLAVE).with_file_name("examples/echo_bot");
+    if !path.exists() {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--package", "conclave", "--example", "echo_bot"]);
+        let status = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status();
+        assert!(status.unwrap().success() && path.exists());
+    }
+    path
 }
