@@ -18,6 +18,7 @@
 //! - `people`: chats and contacts, as front ends ask for them
 //! - `keys`: identity keys that change
 //! - `trust`: comparing safety numbers, and who may be written to
+//! - `token`: what programs show to use this profile
 //! - `invite`, `request`, `join`: first contact, from both ends, and joining
 //! - `send`, `outbox`: a message's way out
 //! - `sync`, `receive`, `content`: a log's way in

@@ -141,6 +141,6 @@ impl Client {
 
 /// A token's public name, from its hash.
 pub(crate) fn id_of(hash: &[u8; 32]) -> String {
-    let [a, b, c, d, e, f, g, h, ..] = *hash;
-    format!("t_{}", hex::encode([a, b, c, d, e, f, g, h]))
+    let (begin, _) = hash.split_at(8);
+    format!("t_{}", hex::encode(begin))
 }

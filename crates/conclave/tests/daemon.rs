@@ -75,7 +75,20 @@ fn commands_work_through_a_daemon() {
     );
     assert_eq!(side_by_side.expect_exit(0).rows()[0]["trust"], "verified");
 
-    // groups and devices
+    groups_and_devices(&anna, &ben);
+    files_and_the_profile(folder.path(), &anna, &ben);
+    failures(&anna, &ben);
+    first.terminate();
+    second.terminate();
+    assert_eq!(
+        anna.history(&ben).len(),
+        6,
+        "the profile is whole, without a daemon"
+    );
+}
+
+fn groups_and_devices(anna: &Person, ben: &Person) {
+    let to_ben = ben.identifier.as_str();
     let group = anna.ok(&["group", "create", "garden", to_ben]);
     assert_eq!(
         group[0]["members"].as_array().unwrap().len(),
@@ -86,31 +99,36 @@ fn commands_work_through_a_daemon() {
     ben.ok(&["send", "garden", "tomatoes"]);
     assert_eq!(ben.ok(&["group", "list"]).len(), 1);
     assert_eq!(anna.ok(&["device", "list"]).len(), 1);
+}
 
-    // keys and files, named from where the command line stands and not the daemon
-    fs::write(folder.path().join("secret.txt"), "of the export\n").unwrap();
+/// Files are named from where the command line stands, and not the daemon.
+fn files_and_the_profile(folder: &Path, anna: &Person, ben: &Person) {
+    let (to_anna, to_ben) = (anna.identifier.as_str(), ben.identifier.as_str());
+    fs::write(folder.join("secret.txt"), "of the export\n").unwrap();
     let words = ["--export-passphrase-file", "secret.txt"];
     let exported = anna.ok(&[&["key", "export", "anna.pem"], &words[..]].concat());
     assert_eq!(
         (&exported[0]["file"], &exported[0]["matches"]),
         (&json!("anna.pem"), &json!(true))
     );
-    assert!(folder.path().join("anna.pem").exists());
+    assert!(folder.join("anna.pem").exists());
     anna.ok(&[&["key", "import", "--verify", "anna.pem"], &words[..]].concat());
     anna.ok(&["safety", "show", to_ben, "--qr-file", "for-ben.png"]);
     ben.ok(&["safety", "verify", to_anna, "--qr-file", "for-ben.png"]);
     anna.ok(&["proofs", "--out", "proofs.jsonl"]);
-    assert!(folder.path().join("proofs.jsonl").exists());
+    assert!(folder.join("proofs.jsonl").exists());
 
-    // the profile
     assert_eq!(anna.ok(&["whoami"])[0]["identifier"], to_anna);
     assert_eq!(anna.ok(&["status"])[0]["online"], true);
     assert!(anna.ok(&["doctor"]).iter().all(|row| row["ok"] == true));
     anna.ok(&["config", "set", "trust.mode", "strict"]);
     assert_eq!(anna.ok(&["config", "list"])[0]["value"], "strict");
     assert_eq!(anna.ok(&["paths"])[0]["key"], "key_file");
+}
 
-    // what goes wrong goes wrong the same way
+/// What goes wrong goes wrong the same way.
+fn failures(anna: &Person, ben: &Person) {
+    let to_ben = ben.identifier.as_str();
     anna.run(&["history", "nobody@example.org"])
         .expect_error(8, "NOT_FOUND");
     anna.run(&["send", to_ben, ""]).expect_error(2, "USAGE");
@@ -120,13 +138,6 @@ fn commands_work_through_a_daemon() {
         .expect_error(4, "NUMBERS_DIFFER");
     anna.run(&["info", "m_00000000000000000000000000000000"])
         .expect_error(8, "NOT_FOUND");
-    first.terminate();
-    second.terminate();
-    assert_eq!(
-        anna.history(&ben).len(),
-        6,
-        "the profile is whole, without a daemon"
-    );
 }
 
 /// A `listen` goes on while other commands send, read and ask: nobody is told that the profile is in use.

@@ -93,7 +93,8 @@ fn own_folder(runtime_dir: &Path) -> Option<PathBuf> {
     // When it is there, what it is decides.
     let _ = fs::DirBuilder::new().mode(0o700).create(&folder);
     let about = fs::symlink_metadata(&folder).ok()?;
-    let is_own = about.is_dir() && about.uid() == getuid().as_raw() && about.mode() & 0o077 == 0;
+    let is_own =
+        about.is_dir() && about.uid() == getuid().as_raw() && about.mode().trailing_zeros() >= 6;
     is_own.then_some(folder)
 }
 

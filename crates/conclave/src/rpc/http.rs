@@ -39,7 +39,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bad tokens before everybody waits.
 const BAD_TOKENS_MAX: u32 = 5;
 /// Bad tokens are counted together when they come within this time.
-const BAD_TOKENS_WITHIN: Duration = Duration::from_secs(60);
+const BAD_TOKENS_WITHIN: Duration = Duration::from_mins(1);
 /// How long everybody waits.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -312,7 +312,7 @@ const fn unauthorized(message: &'static str) -> Refusal {
 impl Refusal {
     fn reply(self) -> Response<Full<Bytes>> {
         let mut failure = Failure::new(exit_of(self.status), self.code, self.message);
-        failure.hint = self.hint.to_owned();
+        self.hint.clone_into(&mut failure.hint);
         let retry_after_ms = self.retry_after.map(|wait| u64::try_from(wait.as_millis()));
         failure.retry_after_ms = retry_after_ms.and_then(Result::ok);
         let body = failed(&Value::Null, &RpcError::from(failure));

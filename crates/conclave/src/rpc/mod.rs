@@ -46,7 +46,7 @@ pub(crate) async fn answer(client: &Client, caller: &Caller, message: Value) -> 
 async fn answer_one(client: &Client, caller: &Caller, request: Value) -> Option<Value> {
     let request = match Request::parse(request) {
         Ok(request) => request,
-        Err((id, error)) => return Some(failed(&id, &error)),
+        Err(refused) => return Some(failed(&refused.0, &refused.1)),
     };
     let result = call(client, caller, &request.method, request.params).await;
     let id = request.id?;
@@ -81,18 +81,19 @@ pub(crate) struct Request {
 
 impl Request {
     /// The request in `message`, or the id to answer to and what is wrong.
-    pub(crate) fn parse(message: Value) -> Result<Self, (Value, RpcError)> {
+    pub(crate) fn parse(message: Value) -> Result<Self, Box<(Value, RpcError)>> {
         let Value::Object(mut fields) = message else {
-            return Err((Value::Null, RpcError::invalid("a request is an object")));
+            let why = "a request is an object";
+            return Err(Box::new((Value::Null, RpcError::invalid(why))));
         };
         let id = fields.remove("id");
         let is_id = |id: &Value| id.is_string() || id.is_number() || id.is_null();
         if !id.as_ref().is_none_or(is_id) {
             let why = "an id is a string or a number";
-            return Err((Value::Null, RpcError::invalid(why)));
+            return Err(Box::new((Value::Null, RpcError::invalid(why))));
         }
         let answer_to = id.clone().unwrap_or_default();
-        Self::with(id, fields).map_err(|why| (answer_to, RpcError::invalid(why)))
+        Self::with(id, fields).map_err(|why| Box::new((answer_to, RpcError::invalid(why))))
     }
 
     fn with(id: Option<Value>, mut fields: Map<String, Value>) -> Result<Self, &'static str> {

@@ -153,8 +153,8 @@ impl Connection {
     async fn take_own(mut self, daemon: &Arc<Daemon>, message: Value) -> Option<Self> {
         let request = match Request::parse(message) {
             Ok(request) => request,
-            Err((id, error)) => {
-                self.send(error_frame(&id, &error)).await;
+            Err(refused) => {
+                self.send(error_frame(&refused.0, &refused.1)).await;
                 return Some(self);
             }
         };
