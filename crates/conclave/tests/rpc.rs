@@ -44,6 +44,7 @@ enum Kind {
     Words,
     Number,
     List,
+    Flag,
     OneOf(String),
 }
 
@@ -71,6 +72,7 @@ fn kind(document: &Value, schema: &Value) -> Kind {
         (Some("string"), _) => Kind::Words,
         (Some("integer"), _) => Kind::Number,
         (Some("array"), _) => Kind::List,
+        (Some("boolean"), _) => Kind::Flag,
         _ => panic!("a parameter of another kind: {schema}"),
     }
 }
@@ -111,6 +113,7 @@ impl Method {
                     Kind::Words => json!(NO_CHAT),
                     Kind::Number => json!(1),
                     Kind::List => json!(["nobody at all"]),
+                    Kind::Flag => json!(true),
                     Kind::OneOf(word) => json!(word),
                 };
                 (param.name.clone(), value)
@@ -136,6 +139,7 @@ impl Method {
                 Kind::Words => vec![json!(5), json!(null), json!({}), json!("x".repeat(70_000))],
                 Kind::Number => vec![json!("5"), json!(-1), json!(1.5), json!(u64::MAX)],
                 Kind::List => vec![json!("x"), json!([5]), json!(["x".repeat(70_000)])],
+                Kind::Flag => vec![json!("true"), json!(1), json!(null)],
                 Kind::OneOf(_) => vec![json!("nonsense"), json!(5), json!(null)],
             };
             bad.extend(
@@ -331,10 +335,8 @@ fn every_method_wants_its_token() {
         );
         let (_, answer) = limited.call(name, &nobody);
         let (_, in_full) = whole.call(name, &nobody);
-        let names_nobody = method
-            .params
-            .iter()
-            .any(|param| param.required && param.name != "id");
+        let has_id = method.params.iter().any(|param| param.name == "id");
+        let names_nobody = !has_id && method.params.iter().any(|param| param.required);
         if names_nobody {
             assert_eq!(code(&answer), "FORBIDDEN", "{name}: {answer}");
         } else if answer["error"].is_null() {
@@ -352,6 +354,13 @@ fn every_method_wants_its_token() {
     let id = anna.history(&ben)[0]["id"].clone();
     let (_, seen) = limited.call("messages.info", &json!({"id": id}));
     assert_eq!(seen["result"]["message"]["text"], "hello");
+    let (_, seen) = limited.call("messages.react", &json!({"id": id, "emoji": "👍"}));
+    assert_eq!(seen["result"]["id"], id, "{seen}");
+    let elsewhere = json!({"id": id, "to": "carl@example.org"});
+    assert_eq!(
+        code(&limited.call("messages.forward", &elsewhere).1),
+        "FORBIDDEN"
+    );
 }
 
 /// A token is shown once; expired, revoked or unknown it opens nothing, and the fifth of those pauses everybody.
@@ -573,6 +582,20 @@ fn bots_talk_over_socket_pipes_and_calls() {
     assert_eq!(
         wire.ok("chats.list", &json!({}))["chats"][0]["last"]["text"],
         "hello Ben"
+    );
+    let answer = json!({"to": chat, "text": "and again", "reply_to": sent["id"]});
+    let answer = wire.ok("messages.send", &answer);
+    assert_eq!(answer["reply"]["id"], sent["id"], "{answer}");
+    let edit = json!({"id": answer["id"], "text": "and once more"});
+    assert_eq!(wire.ok("messages.edit", &edit)["text"], "and once more");
+    wire.ok("messages.pin", &json!({"id": answer["id"], "pinned": true}));
+    let pins = wire.ok("messages.pins", &json!({"chat": chat}));
+    assert_eq!(pins["messages"][0]["id"], answer["id"]);
+    let timer = json!({"chat": chat, "seconds": 3600});
+    assert_eq!(wire.ok("chats.set_timer", &timer)["seconds"], 3600);
+    wire.ok(
+        "messages.delete",
+        &json!({"id": answer["id"], "for_everyone": true}),
     );
     let group = json!({"name": "bots", "who": [ben.identifier]});
     assert_eq!(

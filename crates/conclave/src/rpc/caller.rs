@@ -13,6 +13,8 @@ use super::RpcError;
 pub(crate) enum Reach {
     /// One chat.
     Chat(ChatId),
+    /// Two chats at once.
+    Chats(ChatId, ChatId),
     /// Chats, of which the method shows those that the caller may see.
     Filtered,
     /// The program alone: nothing of the profile.
@@ -66,6 +68,7 @@ impl Caller {
     pub(crate) fn check_reach(&self, reach: Reach) -> Result<(), RpcError> {
         let is_allowed = match reach {
             Reach::Chat(chat) => self.may_see(chat),
+            Reach::Chats(one, other) => self.may_see(one) && self.may_see(other),
             Reach::Filtered | Reach::Nothing => true,
             Reach::Profile => self.chats.is_none(),
         };

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use conclave_client::view::MessageState;
+use conclave_client::view::{MessageState, SendMore};
 use conclave_client::{Client, ClientError};
 use conclave_proto::id::MessageId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Caller, Limit, Method, Reach, RpcError, Scope, Short, Text, TimeoutMs, reach_chat};
+use crate::commands::send::mentions;
 use crate::rows::{InfoRow, MessageRow, ReadRow, UnreadRow};
 
 /// How far a message must get before the answer.
@@ -46,6 +47,12 @@ pub(super) struct SendParams {
     to: Short,
     /// What to say.
     text: Text,
+    /// The message that it answers, by its id; empty: none.
+    #[serde(default)]
+    reply_to: Short,
+    /// Whom the text names as `@WHO`.
+    #[serde(default)]
+    mentions: Vec<Short>,
     /// How far it must get before the answer.
     #[serde(default)]
     wait: Wait,
@@ -65,7 +72,16 @@ impl Method for SendParams {
 
     async fn call(self, client: &Client, _: &Caller) -> Result<MessageRow, RpcError> {
         let timeout = Duration::from_millis(self.timeout_ms.0);
-        let queued = tokio::time::timeout(timeout, client.send(&self.to.0, &self.text.0)).await;
+        let who: Vec<String> = self.mentions.into_iter().map(|one| one.0).collect();
+        let answered = Some(&self.reply_to).filter(|id| !id.0.is_empty());
+        let answered = answered.map(message_id).transpose()?;
+        let more = SendMore {
+            reply_to: answered.map(|id| client.message_ref(id)).transpose()?,
+            mentions: mentions(client, &self.text.0, &who)?,
+            ..SendMore::default()
+        };
+        let queued =
+            tokio::time::timeout(timeout, client.send_with(&self.to.0, &self.text.0, more)).await;
         let message = queued.unwrap_or(Err(ClientError::TimedOut))?;
         // Whether it came that far in time is part of the answer.
         let _ = client
@@ -183,7 +199,7 @@ impl Method for InfoParams {
     }
 }
 
-fn message_id(words: &Short) -> Result<MessageId, RpcError> {
+pub(super) fn message_id(words: &Short) -> Result<MessageId, RpcError> {
     let id = words.0.parse();
     id.map_err(|error: conclave_proto::id::IdError| RpcError::bad_params(error.to_string()))
 }

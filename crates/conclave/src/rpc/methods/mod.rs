@@ -5,6 +5,7 @@ mod chats;
 mod groups;
 mod messages;
 mod people;
+mod talk;
 
 use std::pin::Pin;
 
@@ -99,6 +100,14 @@ pub(crate) const METHODS: &[Entry] = &[
     entry::<messages::ReadParams>(),
     entry::<messages::UnreadParams>(),
     entry::<messages::InfoParams>(),
+    entry::<talk::ReactParams>(),
+    entry::<talk::EditParams>(),
+    entry::<talk::DeleteParams>(),
+    entry::<talk::ForwardParams>(),
+    entry::<talk::PinParams>(),
+    entry::<talk::PinsParams>(),
+    entry::<talk::TimerParams>(),
+    entry::<talk::SetTimerParams>(),
     entry::<chats::RequestsParams>(),
     entry::<chats::AcceptParams>(),
     entry::<chats::DeclineParams>(),
@@ -116,7 +125,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Entry> {
 }
 
 /// A name, an identifier, an id: short words.
-#[derive(Debug, JsonSchema)]
+#[derive(Debug, Default, JsonSchema)]
 struct Short(#[schemars(length(max = SHORT_BYTES_MAX))] String);
 
 /// What a message says.
