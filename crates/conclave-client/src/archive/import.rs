@@ -17,6 +17,9 @@ use crate::shared::Shared;
 use crate::store::{ArchiveRow, ArchivedMessage, ChatRow, ChatStage, ContactRow, parse_known};
 use crate::view::{ChatKind, HistoryProgress, MessageState};
 
+/// Why nothing can be written to a group that is known from an archive alone.
+const NOT_IN_YET: &str = "this device is not in the group yet";
+
 /// An archive that is being taken in.
 pub(super) struct Import {
     blob_id: BlobId,
@@ -279,7 +282,7 @@ fn chat_here(
         name: chat.name.chars().take(NAME_BYTES_MAX).collect(),
         // until a member's device has let this one in
         stage: ChatStage::Left,
-        reason: String::new(),
+        reason: NOT_IN_YET.to_owned(),
         live_log: None,
         created_ms: chat.created_ms,
     };

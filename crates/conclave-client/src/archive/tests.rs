@@ -336,7 +336,7 @@ fn bytes_of(kinds: &[Kind]) -> Vec<u8> {
 }
 
 /// The same archive twice, and one that overlaps, add nothing twice; a group's later conversation finds its
-/// chat again.
+/// chat again; until then, who writes there is told why that cannot be.
 #[tokio::test(flavor = "multi_thread")]
 async fn c153_the_same_archive_again_changes_nothing() {
     let world = World::new().await;
@@ -353,6 +353,12 @@ async fn c153_the_same_archive_again_changes_nothing() {
     let first = bytes_of(&[&first[..], std::slice::from_ref(&end)].concat());
     assert_eq!(import(&anna, &first, 7), Ok(2));
     assert_eq!(import(&anna, &first, 1_000), Ok(0));
+    let refused = anna.send("friends", "too early").await.unwrap_err();
+    let told = refused.to_string();
+    assert!(
+        told.starts_with("this device is not in the group yet"),
+        "{told}"
+    );
     // as another device of the account knows the same group
     let more = [
         begin(own),
