@@ -331,3 +331,31 @@ async fn c138_own_devices_follow_a_rotation() {
         .await;
     assert_eq!(anna.texts(&ben).len(), 4, "what it has stays readable");
 }
+
+/// What lets a new device into the conversations was signed before the identity key was replaced, by a device that
+/// is one still: the new device takes it though it knows the new key already, and misses no conversation.
+#[tokio::test(flavor = "multi_thread")]
+async fn c128_a_rotation_does_not_lock_a_new_device_out() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let with = [ben.address.clone()];
+    anna.create_group("hike", &with).await.unwrap();
+    world.settle(&[&anna, &ben]).await;
+    let new = world.silent_device_of(&anna, "laptop").await;
+    world.settle(&[&anna, &ben]).await;
+    anna.rotate_key().await.unwrap();
+    world.settle(&[&anna, &ben]).await;
+
+    new.go_online_over(world.transport());
+    for _ in 0..2 {
+        world.settle(&[&new, &anna, &ben]).await;
+    }
+    ben.send("hike", "up").await.unwrap();
+    ben.say(&anna, "and down").await;
+    world.settle(&[&ben, &anna, &new]).await;
+    assert_eq!(new.texts(&ben), ["and down"]);
+    let hike = new.find_chat("hike").unwrap();
+    let said = new.history(hike, 10).unwrap();
+    assert_eq!(said.last().unwrap().text, "up");
+    assert_eq!(fingerprint(&new), fingerprint(&anna));
+}
