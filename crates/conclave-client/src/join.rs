@@ -9,7 +9,9 @@ use conclave_core::conversation::join::join;
 use conclave_core::conversation::{
     Conversation, ConversationKind, JoinError, Joined, RebootPsk, SuccessorError,
 };
+use conclave_core::credential::LeafError;
 use conclave_core::inbox_item::WelcomePointer;
+use conclave_core::leaf::LeafNodeError;
 use conclave_core::mls_store::MlsRows as _;
 use conclave_core::sealed_blob;
 use conclave_proto::ErrorCode;
@@ -93,6 +95,7 @@ async fn join_one(
                 net.moved.insert(invitation.log_id);
                 return Ok(());
             }
+            Entered::Asked => return Ok(()),
             Entered::Refused(reason) => return give_up(shared, invitation, &reason),
             Entered::Missing(accounts) => {
                 // C-017: each account is asked for once, then the welcome is judged by what is known.
@@ -109,6 +112,8 @@ async fn join_one(
 enum Entered {
     Joined,
     Refused(String),
+    /// It is out of date; whoever sent it is asked for another.
+    Asked,
     /// Newest states of these accounts are needed first.
     Missing(Vec<AccountId>),
 }
@@ -136,11 +141,22 @@ fn enter(
         Err(Attempt::Refused(error)) => {
             let missing = error.missing().iter();
             let missing: Vec<_> = missing.filter(|of| !tried.contains(*of)).copied().collect();
-            Ok(if missing.is_empty() {
-                Entered::Refused(error.to_string())
-            } else {
-                Entered::Missing(missing)
-            })
+            if !missing.is_empty() {
+                return Ok(Entered::Missing(missing));
+            }
+            // C-100: a device in it was removed since, so that the inviter has newer ones
+            let is_old = matches!(
+                error,
+                JoinError::Leaf {
+                    error: LeafNodeError::Leaf(LeafError::NotListed),
+                    ..
+                }
+            );
+            if is_old && rejoin::ask_inviter(step, pointer)? {
+                step.tx.delete_invitation(invitation.log_id)?;
+                return Ok(Entered::Asked);
+            }
+            Ok(Entered::Refused(error.to_string()))
         }
         Err(Attempt::NoSuccessor(error)) => Ok(Entered::Refused(error.to_string())),
         Err(Attempt::Stranger) => Ok(Entered::Refused("its welcome is by somebody else".into())),
