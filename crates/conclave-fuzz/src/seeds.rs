@@ -2,9 +2,7 @@
 
 use conclave_core::at_rest::{self, Cost};
 use conclave_core::capability::Capability;
-use conclave_core::content::{
-    ContactCard, Content, Kind, Mark, Mention, MessageRef, Receipt, StateHead, TextMore,
-};
+use conclave_core::content::{Content, Kind, Mark, Receipt, StateHead};
 use conclave_core::credential::Credential;
 use conclave_core::inbox_item::{InboxItem, WelcomePointer};
 use conclave_core::intro::{FirstText, Greeting, Intro, IntroFor};
@@ -32,6 +30,8 @@ use prost::Message as _;
 use crate::chat;
 use crate::core::{LOG, PASSPHRASE, today};
 use crate::people;
+
+mod talk;
 
 pub(crate) type Seeds = Vec<Vec<u8>>;
 
@@ -387,10 +387,6 @@ fn content(kind: Kind) -> Content {
 
 /// One content of each kind: bare protobuf, and padded.
 pub fn contents() -> Seeds {
-    let target = MessageRef {
-        sender: AccountId::new([3; 16]),
-        message_id: MessageId::new([4; 16]),
-    };
     let ana = people::ana();
     let kinds = [
         Kind::text("Grüße"),
@@ -411,41 +407,9 @@ pub fn contents() -> Seeds {
             certs: vec![ana.cert.clone()],
         },
         Kind::Leave,
-        Kind::Reaction {
-            target,
-            emoji: "👍".to_owned(),
-        },
-        Kind::Edit {
-            target,
-            body: "Grüße".to_owned(),
-            mentions: vec![Mention {
-                start: 0,
-                length: 2,
-                account_id: target.sender,
-            }],
-        },
-        Kind::Delete { target },
-        Kind::Timer { seconds: 60 },
-        Kind::Pin {
-            target,
-            pinned: true,
-        },
-        Kind::Text {
-            body: String::new(),
-            more: TextMore {
-                reply_to: Some(target),
-                forwarded: true,
-                expires_s: 60,
-                contact: Some(ContactCard {
-                    identifier: "b@c.de".to_owned(),
-                    name: "B".to_owned(),
-                }),
-                ..TextMore::default()
-            },
-        },
     ];
     let mut seeds = Vec::new();
-    for kind in kinds {
+    for kind in kinds.into_iter().chain(talk::acts()) {
         let padded = content(kind).encode_padded().unwrap();
         let length = u32::from_be_bytes(padded[..4].try_into().unwrap());
         let end = 4 + usize::try_from(length).unwrap();

@@ -13,7 +13,7 @@ use super::record::{self, Begin, Chat, Contact, End, Kind, VERSION};
 use crate::engine::{Engine, Own};
 use crate::error::ClientError;
 use crate::shared::Shared;
-use crate::store::{ArchiveRow, ArchivedMessage, ChatStage, Tx};
+use crate::store::{ActRow, ArchiveRow, ArchivedMessage, ChatStage, Tx};
 use crate::view::{ChatKind, HistoryScope};
 
 /// Messages that are read in one transaction.
@@ -174,6 +174,17 @@ fn records(
             messages += 1;
         }
     }
+    let mut after = 0;
+    loop {
+        let acts = shared
+            .engine()
+            .look(|tx, _| Ok(tx.acts_after(after, since_ms, PAGE_MESSAGES)?))?;
+        let Some((last, _)) = acts.last() else { break };
+        after = *last;
+        for (_, act) in acts {
+            put(Kind::Act(of_act(act)))?;
+        }
+    }
     put(Kind::End(End { messages }))?;
     Ok(messages)
 }
@@ -262,5 +273,45 @@ fn of_message(message: ArchivedMessage) -> record::Message {
         devices: message.devices,
         sent_ms: message.sent_ms,
         is_read: message.is_read,
+        more: message.more,
+        first_more: message
+            .first
+            .as_ref()
+            .map_or(Vec::new(), |(_, more)| more.clone()),
+        first_body: message.first.map(|(body, _)| body),
+        deleted: u32::from(message.deleted.number()),
+        deleted_by: message
+            .deleted_by
+            .as_ref()
+            .map(AccountId::to_vec)
+            .unwrap_or_default(),
+        expires_s: message.expires_s,
+        expires_ms: message.expires_ms.unwrap_or(0),
+    }
+}
+
+fn of_act(act: ActRow) -> record::Act {
+    let (log_id, seq) = act
+        .place
+        .map(|(log_id, _, seq)| (log_id.to_vec(), seq))
+        .unwrap_or_default();
+    let target = act.target;
+    record::Act {
+        chat_id: act.chat_id.to_vec(),
+        sender: act.sender.to_vec(),
+        act_id: act.act_id.to_vec(),
+        kind: act.kind.name().to_owned(),
+        target_sender: target
+            .map(|target| target.sender.to_vec())
+            .unwrap_or_default(),
+        target_id: target
+            .map(|target| target.message_id.to_vec())
+            .unwrap_or_default(),
+        body: act.body,
+        more: act.more,
+        number: act.number,
+        sent_ms: act.sent_ms,
+        log_id,
+        seq,
     }
 }

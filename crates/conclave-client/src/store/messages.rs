@@ -90,7 +90,8 @@ pub(crate) enum Deleted {
 }
 
 impl Deleted {
-    fn number(self) -> u8 {
+    /// The number it has in rows and archives.
+    pub(crate) fn number(self) -> u8 {
         match self {
             Self::No => 0,
             Self::ForEveryone => 1,
@@ -98,7 +99,8 @@ impl Deleted {
         }
     }
 
-    fn parse(number: u8) -> Self {
+    /// What a number in a row or archive says.
+    pub(crate) fn parse(number: u8) -> Self {
         match number {
             0 => Self::No,
             1 => Self::ForEveryone,
