@@ -12,7 +12,12 @@ use crate::membership::{Intent, want_soon};
 use crate::outbox::fail;
 use crate::rejoin;
 use crate::store::{ChatRow, ChatStage, ConversationRow, IntentKind, Stage};
+use crate::trust;
 use crate::view::ChatKind;
+
+/// Why a group stands still that lets somebody in under a key that this person has not accepted; behind it who.
+pub(crate) const NEW_KEY_INSIDE: &str = "somebody in it has a new identity key that nobody vouches for; compare the \
+     safety number, then accept it with `conclave safety accept`";
 
 /// Why a chat is over that this account left by itself.
 pub(crate) const LEFT: &str = "you left the group";
@@ -173,6 +178,54 @@ pub(crate) fn is_giving_up(step: &Step<'_>, chat_id: ChatId) -> Result<bool, Cli
     Ok(intents.iter().any(|intent| {
         intent.kind == IntentKind::SetRole && intent.account_id == own && intent.reason.is_empty()
     }))
+}
+
+/// Who of `accounts` shows a new key that this person has not decided about, as commands take them.
+pub(crate) fn undecided(
+    step: &Step<'_>,
+    accounts: &[AccountId],
+) -> Result<Option<String>, ClientError> {
+    for account in accounts {
+        let contact = step.tx.contact(*account)?;
+        if contact.is_some_and(|contact| contact.changed.is_some()) {
+            return Ok(Some(trust::name(step.tx, *account)?));
+        }
+    }
+    Ok(None)
+}
+
+/// C-163: the person accepted an account's new key. Its places in groups under the key before are made anew, and
+/// groups that waited for this go on.
+pub(crate) fn key_accepted(step: &Step<'_>, account: AccountId) -> Result<(), ClientError> {
+    for chat in step.tx.chats()? {
+        if chat.stage == ChatStage::Paused && chat.reason.starts_with(NEW_KEY_INSIDE) {
+            step.tx.put_chat(&ChatRow {
+                stage: ChatStage::Open,
+                reason: String::new(),
+                ..chat
+            })?;
+        }
+    }
+    let Some(pin) = step.tx.contact(account)?.map(|contact| contact.pin) else {
+        return Ok(());
+    };
+    for row in step.tx.active_conversations()? {
+        let chat = step.tx.chat(row.chat_id)?;
+        if row.stage != Stage::Live || chat.is_none_or(|chat| chat.kind != ChatKind::Group) {
+            continue;
+        }
+        let group = step.group(row.log_id)?;
+        for member in group.members() {
+            let is_left = member.account_id == account
+                && member.identity_fingerprint != pin.identity_fingerprint;
+            if is_left {
+                let device = member.device_id;
+                want_soon(step, row.chat_id, Intent::Readd { account, device })?;
+            }
+        }
+        drop_revoked_from(step, row.chat_id, &group, account)?;
+    }
+    Ok(())
 }
 
 /// An account's newer state was accepted: devices that it lists no more go out of every conversation (C-107).

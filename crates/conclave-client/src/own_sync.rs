@@ -492,6 +492,9 @@ fn apply_contact(step: &mut Step<'_>, said: SyncContact) -> Result<(), ClientErr
         rotated_ms: before.as_ref().map_or(0, |row| row.rotated_ms),
         checked_ms: before.map_or(0, |row| row.checked_ms),
     })?;
+    if moved {
+        members::key_accepted(step, account)?;
+    }
     decided_elsewhere(step, account, said.accepted, said.declined)
 }
 

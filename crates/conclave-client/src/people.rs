@@ -8,7 +8,7 @@ use crate::error::ClientError;
 use crate::send::contact_of;
 use crate::store::{ChatRow, ChatStage, ContactRow, Thing, Tx};
 use crate::talk;
-use crate::trust::{accept_change, noticed, safety_of, trust};
+use crate::trust::{accept_change, contact, noticed, safety_of, trust};
 use crate::view::{Chat, ChatKind, ChatState, Contact, Message, MessageInfo, Request, Safety};
 
 impl Client {
@@ -240,7 +240,13 @@ impl Client {
     /// when the key changed.
     pub fn accept_identity(&self, who: &str) -> Result<Safety, ClientError> {
         let safety = self.engine().step(|step| {
-            let (contact, mut chat) = find(step.tx, who)?;
+            let Ok((contact, mut chat)) = find(step.tx, who) else {
+                // Somebody of a group, who was never written to.
+                let member = contact(step.tx, who)?;
+                let contact = accept_change(step, member)?;
+                let contact = noticed(step, contact)?;
+                return safety_of(step.tx, step.own, &contact);
+            };
             let contact = accept_change(step, contact)?;
             let contact = noticed(step, contact)?;
             if chat.stage == ChatStage::Paused {
@@ -261,7 +267,7 @@ impl Client {
             }
             safety_of(step.tx, step.own, &contact)
         })?;
-        self.wake();
+        self.shared().read_again();
         Ok(safety)
     }
 }

@@ -162,9 +162,10 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
             .map(conclave_proto::account::DeviceCert::to_bytes)
             .collect(),
     };
+    let before = step.tx.contact(sender)?;
     match accept_states(step, Source::Peer, &states) {
         Ok(Judged::Accepted(contact)) => said(step, *contact, &introduced, &item),
-        Ok(Judged::Doubtful) if looked_up => Ok(VOID),
+        Ok(Judged::Doubtful) if looked_up => still_doubtful(step, before),
         Ok(Judged::Doubtful) => Ok(Taken {
             confirm: Some(introduced.greeting.identifier.to_string()),
             again: true,
@@ -186,6 +187,19 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
         Ok(Judged::Own) | Err(ClientError::WrongServer(_)) => Ok(VOID),
         Err(error) => Err(error),
     }
+}
+
+/// A key that the lookup did not show: that lookup was made, or is due still, as `before` says.
+fn still_doubtful(step: &Step<'_>, before: Option<ContactRow>) -> Result<Taken, ClientError> {
+    if let Some(before) = before
+        && let Some(now) = step.tx.contact(before.pin.account_id)?
+    {
+        step.tx.put_contact(&ContactRow {
+            checked_ms: before.checked_ms,
+            ..now
+        })?;
+    }
+    Ok(VOID)
 }
 
 /// What another device of this account says: where to join, or that it wants to be put into a group anew.

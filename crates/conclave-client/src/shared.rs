@@ -98,6 +98,12 @@ impl Shared {
         self.engine.lock()
     }
 
+    /// Something was decided that logs may have waited for: the next round reads all of them.
+    pub(crate) fn read_again(&self) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.wake.notify_one();
+    }
+
     /// Asks the driver which chat an identifier leads to.
     pub(crate) async fn ask(&self, identifier: Identifier) -> Result<ChatId, ClientError> {
         let (answer, answered) = oneshot::channel();
