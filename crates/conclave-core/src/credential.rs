@@ -77,8 +77,7 @@ pub enum LeafError {
         /// Seq accepted here.
         accepted: u64,
     },
-    /// The accepted state belongs to another identity key: a swapped key, or a changed one. Whether it changed is
-    /// what the account's newest state says.
+    /// The accepted state belongs to another identity key: a swapped key, or a changed one.
     #[error("a member's identity key is not the accepted one")]
     OtherIdentity,
     /// The accepted state does not list the device: removed, or never certified.
@@ -100,10 +99,7 @@ impl LeafError {
     pub fn wants_states(self) -> bool {
         matches!(
             self,
-            Self::UnknownAccount
-                | Self::NewerState { .. }
-                | Self::NoCertificate
-                | Self::OtherIdentity
+            Self::UnknownAccount | Self::NewerState { .. } | Self::NoCertificate
         )
     }
 }

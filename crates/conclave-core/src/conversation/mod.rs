@@ -43,7 +43,6 @@ pub mod members;
 pub mod open;
 pub mod policy;
 pub mod seal;
-mod signal;
 pub mod successor;
 mod welcome;
 
@@ -56,7 +55,6 @@ pub use members::{CommitError, Pending};
 pub use open::{OpenError, Opened, Unreadable};
 pub use policy::PolicyViolation;
 pub use seal::SealError;
-pub use signal::Signal;
 pub use successor::{Predecessor, RebootPsk, SuccessorError};
 pub use welcome::{SealedBlob, SealedWelcome};
 
