@@ -14,7 +14,7 @@ use crate::shared::{Shared, broken, is_local, tell};
 use crate::store::{ChatRow, ChatStage, ContactRow, StoreError, Tx, parse_known};
 use crate::transport::{TransportError, calls};
 use crate::view::ChatKind;
-use crate::{members, own};
+use crate::{members, note, own};
 
 /// An identifier is looked up again before a send when the last look is older than this, in ms.
 const RECHECK_MS: u64 = 86_400_000;
@@ -47,8 +47,6 @@ pub(crate) enum Judged {
 pub(crate) enum Source<'a> {
     /// From somebody who speaks for their own account.
     Peer,
-    /// From the server, asked for an account that is known already.
-    Fetched,
     /// By a lookup of this identifier, to write there.
     Lookup(&'a str),
     /// By a lookup of this identifier, to see whether it is really that of somebody who claims it.
@@ -58,7 +56,7 @@ pub(crate) enum Source<'a> {
 impl<'a> Source<'a> {
     fn identifier(self) -> Option<&'a str> {
         match self {
-            Self::Peer | Self::Fetched => None,
+            Self::Peer => None,
             Self::Lookup(identifier) | Self::Confirm(identifier) => Some(identifier),
         }
     }
@@ -227,7 +225,7 @@ pub(crate) async fn fetch_missing(
         }
         let judged = shared
             .engine()
-            .step(|step| accept_states(step, Source::Fetched, &states));
+            .step(|step| accept_states(step, Source::Peer, &states));
         match judged {
             Ok(_) => net.progress = true,
             Err(ClientError::WrongServer(text)) => tell(shared, &text),
@@ -294,12 +292,10 @@ pub(crate) fn accept_states(
             )?;
             return stop(step, contact, states);
         }
-        (Verdict::Changed { .. }, Some(contact)) if matches!(source, Source::Peer) => {
+        (Verdict::Changed { .. }, Some(contact)) if source.identifier().is_none() => {
             return doubt(step, contact, states);
         }
-        (Verdict::Changed { pin, .. }, Some(contact))
-            if is_usable && !contact.accepted && source.identifier().is_some() =>
-        {
+        (Verdict::Changed { pin, .. }, Some(contact)) if is_usable && !contact.accepted => {
             // What a stranger planted under this account was never theirs.
             step.tx.delete_request(contact.pin.account_id)?;
             ContactRow {
@@ -354,8 +350,7 @@ fn advance(
         && contact.accepted
         && let Some(chat) = step.tx.chat_with(pin.account_id)?
     {
-        let chat = chat.chat_id;
-        step.events.push(Event::KeyRotated { chat });
+        note::key_rotated(step, &chat, pin.account_id)?;
     }
     let rotated_ms = if is_rotated {
         step.now_ms

@@ -38,9 +38,9 @@ pub(super) enum Kind {
     /// Last of all.
     #[prost(message, tag = "5")]
     End(End),
-    /// What somebody did to a message or a chat, after all messages.
+    /// What happened in a chat beside messages, after the chat.
     #[prost(message, tag = "6")]
-    Act(Act),
+    Note(Note),
 }
 
 /// Whose archive.
@@ -144,63 +144,36 @@ pub(super) struct Message {
     pub(super) sent_ms: u64,
     #[prost(bool, tag = "13")]
     pub(super) is_read: bool,
-    /// `TextMore`: what comes with the body.
-    #[prost(bytes = "vec", tag = "14")]
-    pub(super) more: Vec<u8>,
-    /// What an edited message said first.
-    #[prost(string, optional, tag = "15")]
-    pub(super) first_body: Option<String>,
-    /// `TextMore` of that.
-    #[prost(bytes = "vec", tag = "16")]
-    pub(super) first_more: Vec<u8>,
-    /// 1 for everyone, 2 on own devices.
-    #[prost(uint32, tag = "17")]
-    pub(super) deleted: u32,
-    /// Who deleted it for everyone, 16 bytes.
-    #[prost(bytes = "vec", tag = "18")]
-    pub(super) deleted_by: Vec<u8>,
-    #[prost(uint32, tag = "19")]
-    pub(super) expires_s: u32,
-    /// 0 while its clock has not started.
-    #[prost(uint64, tag = "20")]
-    pub(super) expires_ms: u64,
 }
 
-/// What somebody did to a message or a chat.
+/// A note.
 #[expect(
     clippy::struct_field_names,
     reason = "ids are named after what they name"
 )]
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Act {
+pub(super) struct Note {
     /// Its chat, as in [`Chat::chat_id`].
     #[prost(bytes = "vec", tag = "1")]
     pub(super) chat_id: Vec<u8>,
+    /// 32 bytes; empty when there was no conversation.
     #[prost(bytes = "vec", tag = "2")]
-    pub(super) sender: Vec<u8>,
-    #[prost(bytes = "vec", tag = "3")]
-    pub(super) act_id: Vec<u8>,
-    /// `reaction`, `edit`, `delete`, `pin` or `timer`.
+    pub(super) log_id: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    pub(super) seq: u64,
+    /// As the client names it.
     #[prost(string, tag = "4")]
     pub(super) kind: String,
-    /// Empty when it is about the chat.
+    /// An account; may be empty.
     #[prost(bytes = "vec", tag = "5")]
-    pub(super) target_sender: Vec<u8>,
+    pub(super) actor: Vec<u8>,
+    /// An account; may be empty.
     #[prost(bytes = "vec", tag = "6")]
-    pub(super) target_id: Vec<u8>,
+    pub(super) subject: Vec<u8>,
     #[prost(string, tag = "7")]
-    pub(super) body: String,
-    /// `TextMore`: the mentions of the body.
-    #[prost(bytes = "vec", tag = "8")]
-    pub(super) more: Vec<u8>,
-    #[prost(uint32, tag = "9")]
-    pub(super) number: u32,
-    #[prost(uint64, tag = "10")]
-    pub(super) sent_ms: u64,
-    #[prost(bytes = "vec", tag = "11")]
-    pub(super) log_id: Vec<u8>,
-    #[prost(uint64, tag = "12")]
-    pub(super) seq: u64,
+    pub(super) value: String,
+    #[prost(uint64, tag = "8")]
+    pub(super) noted_ms: u64,
 }
 
 /// How much there was.
