@@ -1,21 +1,25 @@
 //! What campaigns share: repeatable chance, programs that can be killed, a server, people with profiles.
 
 mod chance;
+mod frame;
 mod person;
 mod process;
 mod server;
+mod turns;
 
 use std::path::{Path, PathBuf};
 
 use crate::step::{OpenSsl, cargo, succeed};
 
 pub(crate) use chance::Chance;
+pub(crate) use frame::{Frame, in_folder, join};
 pub(crate) use person::{Person, identifier, parse, text};
-pub(crate) use process::{Ended, pause};
+pub(crate) use process::{Ended, Process, pause};
 pub(crate) use server::Server;
+pub(crate) use turns::{Turns, each};
 
 /// Builds both programs as the tests use them, and copies them: a build meanwhile changes nothing here.
-pub(crate) fn build(root: &Path, folder: &Path) -> anyhow::Result<()> {
+fn build(root: &Path, folder: &Path) -> anyhow::Result<()> {
     let words = [
         "build",
         "--locked",

@@ -10,12 +10,12 @@ mod verdict;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread::{self, ScopedJoinHandle};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 
-use crate::campaign::{Chance, Person, Server, build, pause};
+use crate::campaign::{Chance, Frame, Person, Server, in_folder, join, pause};
 use talk::{Sent, Talk};
 
 const NAMES: [&str; 4] = ["anna", "ben", "cleo", "dora"];
@@ -85,52 +85,26 @@ impl Plan {
 /// What all threads of a running campaign share.
 struct Campaign {
     seed: u64,
-    start: Instant,
+    frame: Frame,
     /// Texts that a program has said to be queued.
     queued: AtomicUsize,
     client_kills: AtomicUsize,
     is_over: AtomicBool,
-    has_failed: AtomicBool,
-}
-
-impl Campaign {
-    /// An error when another part has failed or the time is over.
-    fn go_on(&self) -> anyhow::Result<()> {
-        ensure!(
-            !self.has_failed.load(Ordering::Relaxed),
-            "another part failed first"
-        );
-        ensure!(
-            self.start.elapsed() < LIMIT,
-            "not done after {} min",
-            LIMIT.as_secs() / 60
-        );
-        Ok(())
-    }
 }
 
 /// Runs the campaign; fails, keeps its folder and says how to replay it when anything differs.
 pub(crate) fn run(root: &Path, plan: Plan) -> anyhow::Result<()> {
     let seed = plan.seed.unwrap_or_else(Chance::fresh_seed);
-    println!("    {}", plan.replay_line(seed));
-    let folder = std::env::temp_dir().join(format!("conclave-kill-{}", std::process::id()));
-    std::fs::create_dir(&folder)
-        .with_context(|| format!("{} could not be made", folder.display()))?;
-    build(root, &folder)?;
     let campaign = Campaign {
         seed,
-        start: Instant::now(),
+        frame: Frame::new(LIMIT),
         queued: AtomicUsize::new(0),
         client_kills: AtomicUsize::new(0),
         is_over: AtomicBool::new(false),
-        has_failed: AtomicBool::new(false),
     };
-    campaign.run(plan, &folder).with_context(|| {
-        let folder = folder.display();
-        let line = plan.replay_line(seed);
-        format!("the campaign failed; its folder is kept: {folder}; replay: {line}")
-    })?;
-    std::fs::remove_dir_all(&folder).context("the temporary folder could not be removed")
+    in_folder(root, "kill", &plan.replay_line(seed), |folder| {
+        campaign.run(plan, folder)
+    })
 }
 
 impl Campaign {
@@ -195,7 +169,7 @@ impl Campaign {
             while self.queued.load(Ordering::Relaxed) < moment
                 && !self.is_over.load(Ordering::Relaxed)
             {
-                self.go_on()?;
+                self.frame.go_on()?;
                 pause(Duration::from_millis(5));
             }
             pause(chance.wait(100));
@@ -209,29 +183,17 @@ impl Campaign {
 
     /// Remembers a failure, so that the other parts end too.
     fn noted<T>(&self, result: anyhow::Result<T>) -> anyhow::Result<T> {
-        if let Err(error) = &result
-            && !self.has_failed.swap(true, Ordering::Relaxed)
-        {
-            self.say(&format!("failed: {error:#}"));
-        }
-        result
+        self.frame.noted(result, |text| self.say(text))
     }
 
     fn say(&self, what: &str) {
         println!(
             "    {:>4} s  {:>6} queued, {:>3} client kills  {what}",
-            self.start.elapsed().as_secs(),
+            self.frame.seconds(),
             self.queued.load(Ordering::Relaxed),
             self.client_kills.load(Ordering::Relaxed),
         );
     }
-}
-
-/// The result of a thread; a panic in it is an error.
-fn join<T>(thread: ScopedJoinHandle<'_, anyhow::Result<T>>) -> anyhow::Result<T> {
-    thread
-        .join()
-        .unwrap_or_else(|_| bail!("a part of the campaign panicked"))
 }
 
 #[cfg(test)]

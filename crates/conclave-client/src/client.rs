@@ -269,7 +269,6 @@ impl Client {
             return Ok(Status {
                 account: None,
                 online: false,
-                is_removed: false,
                 queued: 0,
                 unread: 0,
                 requests: 0,
@@ -279,8 +278,7 @@ impl Client {
         }
         let mut warnings: Vec<String> = engine.warnings.iter().cloned().collect();
         engine.look(|tx, own| {
-            let is_removed = tx.is_removed()?;
-            if is_removed {
+            if tx.is_removed()? {
                 warnings.push(ClientError::Removed.to_string());
             }
             let (mut unread, mut requests) = (0, 0);
@@ -308,7 +306,6 @@ impl Client {
             Ok(Status {
                 account: Some(register::whoami(&own.account)),
                 online: standing.is_online(),
-                is_removed,
                 queued: tx.outbox_waiting()? + tx.receipts_waiting()? + tx.posts_waiting()?,
                 unread,
                 requests,
@@ -388,10 +385,9 @@ impl Client {
             Ok(_) if self.is_only_claimed(to)? => {
                 self.inner.shared.ask(parse_identifier(to)?).await
             }
-            Err(ClientError::NotFound(text)) => match parse_identifier(to) {
-                Ok(identifier) => self.inner.shared.ask(identifier).await,
-                Err(_) => Err(ClientError::NotFound(text)),
-            },
+            Err(ClientError::NotFound(_)) if !to.starts_with("c_") => {
+                self.inner.shared.ask(parse_identifier(to)?).await
+            }
             found => found,
         }
     }

@@ -14,7 +14,7 @@ use crate::shared::{Shared, broken, is_local, tell};
 use crate::store::{ChatRow, ChatStage, ContactRow, StoreError, Tx, parse_known};
 use crate::transport::{TransportError, calls};
 use crate::view::ChatKind;
-use crate::{members, note, own};
+use crate::{members, own};
 
 /// An identifier is looked up again before a send when the last look is older than this, in ms.
 const RECHECK_MS: u64 = 86_400_000;
@@ -47,6 +47,8 @@ pub(crate) enum Judged {
 pub(crate) enum Source<'a> {
     /// From somebody who speaks for their own account.
     Peer,
+    /// From the server, asked for an account that is known already.
+    Fetched,
     /// By a lookup of this identifier, to write there.
     Lookup(&'a str),
     /// By a lookup of this identifier, to see whether it is really that of somebody who claims it.
@@ -56,7 +58,7 @@ pub(crate) enum Source<'a> {
 impl<'a> Source<'a> {
     fn identifier(self) -> Option<&'a str> {
         match self {
-            Self::Peer => None,
+            Self::Peer | Self::Fetched => None,
             Self::Lookup(identifier) | Self::Confirm(identifier) => Some(identifier),
         }
     }
@@ -225,7 +227,7 @@ pub(crate) async fn fetch_missing(
         }
         let judged = shared
             .engine()
-            .step(|step| accept_states(step, Source::Peer, &states));
+            .step(|step| accept_states(step, Source::Fetched, &states));
         match judged {
             Ok(_) => net.progress = true,
             Err(ClientError::WrongServer(text)) => tell(shared, &text),
@@ -292,10 +294,12 @@ pub(crate) fn accept_states(
             )?;
             return stop(step, contact, states);
         }
-        (Verdict::Changed { .. }, Some(contact)) if source.identifier().is_none() => {
+        (Verdict::Changed { .. }, Some(contact)) if matches!(source, Source::Peer) => {
             return doubt(step, contact, states);
         }
-        (Verdict::Changed { pin, .. }, Some(contact)) if is_usable && !contact.accepted => {
+        (Verdict::Changed { pin, .. }, Some(contact))
+            if is_usable && !contact.accepted && source.identifier().is_some() =>
+        {
             // What a stranger planted under this account was never theirs.
             step.tx.delete_request(contact.pin.account_id)?;
             ContactRow {
@@ -350,7 +354,8 @@ fn advance(
         && contact.accepted
         && let Some(chat) = step.tx.chat_with(pin.account_id)?
     {
-        note::key_rotated(step, &chat, pin.account_id)?;
+        let chat = chat.chat_id;
+        step.events.push(Event::KeyRotated { chat });
     }
     let rotated_ms = if is_rotated {
         step.now_ms

@@ -180,9 +180,7 @@ pub(crate) fn apply_content(
             Ok(())
         }
         Kind::AccountUpdate { states, certs } => account_update(step, &states, &certs),
-        Kind::Leave if chat.kind == ChatKind::Group => {
-            members::is_leaving(step, row, sender, entry.seq)
-        }
+        Kind::Leave if chat.kind == ChatKind::Group => members::is_leaving(step, row, sender),
         Kind::Leave => recover::pause(step, row, "the other side left this conversation"),
         // Said where others hear it: by no program of ours.
         Kind::Sync(_) => Ok(()),

@@ -27,7 +27,7 @@ use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
 use crate::{
     contact, device, group_link, invite, join, membership, outbox, own, own_sync, rejoin, request,
-    successor, sync,
+    successor, sync, talk,
 };
 
 /// Rounds that make progress without a pause before the driver lets others run.
@@ -122,6 +122,8 @@ async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     sync::sync_moved(shared, net).await?;
     membership::pursue(shared, net).await?;
     outbox::flush(shared, net).await?;
+    talk::typing::tend(shared, net).await?;
+    talk::tend(shared, net)?;
     invite::post_due(shared, net).await
 }
 

@@ -33,7 +33,6 @@ use crate::engine::Step;
 use crate::error::ClientError;
 use crate::intent::new_blob;
 use crate::net::Net;
-use crate::note;
 use crate::outbox::fail;
 use crate::own_sync;
 use crate::recover;
@@ -312,9 +311,6 @@ pub(crate) fn keep_group(
     created: Created,
 ) -> Result<(), ClientError> {
     let at = keep_created(step, chat, &created)?;
-    if let Some(row) = step.tx.conversation(created.log_id)? {
-        note::began(step, &row, true)?;
-    }
     let Some(tree) = created.tree else {
         return Ok(());
     };

@@ -9,7 +9,9 @@ use conclave_core::conversation::join::join;
 use conclave_core::conversation::{
     Conversation, ConversationKind, JoinError, Joined, RebootPsk, SuccessorError,
 };
+use conclave_core::credential::LeafError;
 use conclave_core::inbox_item::WelcomePointer;
+use conclave_core::leaf::LeafNodeError;
 use conclave_core::mls_store::MlsRows as _;
 use conclave_core::sealed_blob;
 use conclave_proto::ErrorCode;
@@ -23,7 +25,6 @@ use crate::contact::fetch_missing;
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::net::Net;
-use crate::note;
 use crate::own_sync::{self};
 use crate::recover;
 use crate::rejoin;
@@ -94,6 +95,7 @@ async fn join_one(
                 net.moved.insert(invitation.log_id);
                 return Ok(());
             }
+            Entered::Asked => return Ok(()),
             Entered::Refused(reason) => return give_up(shared, invitation, &reason),
             Entered::Missing(accounts) => {
                 // C-017: each account is asked for once, then the welcome is judged by what is known.
@@ -110,6 +112,8 @@ async fn join_one(
 enum Entered {
     Joined,
     Refused(String),
+    /// It is out of date; whoever sent it is asked for another.
+    Asked,
     /// Newest states of these accounts are needed first.
     Missing(Vec<AccountId>),
 }
@@ -137,11 +141,22 @@ fn enter(
         Err(Attempt::Refused(error)) => {
             let missing = error.missing().iter();
             let missing: Vec<_> = missing.filter(|of| !tried.contains(*of)).copied().collect();
-            Ok(if missing.is_empty() {
-                Entered::Refused(error.to_string())
-            } else {
-                Entered::Missing(missing)
-            })
+            if !missing.is_empty() {
+                return Ok(Entered::Missing(missing));
+            }
+            // C-100: a device in it was removed since, so that the inviter has newer ones
+            let is_old = matches!(
+                error,
+                JoinError::Leaf {
+                    error: LeafNodeError::Leaf(LeafError::NotListed),
+                    ..
+                }
+            );
+            if is_old && rejoin::ask_inviter(step, pointer)? {
+                step.tx.delete_invitation(invitation.log_id)?;
+                return Ok(Entered::Asked);
+            }
+            Ok(Entered::Refused(error.to_string()))
         }
         Err(Attempt::NoSuccessor(error)) => Ok(Entered::Refused(error.to_string())),
         Err(Attempt::Stranger) => Ok(Entered::Refused("its welcome is by somebody else".into())),
@@ -258,16 +273,9 @@ fn settle(
     let invitation = moved.as_ref().unwrap_or(invitation);
     own_sync::conversation_is_new(step, false)?;
     step.tx.forget_voided(invitation.chat_id)?;
-    let is_back = rejoin::is_awaited(step, log_id)?;
     let row = new_row(step, invitation.chat_id, pointer, joined)?;
     step.tx.put_conversation(&row)?;
     step.tx.delete_stranded(log_id)?;
-    if pointer.kind == ConversationKind::Group && !is_by_own && !is_back {
-        let before = joined.conversation.context().successor_of;
-        let before = before.map(|log_id| step.tx.conversation(log_id));
-        let is_successor = before.transpose()?.flatten().is_some();
-        note::joined(step, &row, invitation.account_id, is_successor)?;
-    }
     step.tx.put_chain(log_id, row.cursor_seq, row.cursor_hash)?;
     if !is_by_own {
         step.tx

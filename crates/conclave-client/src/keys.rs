@@ -26,7 +26,7 @@ use crate::shared::Shared;
 use crate::store::{StoreError, Taken, Thing};
 use crate::transport::{Transport, TransportError, calls};
 use crate::view::{ChatKind, Whoami};
-use crate::{device, own, recover, register};
+use crate::{device, own, recover, register, rejoin};
 
 /// How often a state is built anew because another device of the account was faster.
 const REBUILDS_MAX: u32 = 5;
@@ -59,7 +59,7 @@ impl Client {
     }
 
     /// Replaces a lost or stolen identity key by a new one: nobody vouches for it, so contacts stop until they accept
-    /// it, and groups stand still until somebody inside adds this device again. The account's other devices are out,
+    /// it, and groups let this device in again once somebody in them has. The account's other devices are out,
     /// whoever holds them; link them again. After an error, run it again.
     pub async fn reset_key(&self) -> Result<Whoami, ClientError> {
         self.reset_key_over(&self.transport()?).await
@@ -201,12 +201,15 @@ pub(crate) fn told(step: &Step<'_>, identity: &IdentitySecret) -> Result<(), Cli
 }
 
 /// C-137: conversations in which the lost key vouched for this device end. Two people begin a new one with the next
-/// message; a group has to add this device again.
+/// message; members of a group are asked to let this device in again.
 fn leave_behind(step: &mut Step<'_>) -> Result<(), ClientError> {
     for row in step.tx.active_conversations()? {
         let chat = step.tx.chat(row.chat_id)?;
         if chat.is_some_and(|chat| chat.kind == ChatKind::Group) {
-            recover::pause(step, &row, GROUP_LEFT_BEHIND)?;
+            // C-163: whoever's person accepted the new key lets this device in again
+            if !rejoin::strand(step, &row, "your identity key is a new one")? {
+                recover::pause(step, &row, GROUP_LEFT_BEHIND)?;
+            }
         } else {
             recover::detach(step, &row)?;
             recover::retire(step, row)?;

@@ -1,6 +1,6 @@
 //! What happens when members of a conversation change: names, marks, revoked devices, leaving and being removed.
 
-use conclave_core::conversation::{Applied, Change, Conversation, ConversationKind, Member};
+use conclave_core::conversation::{Applied, Change, Conversation, Member};
 use conclave_core::mls_store::MlsRows as _;
 use conclave_proto::id::{AccountId, ChatId};
 
@@ -9,11 +9,15 @@ use crate::engine::{Step, person};
 use crate::error::ClientError;
 use crate::intent;
 use crate::membership::{Intent, want_soon};
-use crate::note;
 use crate::outbox::fail;
 use crate::rejoin;
 use crate::store::{ChatRow, ChatStage, ConversationRow, IntentKind, Stage};
+use crate::trust;
 use crate::view::ChatKind;
+
+/// Why a group stands still that lets somebody in under a key that this person has not accepted; behind it who.
+pub(crate) const NEW_KEY_INSIDE: &str = "somebody in it has a new identity key that nobody vouches for; compare the \
+     safety number, then accept it with `conclave safety accept`";
 
 /// Why a chat is over that this account left by itself.
 pub(crate) const LEFT: &str = "you left the group";
@@ -26,10 +30,6 @@ pub(crate) fn changed(
     applied: &Applied,
     seq: u64,
 ) -> Result<(), ClientError> {
-    if group.context().kind == ConversationKind::Group {
-        // C-168
-        note::changed(step, row, group, applied, seq)?;
-    }
     intent::settle(step, row.chat_id, group)?;
     rejoin::changed(step, row, applied)?;
     let Some(mut chat) = step.tx.chat(row.chat_id)? else {
@@ -53,7 +53,7 @@ pub(crate) fn changed(
 }
 
 /// Accounts that were not inside before.
-pub(crate) fn newcomers(group: &Conversation, applied: &Applied) -> Vec<AccountId> {
+fn newcomers(group: &Conversation, applied: &Applied) -> Vec<AccountId> {
     let members = group.members();
     let is_new = |member: &Member| applied.added.iter().any(|added| added.leaf == member.leaf);
     let was_in = |account: AccountId| {
@@ -96,9 +96,6 @@ pub(crate) fn left(
             "{}: {reason}; what was written stays readable",
             chat.name
         ));
-    }
-    if let Some(by) = &applied.committer {
-        note::cast_out(step, row, by.account_id)?;
     }
     retire(step, row, chat, &reason)
 }
@@ -148,10 +145,8 @@ pub(crate) fn is_leaving(
     step: &mut Step<'_>,
     row: &ConversationRow,
     sender: &Member,
-    seq: u64,
 ) -> Result<(), ClientError> {
     let account = sender.account_id;
-    note::left(step, row, account, seq, false)?;
     if account == step.own.account.device.account_id {
         // Said on another own device.
         if let Some(chat) = step.tx.chat(row.chat_id)? {
@@ -183,6 +178,54 @@ pub(crate) fn is_giving_up(step: &Step<'_>, chat_id: ChatId) -> Result<bool, Cli
     Ok(intents.iter().any(|intent| {
         intent.kind == IntentKind::SetRole && intent.account_id == own && intent.reason.is_empty()
     }))
+}
+
+/// Who of `accounts` shows a new key that this person has not decided about, as commands take them.
+pub(crate) fn undecided(
+    step: &Step<'_>,
+    accounts: &[AccountId],
+) -> Result<Option<String>, ClientError> {
+    for account in accounts {
+        let contact = step.tx.contact(*account)?;
+        if contact.is_some_and(|contact| contact.changed.is_some()) {
+            return Ok(Some(trust::name(step.tx, *account)?));
+        }
+    }
+    Ok(None)
+}
+
+/// C-163: the person accepted an account's new key. Its places in groups under the key before are made anew, and
+/// groups that waited for this go on.
+pub(crate) fn key_accepted(step: &Step<'_>, account: AccountId) -> Result<(), ClientError> {
+    for chat in step.tx.chats()? {
+        if chat.stage == ChatStage::Paused && chat.reason.starts_with(NEW_KEY_INSIDE) {
+            step.tx.put_chat(&ChatRow {
+                stage: ChatStage::Open,
+                reason: String::new(),
+                ..chat
+            })?;
+        }
+    }
+    let Some(pin) = step.tx.contact(account)?.map(|contact| contact.pin) else {
+        return Ok(());
+    };
+    for row in step.tx.active_conversations()? {
+        let chat = step.tx.chat(row.chat_id)?;
+        if row.stage != Stage::Live || chat.is_none_or(|chat| chat.kind != ChatKind::Group) {
+            continue;
+        }
+        let group = step.group(row.log_id)?;
+        for member in group.members() {
+            let is_left = member.account_id == account
+                && member.identity_fingerprint != pin.identity_fingerprint;
+            if is_left {
+                let device = member.device_id;
+                want_soon(step, row.chat_id, Intent::Readd { account, device })?;
+            }
+        }
+        drop_revoked_from(step, row.chat_id, &group, account)?;
+    }
+    Ok(())
 }
 
 /// An account's newer state was accepted: devices that it lists no more go out of every conversation (C-107).

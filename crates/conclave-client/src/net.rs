@@ -10,6 +10,8 @@ use tokio::sync::mpsc;
 use crate::intent::Claimed;
 use crate::transport::{Connection, Push, Transport, TransportError};
 
+/// Signals kept for one round.
+const SIGNALS_MAX: usize = 64;
 /// How long a chat that failed alone is left alone, in ms.
 const ASIDE_MS: u64 = 30_000;
 
@@ -50,6 +52,8 @@ pub(crate) struct Net {
     /// Whether this round changed anything.
     pub(crate) progress: bool,
     pub(crate) answered: u64,
+    /// Signals that came since the last round.
+    pub(crate) signals: Vec<(LogId, Vec<u8>)>,
     /// Whether the last round failed because two hellos showed different passes.
     pub(crate) pass_doubted: bool,
 }
@@ -74,6 +78,7 @@ impl Net {
             due_ms: None,
             progress: false,
             answered: 0,
+            signals: Vec::new(),
             pass_doubted: false,
         }
     }
@@ -192,7 +197,18 @@ impl Net {
                     self.moved.insert(log_id);
                 }
             }
-            Some(Push::Signal(_)) => {}
+            Some(Push::Signal(push)) => {
+                let log = self
+                    .handles
+                    .iter()
+                    .find(|(_, (_, handle))| *handle == push.handle);
+                // C-083: more than anybody can look at is dropped.
+                if let Some((log_id, _)) = log
+                    && self.signals.len() < SIGNALS_MAX
+                {
+                    self.signals.push((*log_id, push.payload));
+                }
+            }
             Some(Push::Lost) => {
                 self.all_moved = true;
                 self.inbox_moved = true;

@@ -89,7 +89,7 @@ fn queue_receipt(step: &mut Step<'_>, log_id: LogId) -> Result<Option<u64>, Clie
 }
 
 /// Receipts go to accepted contacts, and into groups.
-fn may_confirm(step: &Step<'_>, chat_id: ChatId) -> Result<bool, ClientError> {
+pub(crate) fn may_confirm(step: &Step<'_>, chat_id: ChatId) -> Result<bool, ClientError> {
     let Some(chat) = may_send(step, chat_id)? else {
         return Ok(false);
     };

@@ -15,6 +15,7 @@ use conclave_core::identity::IdentitySecret;
 use conclave_core::inbox_item::WelcomePointer;
 use conclave_core::intro::Introduced;
 use conclave_core::pin::Pin;
+use conclave_proto::account::DeviceCert;
 use conclave_proto::id::{AccountId, ChatId, DeviceId, LogId};
 
 use crate::contact::new_group_chat;
@@ -155,9 +156,7 @@ fn begin(step: &mut Step<'_>) -> Result<Option<u64>, ClientError> {
     if own.certs.len() < 2 || is_begun(step)? {
         return Ok(None);
     }
-    let since = |cert: &conclave_proto::account::DeviceCert| {
-        cert.content.not_before_ms.saturating_add(CERT_BEFORE_MS)
-    };
+    let since = |cert: &DeviceCert| cert.content.not_before_ms.saturating_add(CERT_BEFORE_MS);
     let oldest = own
         .certs
         .iter()
@@ -239,8 +238,14 @@ pub(crate) fn pointed(
     pointer: &WelcomePointer,
 ) -> Result<Pointed, ClientError> {
     let (state, own) = (introduced.sender.state(), &step.own.account);
-    let mut certs = introduced.sender.certs().iter();
-    if !certs.all(|cert| own.certs.contains(cert)) {
+    // By its keys, which signed the intro: its certificate may be another one since the identity key was replaced.
+    let is_own = |cert: &DeviceCert| {
+        let mut listed = own.certs.iter().map(|own| &own.content);
+        listed.any(|own| {
+            own.device_id == cert.content.device_id && own.leaf_key == cert.content.leaf_key
+        })
+    };
+    if !introduced.sender.certs().iter().all(is_own) {
         let newer = state.content.seq > own.state.content.seq;
         return Ok(if newer {
             Pointed::Newer(state.content.seq)
@@ -487,6 +492,9 @@ fn apply_contact(step: &mut Step<'_>, said: SyncContact) -> Result<(), ClientErr
         rotated_ms: before.as_ref().map_or(0, |row| row.rotated_ms),
         checked_ms: before.map_or(0, |row| row.checked_ms),
     })?;
+    if moved {
+        members::key_accepted(step, account)?;
+    }
     decided_elsewhere(step, account, said.accepted, said.declined)
 }
 

@@ -311,9 +311,17 @@ fn refused(
     row: &ConversationRow,
     error: ApplyError,
 ) -> Result<Outcome, ClientError> {
-    let reason = blame(step, &error)?;
     let chat = step.tx.chat(row.chat_id)?;
     let group = chat.filter(|chat| chat.kind == ChatKind::Group);
+    if let (Some(chat), Some(who)) = (&group, members::undecided(step, error.missing())?) {
+        // C-163: held until the person decides; the others may have decided already
+        let reason = format!("{}: {who}", members::NEW_KEY_INSIDE);
+        if chat.reason != reason {
+            recover::pause(step, row, &reason)?;
+        }
+        return Ok(Outcome::Stuck);
+    }
+    let reason = blame(step, &error)?;
     match (error, group) {
         (ApplyError::Failed(error), _) => return Err(ClientError::Store(error.to_string())),
         (ApplyError::NeedsNewerVersion, _) => {

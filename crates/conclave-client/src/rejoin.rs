@@ -5,9 +5,9 @@
 //! 3. one of them takes the old leaf out and puts the device in with one commit (C-095, C-100, C-101)
 //! 4. the welcome leads back into the same log and chat; what was missed in between is one line
 
-use conclave_core::conversation::{Applied, Conversation, Member};
+use conclave_core::conversation::{Applied, Conversation, ConversationKind, Member};
 use conclave_core::credential::Accounts as _;
-use conclave_core::inbox_item::{InboxItem, Rejoin};
+use conclave_core::inbox_item::{InboxItem, Rejoin, WelcomePointer};
 use conclave_core::intro::Introduced;
 use conclave_proto::id::{AccountId, ChatId, Day, LogId};
 use conclave_proto::limits::SUCCESSOR_SPACING_MS;
@@ -176,6 +176,35 @@ fn post(step: &mut Step<'_>, row: &StrandedRow, chosen: &[Member]) -> Result<(),
         asked_ms: step.now_ms,
         ..row.clone()
     })?)
+}
+
+/// A welcome cannot be taken any more because a device that it shows was removed since: the device that sent it is
+/// asked to put this one in anew. Whether it can be asked.
+pub(crate) fn ask_inviter(step: &Step<'_>, pointer: &WelcomePointer) -> Result<bool, ClientError> {
+    let device = &step.own.account.device;
+    let log_id = pointer.log_id;
+    let introduced = pointer
+        .intro
+        .verify(device, log_id, Day::of_ms(step.now_ms));
+    let (ConversationKind::Group, Ok(introduced)) = (pointer.kind, introduced) else {
+        return Ok(false);
+    };
+    let account = introduced.sender.state().content.account_id;
+    let accounts = step.tx.known_accounts(&step.own.known);
+    let known = accounts.known(account);
+    let cert = known
+        .as_ref()
+        .and_then(|known| known.cert(introduced.device_id));
+    let Some(cert) = cert else {
+        return Ok(false);
+    };
+    let intro = intro(step, (account, introduced.device_id), log_id, None)?;
+    queue(
+        step,
+        log_id,
+        &InboxItem::Rejoin(Rejoin { log_id, intro }),
+        cert,
+    )
 }
 
 /// Whether who asks to be put in anew may: nothing else is done about a request before.

@@ -28,7 +28,7 @@ use crate::own_sync::{self, Pointed};
 use crate::rejoin;
 use crate::shared::{Shared, broken, is_clock_wrong};
 use crate::store::{ChatRow, ChatStage, ContactRow, InvitationRow, NewMessage, Stage};
-use crate::successor;
+use crate::successor::{self, Continues};
 use crate::transport::{TransportError, calls};
 use crate::view::ChatKind;
 
@@ -162,9 +162,10 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
             .map(conclave_proto::account::DeviceCert::to_bytes)
             .collect(),
     };
+    let before = step.tx.contact(sender)?;
     match accept_states(step, Source::Peer, &states) {
         Ok(Judged::Accepted(contact)) => said(step, *contact, &introduced, &item),
-        Ok(Judged::Doubtful) if looked_up => Ok(VOID),
+        Ok(Judged::Doubtful) if looked_up => still_doubtful(step, before),
         Ok(Judged::Doubtful) => Ok(Taken {
             confirm: Some(introduced.greeting.identifier.to_string()),
             again: true,
@@ -186,6 +187,19 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
         Ok(Judged::Own) | Err(ClientError::WrongServer(_)) => Ok(VOID),
         Err(error) => Err(error),
     }
+}
+
+/// A key that the lookup did not show: that lookup was made, or is due still, as `before` says.
+fn still_doubtful(step: &Step<'_>, before: Option<ContactRow>) -> Result<Taken, ClientError> {
+    if let Some(before) = before
+        && let Some(now) = step.tx.contact(before.pin.account_id)?
+    {
+        step.tx.put_contact(&ContactRow {
+            checked_ms: before.checked_ms,
+            ..now
+        })?;
+    }
+    Ok(VOID)
 }
 
 /// What another device of this account says: where to join, or that it wants to be put into a group anew.
@@ -338,14 +352,17 @@ fn asked_before(step: &Step<'_>, sender: AccountId) -> Result<Taken, ClientError
     })
 }
 
-/// Keeps an invitation to the successor of a group that is here; the newest one of each member.
+/// Whether a pointer is to a successor of a group that is here. Keeps it when it may be one (C-097), the newest of
+/// each member.
 fn is_successor(
     step: &Step<'_>,
     sender: AccountId,
     pointer: &WelcomePointer,
 ) -> Result<bool, ClientError> {
-    let Some(chat) = successor::chat_of(step, pointer, sender)? else {
-        return Ok(false);
+    let chat = match successor::continues(step, pointer, sender)? {
+        Continues::Nothing => return Ok(false),
+        Continues::Void => return Ok(true),
+        Continues::Chat(chat) => chat,
     };
     for earlier in step.tx.invitations_of(chat.chat_id)? {
         if earlier.account_id == sender {
@@ -403,7 +420,11 @@ fn group_chat(
         None => step.tx.archived_chat_of(pointer.log_id)?,
     };
     let here = here.map(|chat_id| step.tx.chat(chat_id)).transpose()?;
-    if let Some(mut chat) = here.flatten().filter(|chat| chat.kind == ChatKind::Group) {
+    let here = match here.flatten() {
+        Some(chat) => Some(chat),
+        None => was_left(step, pointer)?,
+    };
+    if let Some(mut chat) = here.filter(|chat| chat.kind == ChatKind::Group) {
         chat.stage = if chat.reason == LEFT {
             ChatStage::Request
         } else {
@@ -420,6 +441,16 @@ fn group_chat(
     let chat = new_group_chat(step, pointer.name(), stage);
     step.tx.put_chat(&chat)?;
     Ok(Some(chat))
+}
+
+/// The chat that this account is out of and that went on in the log of `pointer`: no second one of its name.
+fn was_left(step: &Step<'_>, pointer: &WelcomePointer) -> Result<Option<ChatRow>, ClientError> {
+    let old = pointer.successor_of.map(|old| step.tx.conversation(old));
+    let Some(old) = old.transpose()?.flatten() else {
+        return Ok(None);
+    };
+    let chat = step.tx.chat(old.chat_id)?;
+    Ok(chat.filter(|chat| chat.stage == ChatStage::Left))
 }
 
 fn invite_row(

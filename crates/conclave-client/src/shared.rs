@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::engine::Engine;
 use crate::error::ClientError;
 use crate::event::Event;
+use crate::talk::typing::Typing;
 use crate::transport::TransportError;
 
 /// What front ends and the driver share.
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) standing: watch::Sender<Standing>,
     /// An archive waits to be carried.
     pub(crate) archives: Notify,
+    /// Chats in which the person types.
+    typing: std::sync::Mutex<Typing>,
     /// Today's member pass, as the driver has it.
     pass: watch::Sender<Option<Vec<u8>>>,
 }
@@ -85,6 +88,7 @@ impl Shared {
             questions: std::sync::Mutex::default(),
             standing: watch::Sender::new(Standing::default()),
             archives: Notify::new(),
+            typing: std::sync::Mutex::default(),
             pass: watch::Sender::new(None),
         }
     }
@@ -92,6 +96,12 @@ impl Shared {
     /// The engine, for one step.
     pub(crate) fn engine(&self) -> Guard<'_> {
         self.engine.lock()
+    }
+
+    /// Something was decided that logs may have waited for: the next round reads all of them.
+    pub(crate) fn read_again(&self) {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.wake.notify_one();
     }
 
     /// Asks the driver which chat an identifier leads to.
@@ -102,6 +112,13 @@ impl Shared {
         answered
             .await
             .map_err(|_| ClientError::Unreachable("not connected".into()))?
+    }
+
+    /// Where the person types.
+    pub(crate) fn typing(&self) -> std::sync::MutexGuard<'_, Typing> {
+        self.typing
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// The next identifier somebody waits for.

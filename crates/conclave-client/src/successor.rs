@@ -347,36 +347,51 @@ fn complete(
     want_soon(step, chat.chat_id, Intent::AddPeople { accounts })
 }
 
-/// The chat of the group that a pointer says it continues, when its sender was in it: no new request.
-pub(crate) fn chat_of(
+/// What a pointer continues that says it is to a group's successor.
+pub(crate) enum Continues {
+    /// No group that this device holds: it is an invitation as any other.
+    Nothing,
+    /// The group of this chat, by somebody who was in it: no new request.
+    Chat(ChatRow),
+    /// A group that is here and that its sender was not in, or that this account is about to leave (C-097).
+    Void,
+}
+
+/// What `pointer` continues here, by `sender`.
+pub(crate) fn continues(
     step: &Step<'_>,
     pointer: &WelcomePointer,
     sender: AccountId,
-) -> Result<Option<ChatRow>, ClientError> {
-    let Some((old, chat)) = continued(step, pointer)? else {
-        return Ok(None);
+) -> Result<Continues, ClientError> {
+    let Some((_, chat, group)) = continued(step, pointer)? else {
+        return Ok(Continues::Nothing);
     };
     let goes_on = matches!(chat.stage, ChatStage::Open | ChatStage::Paused);
-    let was_in = Conversation::load(step.tx, old.log_id)?
-        .is_some_and(|group| group.people().contains(&sender));
-    Ok(Some(chat).filter(|_| goes_on && was_in))
+    let was_in = group.people().contains(&sender);
+    Ok(if goes_on && was_in {
+        Continues::Chat(chat)
+    } else {
+        Continues::Void
+    })
 }
 
-/// The group's log and chat that a pointer says it continues, when they are here.
+/// The group that a pointer says it continues, when this device holds it: is in it, or got stuck in it. Who was
+/// taken out holds it no more.
 fn continued(
     step: &Step<'_>,
     pointer: &WelcomePointer,
-) -> Result<Option<(ConversationRow, ChatRow)>, ClientError> {
+) -> Result<Option<(ConversationRow, ChatRow, Conversation)>, ClientError> {
     let Some(old) = pointer.successor_of else {
         return Ok(None);
     };
-    let Some(row) = step.tx.conversation(old)? else {
+    let row = step.tx.conversation(old)?;
+    let (Some(row), Some(group)) = (row, Conversation::load(step.tx, old)?) else {
         return Ok(None);
     };
     let chat = step.tx.chat(row.chat_id)?;
     Ok(chat
         .filter(|chat| chat.kind == ChatKind::Group)
-        .map(|chat| (row, chat)))
+        .map(|chat| (row, chat, group)))
 }
 
 /// Whether a successor must wait: this device is not stuck in the old log, so nothing says that it is needed.
@@ -384,7 +399,7 @@ pub(crate) fn must_wait(step: &Step<'_>, pointer: &WelcomePointer) -> Result<boo
     if rejoin::is_awaited(step, pointer.log_id)? {
         return Ok(false);
     }
-    let Some((old, chat)) = continued(step, pointer)? else {
+    let Some((old, chat, _)) = continued(step, pointer)? else {
         return Ok(false);
     };
     Ok(match step.tx.stuck(old.log_id)? {
@@ -421,12 +436,10 @@ pub(crate) fn judge(
             _ => Ok(Ok(())),
         };
     }
-    let Some((old, _)) = continued(step, pointer)? else {
+    let Some((old, _, group)) = continued(step, pointer)? else {
         return Ok(Ok(()));
     };
-    let group = Conversation::load(step.tx, old.log_id)?;
-    let stuck = step.tx.stuck(old.log_id)?;
-    let (Some(group), Some(stuck)) = (group, stuck) else {
+    let Some(stuck) = step.tx.stuck(old.log_id)? else {
         return Ok(Err(SuccessorError::OtherPredecessor));
     };
     Ok(check_group_successor(joined, &group, stuck.cause()))

@@ -14,11 +14,15 @@ use conclave_proto::limits::{ACTS_WAITING_MAX, EDITS_KEPT_MAX};
 use crate::engine::{Own, Step, show};
 use crate::error::ClientError;
 use crate::event::Event;
+use crate::net::Net;
+use crate::shared::{Shared, broken};
 use crate::store::{ActKind, ActRow, Deleted, OutboxRow, Position};
+use crate::transport::TransportError;
 use crate::view::{Change, Person, Timer};
 
 mod client;
 mod show;
+pub(crate) mod typing;
 
 #[cfg(test)]
 pub(crate) use client::force;
@@ -169,6 +173,21 @@ fn keep(step: &mut Step<'_>, act: &ActRow) -> Result<bool, ClientError> {
     settle(step, act.chat_id, target)?;
     tell(step, act)?;
     Ok(true)
+}
+
+/// Takes in what an own device wrote down of what somebody did. Nobody is told.
+pub(crate) fn take_in(step: &Step<'_>, act: &ActRow) -> Result<(), ClientError> {
+    let there = match act.target {
+        Some(target) => step.tx.message(target.sender, target.message_id)?,
+        None => None,
+    };
+    let is_elsewhere = there.is_some_and(|message| message.chat_id != act.chat_id);
+    // Its message was left out, or is gone: there is nothing to wait for.
+    let is_void = act.target.is_some() && is_elsewhere;
+    if !is_void && step.tx.insert_act(act, false)? {
+        settle_act(step, act)?;
+    }
+    Ok(())
 }
 
 /// A message came: what waited for it counts now.
@@ -330,6 +349,15 @@ fn tell(step: &mut Step<'_>, act: &ActRow) -> Result<(), ClientError> {
     if let Some(row) = row.filter(|row| row.deleted != Deleted::ForMe) {
         let message = show(step.tx, step.own, &row)?;
         step.events.push(Event::Changed { message, what, by });
+    }
+    Ok(())
+}
+
+/// Part of a round: a device that stays on looks again when the next message goes (C-177).
+pub(crate) fn tend(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
+    let next = shared.engine().look(|tx, _| Ok(tx.next_expiry()?));
+    if let Some(next_ms) = next.map_err(|error| broken(shared, &error))? {
+        net.due_at(next_ms);
     }
     Ok(())
 }

@@ -4,11 +4,12 @@ use conclave_core::pin::Pin;
 use conclave_core::safety_number::SafetyNumber;
 use conclave_proto::id::AccountId;
 
-use crate::client::Client;
+use crate::client::{Client, parse_identifier};
 use crate::contact::{malformed, newest_only, parse};
 use crate::engine::{Own, Step, person};
 use crate::error::ClientError;
-use crate::people::{find, identifier_of, no_chat};
+use crate::members;
+use crate::people::{find, no_chat};
 use crate::store::{ChatRow, ChatStage, ContactRow, Tx, parse_known};
 use crate::view::{ChatKind, Safety, Trust, TrustMode};
 
@@ -58,8 +59,8 @@ impl Client {
             step.tx.put_contact(&contact)?;
             safety_of(step.tx, step.own, &contact)
         })?;
-        // What waited for it goes out.
-        self.wake();
+        // What waited for it goes out, and what was held is read again.
+        self.shared().read_again();
         Ok(safety)
     }
 
@@ -93,7 +94,7 @@ pub(crate) fn rotation_notice(
 }
 
 /// What a person can be called by in commands.
-fn name(tx: &Tx<'_>, account: AccountId) -> Result<String, ClientError> {
+pub(crate) fn name(tx: &Tx<'_>, account: AccountId) -> Result<String, ClientError> {
     let identifier = person(tx, account)?.identifier;
     Ok(if identifier.is_empty() {
         account.to_string()
@@ -150,14 +151,14 @@ pub(crate) fn check_strict(step: &Step<'_>, chat: &ChatRow) -> Result<(), Client
 }
 
 /// Whom `who` means: an identifier, a chat, or an account as [`ClientError::Unverified`] names it.
-fn contact(tx: &Tx<'_>, who: &str) -> Result<ContactRow, ClientError> {
+pub(crate) fn contact(tx: &Tx<'_>, who: &str) -> Result<ContactRow, ClientError> {
     let contact = if who.starts_with("a_") {
         let account: Result<AccountId, _> = who.parse();
         tx.contact(account.map_err(|error| ClientError::BadInput(error.to_string()))?)?
     } else if who.starts_with("c_") {
         Some(find(tx, who)?.0)
     } else {
-        tx.contact_by_identifier(identifier_of(who)?.as_str())?
+        tx.contact_by_identifier(parse_identifier(who)?.as_str())?
     };
     contact.ok_or_else(|| no_chat(who))
 }
@@ -222,6 +223,7 @@ pub(crate) fn accept_change(
         move_chat(step, &contact, pin.account_id)?;
     }
     step.tx.put_contact(&accepted)?;
+    members::key_accepted(step, pin.account_id)?;
     if let Some(mut chat) = step.tx.chat_with(pin.account_id)? {
         // What was sealed for the old identity's devices is sealed again for the new one's.
         for conversation in step.tx.conversations_of(chat.chat_id)? {

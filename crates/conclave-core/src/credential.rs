@@ -77,7 +77,8 @@ pub enum LeafError {
         /// Seq accepted here.
         accepted: u64,
     },
-    /// The accepted state belongs to another identity key: a swapped key, or a changed one.
+    /// The accepted state belongs to another identity key: a swapped key, or a changed one. Whether it changed is
+    /// what the account's newest state says.
     #[error("a member's identity key is not the accepted one")]
     OtherIdentity,
     /// The accepted state does not list the device: removed, or never certified.
@@ -99,7 +100,10 @@ impl LeafError {
     pub fn wants_states(self) -> bool {
         matches!(
             self,
-            Self::UnknownAccount | Self::NewerState { .. } | Self::NoCertificate
+            Self::UnknownAccount
+                | Self::NewerState { .. }
+                | Self::NoCertificate
+                | Self::OtherIdentity
         )
     }
 }

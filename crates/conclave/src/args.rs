@@ -111,6 +111,8 @@ pub(crate) enum Command {
     Pins(commands::pin::PinsArgs),
     /// Show or set after what time messages disappear
     Timer(commands::timer::Args),
+    /// Tell a chat that you are writing
+    Typing(commands::typing::Args),
     /// Show or change the name and picture that contacts see
     Profile(commands::profile::Args),
     /// Write and see messages in one terminal

@@ -83,6 +83,17 @@ impl Person {
         Ok((ended.code, rows?))
     }
 
+    /// What its programs said on standard error that none may say: panics, and errors of our own making.
+    pub(crate) fn bugs(&self) -> anyhow::Result<Vec<String>> {
+        let said = std::fs::read_to_string(&self.log)?;
+        let is_bug = |line: &&str| {
+            ["panicked at", "\"BUG\"", "\"UNEXPECTED\"", "\"STORE\""]
+                .iter()
+                .any(|word| line.contains(word))
+        };
+        Ok(said.lines().filter(is_bug).map(str::to_owned).collect())
+    }
+
     /// Says which command ended how, and where to read more.
     pub(crate) fn complaint(&self, words: &[&str], code: Option<i32>) -> String {
         format!(

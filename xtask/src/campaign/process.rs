@@ -30,9 +30,12 @@ pub(crate) struct Ended {
 }
 
 impl Process {
-    /// Starts `command`; what it says on standard error goes to the end of `log`.
+    /// Starts `command`; what it says on standard error goes to the end of `log`, its words and rows to that of
+    /// `log` with `.rows`.
     pub(crate) fn start(command: &mut Command, log: &Path) -> anyhow::Result<Self> {
-        let log = OpenOptions::new().create(true).append(true).open(log)?;
+        let open = |log: &Path| OpenOptions::new().create(true).append(true).open(log);
+        let mut kept = open(&log.with_extension("rows"))?;
+        let log = open(log)?;
         let words: Vec<_> = command
             .get_args()
             .map(|word| word.to_string_lossy())
@@ -44,11 +47,15 @@ impl Process {
             .stderr(log)
             .spawn()
             .with_context(|| format!("`{shown}` did not start"))?;
+        let id = child.id();
+        writeln!(kept, "{id}: {shown}")?;
         let stdout = child.stdout.take().context("no standard output")?;
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
             // Ends with the program: a killed one may leave half a line, which is no line.
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                // Nothing is decided by it: a full disk is told by the programs themselves.
+                let _ = writeln!(kept, "{id}> {line}");
                 if sender.send(line).is_err() {
                     break;
                 }

@@ -103,7 +103,7 @@ impl<'a> Talk<'a> {
     fn accept(&mut self, from: usize) -> anyhow::Result<()> {
         let other = &self.people.get(from).context("nobody there")?.identifier;
         loop {
-            self.campaign.go_on()?;
+            self.campaign.frame.go_on()?;
             let (_, chats) = self.person.run(&["chats"])?;
             let chat = chats.iter().find(|chat| identifier(chat, "with") == other);
             match chat.map(|chat| text(chat, "state")) {
@@ -122,7 +122,7 @@ impl<'a> Talk<'a> {
 
     /// One thing that people do, killed or not.
     fn act(&mut self) -> anyhow::Result<()> {
-        self.campaign.go_on()?;
+        self.campaign.frame.go_on()?;
         let to = (self.own + 1 + self.chance.below(self.people.len() - 1)) % self.people.len();
         let other = &self.people.get(to).context("nobody there")?.identifier;
         // Kills keep step with messages, so that they hit the whole campaign.

@@ -1,11 +1,12 @@
 //! The world's people, their devices, how they meet, and what is remembered about them.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
+use anyhow::Context;
 use serde_json::Value;
 
-use crate::campaign::{Person, Server, identifier, text};
+use super::NAMES;
+use crate::campaign::{Chance, Person, Server, each, identifier, text};
 
 /// The groups; each is founded by another person.
 pub(super) const GROUPS: [&str; 3] = ["garden", "kitchen", "attic"];
@@ -14,10 +15,28 @@ pub(super) const DEVICES: usize = 3;
 
 /// One device.
 pub(super) struct Device {
-    /// Its name, as `device list` shows it.
+    /// Its name; no two are alike.
     pub(super) name: String,
+    /// Its id, as `device list` shows it.
+    pub(super) id: String,
     /// Its profile.
     pub(super) cli: Person,
+    /// Its person leaves it off until they have done this many things.
+    pub(super) away_until: usize,
+}
+
+impl Device {
+    /// The device of an account that is there.
+    pub(super) fn new(name: String, cli: Person) -> anyhow::Result<Self> {
+        let rows = cli.ok(&["whoami"])?;
+        let id = rows.first().map(|row| text(row, "device").to_owned());
+        Ok(Self {
+            name,
+            id: id.context("`whoami` said nothing")?,
+            cli,
+            away_until: 0,
+        })
+    }
 }
 
 /// Somebody.
@@ -34,6 +53,12 @@ pub(super) struct Human {
     pub(super) removed: Vec<Device>,
     /// Devices made so far, also those that never came.
     pub(super) made: usize,
+    /// What picks what they do.
+    pub(super) chance: Chance,
+    /// Things done.
+    pub(super) done: usize,
+    /// Texts written.
+    pub(super) sent: Vec<Sent>,
 }
 
 /// A text that was written.
@@ -42,31 +67,32 @@ pub(super) struct Sent {
     pub(super) group: &'static str,
     /// No two are alike.
     pub(super) text: String,
+    /// In which stage.
+    pub(super) stage: usize,
     /// Whether the server had it when the program ended.
     pub(super) is_accepted: bool,
 }
 
-/// Pairs of person and group: somebody removed them, or they left.
-pub(super) type Interrupted = BTreeSet<(usize, &'static str)>;
-
 impl Human {
-    /// Registers somebody on a first device.
+    /// Registers the person `own` on a first device.
     pub(super) fn register(
         folder: &Path,
-        name: &'static str,
+        seed: u64,
+        own: usize,
         server: &mut Server,
     ) -> anyhow::Result<Self> {
+        let name = NAMES.get(own).copied().context("nobody there")?;
         let cli = Person::register(folder, name, server)?;
         Ok(Self {
             name,
             identifier: cli.identifier.clone(),
-            first: Device {
-                name: name.to_owned(),
-                cli,
-            },
+            first: Device::new(name.to_owned(), cli)?,
             others: Vec::new(),
             removed: Vec::new(),
             made: 1,
+            chance: Chance::new(seed, own as u64 + 1),
+            done: 0,
+            sent: Vec::new(),
         })
     }
 
@@ -79,25 +105,63 @@ impl Human {
     pub(super) fn devices(&self) -> impl Iterator<Item = &Device> {
         std::iter::once(&self.first).chain(&self.others)
     }
+
+    /// Some device that is not off; the first when all are.
+    pub(super) fn device(&mut self) -> &Device {
+        let done = self.done;
+        let others = self.others.iter();
+        let on: Vec<&Device> = std::iter::once(&self.first)
+            .chain(others)
+            .filter(|device| device.away_until <= done)
+            .collect();
+        self.chance.pick(&on).copied().unwrap_or(&self.first)
+    }
+
+    /// Sees which devices the account really has, where programs were killed in between; takes out those that
+    /// never learned that they are in.
+    pub(super) fn count_devices(&mut self) -> anyhow::Result<()> {
+        self.first().ok(&["listen", "--once", "--timeout", "5m"])?;
+        let rows = self.first().ok(&["device", "list"])?;
+        let listed: Vec<&str> = rows.iter().map(|row| text(row, "device")).collect();
+        let (others, gone) = std::mem::take(&mut self.others)
+            .into_iter()
+            .partition(|device| listed.contains(&device.id.as_str()));
+        self.others = others;
+        self.removed.extend::<Vec<Device>>(gone);
+        let known: Vec<&str> = self.devices().map(|device| device.id.as_str()).collect();
+        for stray in listed.iter().filter(|id| !known.contains(id)) {
+            self.first()
+                .ok(&["device", "remove", stray, "--timeout", "5m"])?;
+        }
+        Ok(())
+    }
 }
 
 /// Everybody becomes everybody's contact; each group is founded with everybody in it.
 pub(super) fn meet(humans: &[Human]) -> anyhow::Result<()> {
-    for (own, human) in humans.iter().enumerate() {
+    let all: Vec<usize> = (0..humans.len()).collect();
+    each(&all, |own| {
+        let human = humans.get(*own).context("nobody there")?;
         for other in humans.iter().skip(own + 1) {
             human.first().ok(&["send", &other.identifier, "hello"])?;
         }
-        for earlier in humans.iter().take(own) {
+        Ok(())
+    })?;
+    each(&all, |own| {
+        let human = humans.get(*own).context("nobody there")?;
+        for earlier in humans.iter().take(*own) {
             accept(human.first(), &earlier.identifier)?;
         }
-    }
-    for (founder, group) in humans.iter().zip(GROUPS) {
+        Ok(())
+    })?;
+    let founders: Vec<_> = humans.iter().zip(GROUPS).collect();
+    each(&founders, |(founder, group)| {
         let others = humans.iter().filter(|other| other.name != founder.name);
         let others: Vec<&str> = others.map(|other| other.identifier.as_str()).collect();
         founder
             .first()
-            .ok(&[["group", "create", group].as_slice(), &others].concat())?;
-    }
+            .ok(&[["group", "create", group].as_slice(), &others].concat())
+    })?;
     for human in humans {
         while !has_groups(human.first())? {
             human.first().ok(&["listen", "--for", "500ms"])?;
@@ -123,7 +187,7 @@ fn has_groups(cli: &Person) -> anyhow::Result<bool> {
 }
 
 /// Whether a list of groups shows one that can be written to.
-pub(super) fn in_group(rows: &[Value], group: &str) -> bool {
+fn in_group(rows: &[Value], group: &str) -> bool {
     rows.iter()
         .any(|row| text(row, "name") == group && text(row, "state") == "open")
 }

@@ -1,189 +1,228 @@
-//! When all is quiet: do the devices of each group agree, and is everything where it must be?
+//! Brings everybody to rest, has everybody say a last word, and reads what each device shows.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use serde_json::Value;
 
 use super::World;
-use super::people::{Device, GROUPS, Human, Sent, in_group};
-use crate::campaign::text;
+use super::check::{self, Line, Room, Shown};
+use super::ledger::Stage;
+use super::people::{Device, GROUPS, Human};
+use crate::campaign::{each, identifier, text};
 
-/// Rounds in which what is under way arrives.
-const ROUNDS: usize = 6;
+/// Rounds after which everything that is under way must have arrived.
+const ROUNDS: usize = 12;
 /// Findings that are printed.
 const SHOWN: usize = 20;
+/// How long a command may take when nothing is killed.
+const PATIENT: [&str; 2] = ["--timeout", "5m"];
 
-/// Lets everybody catch up, says a closing word in each group, and compares.
-pub(super) fn reach(world: &World, humans: &[Human], sent: &[Vec<Sent>]) -> anyhow::Result<()> {
-    catch_up(humans)?;
-    let closing = close(humans)?;
-    catch_up(humans)?;
-    let mut findings = Vec::new();
-    for group in GROUPS {
-        findings.extend(agree(humans, group)?);
-        findings.extend(order(humans, group)?);
-        findings.extend(complete(world, humans, sent, group)?);
-        findings.extend(gone(humans, &closing, group)?);
+/// One device to ask, and whose it is.
+struct Asked<'a> {
+    human: &'a Human,
+    device: &'a Device,
+    is_removed: bool,
+}
+
+/// Lets everybody catch up, says closing words, and compares; `stage` is what was done since the last time.
+/// `is_last`: also the devices that were removed long ago are looked at.
+pub(super) fn reach(
+    world: &World,
+    humans: &[Human],
+    stages: &mut Vec<Stage>,
+    mut stage: Stage,
+    is_last: bool,
+) -> anyhow::Result<()> {
+    rest(humans)?;
+    stage.closing = close(humans, stages.len())?;
+    rest(humans)?;
+    let known = stages.last().map(|stage| stage.removed.clone());
+    let known = known.unwrap_or_default();
+    let mut asked = in_use(humans);
+    for human in humans {
+        let removed = human.removed.iter();
+        let removed = removed.filter(|device| is_last || !known.contains(&device.name));
+        asked.extend(removed.map(|device| Asked {
+            human,
+            device,
+            is_removed: true,
+        }));
+    }
+    let shown = each(&asked, read)?;
+    stage.end(&shown);
+    stage.removed.extend(known);
+    stages.push(stage);
+    let groups = GROUPS.iter();
+    let differs = groups.flat_map(|group| check::findings(&shown, stages, group));
+    let mut findings: Vec<String> = differs.collect();
+    for asked in &asked {
+        findings.extend(asked.device.cli.bugs()?);
     }
     for finding in findings.iter().take(SHOWN) {
         println!("    {finding}");
     }
     ensure!(findings.is_empty(), "{} things differ", findings.len());
+    for group in GROUPS {
+        let rooms = shown.iter().filter_map(|shown| shown.rooms.get(group));
+        let open: Vec<&Room> = rooms.filter(|room| room.is_open).collect();
+        if let Some(room) = open.first() {
+            let epoch = room.place.split(' ').nth(1).unwrap_or_default();
+            world.say(&format!(
+                "{group}: {} people, {} devices, {} messages, epoch {epoch}",
+                room.members.len(),
+                open.len(),
+                room.lines.len()
+            ));
+        } else {
+            world.say(&format!("{group}: nobody is in"));
+        }
+    }
     Ok(())
 }
 
-fn catch_up(humans: &[Human]) -> anyhow::Result<()> {
-    for _ in 0..ROUNDS {
-        for device in humans.iter().flat_map(Human::devices) {
-            device.cli.ok(&["listen", "--once", "--timeout", "5m"])?;
+fn in_use(humans: &[Human]) -> Vec<Asked<'_>> {
+    let of = |human| {
+        Human::devices(human).map(move |device| Asked {
+            human,
+            device,
+            is_removed: false,
+        })
+    };
+    humans.iter().flat_map(of).collect()
+}
+
+/// Everybody syncs, again and again, until all agree and nobody waits; at last the check tells what differs.
+fn rest(humans: &[Human]) -> anyhow::Result<()> {
+    let asked = in_use(humans);
+    for round in 0..ROUNDS {
+        let shown = each(&asked, groups)?;
+        for human in humans {
+            answer(human, &shown)?;
         }
+        let is_quiet = |group: &&str| check::agree(&shown, group).is_empty();
+        if round > 0 && GROUPS.iter().all(is_quiet) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Who left a group is asked when somebody adds them again: they say yes.
+fn answer(human: &Human, shown: &[Shown]) -> anyhow::Result<()> {
+    let mut own = shown
+        .iter()
+        .filter(|shown| shown.device == human.first.name);
+    let is_asked = |room: &Room| room.state.starts_with("request");
+    if !own.any(|shown| shown.rooms.values().any(is_asked)) {
+        return Ok(());
+    }
+    for request in human.first().ok(&["request", "list"])? {
+        human
+            .first()
+            .ok(&["request", "accept", text(&request, "chat")])?;
     }
     Ok(())
 }
 
 /// Everybody says a last word in each group they are in; what was said.
-fn close(humans: &[Human]) -> anyhow::Result<BTreeSet<String>> {
-    let mut closing = BTreeSet::new();
-    for human in humans {
-        let rows = human.first().ok(&["group", "list"])?;
-        for group in GROUPS.iter().filter(|group| in_group(&rows, group)) {
-            let word = format!("{} closes {group}", human.name);
-            human
-                .first()
-                .ok(&["send", group, &word, "--timeout", "5m"])?;
-            closing.insert(word);
-        }
-    }
-    Ok(closing)
-}
-
-/// Devices whose group can be written to.
-fn members<'a>(humans: &'a [Human], group: &str) -> anyhow::Result<Vec<&'a Device>> {
-    let mut members = Vec::new();
-    for device in humans.iter().flat_map(Human::devices) {
-        if in_group(&device.cli.ok(&["group", "list"])?, group) {
-            members.push(device);
-        }
-    }
-    Ok(members)
-}
-
-/// Members, epoch and authenticator are the same wherever the group is open.
-fn agree(humans: &[Human], group: &str) -> anyhow::Result<Vec<String>> {
-    let mut shown: BTreeMap<String, Vec<&str>> = BTreeMap::new();
-    for device in members(humans, group)? {
-        let rows = device.cli.ok(&["group", "show", group])?;
-        let view = rows.first().map(view).unwrap_or_default();
-        shown.entry(view).or_default().push(&device.name);
-    }
-    if shown.len() <= 1 {
-        return Ok(vec![]);
-    }
-    let views = shown.iter();
-    Ok(views
-        .map(|(view, who)| format!("{group}: {who:?} see {view}"))
-        .collect())
-}
-
-fn view(row: &Value) -> String {
-    let part = |name| row.get(name).map(Value::to_string).unwrap_or_default();
-    format!(
-        "epoch {} authenticator {} devices {}",
-        part("epoch"),
-        part("authenticator"),
-        part("devices")
-    )
-}
-
-fn history(device: &Device, group: &str) -> anyhow::Result<Vec<Value>> {
-    let words = ["history", group, "--limit", "1000000"];
-    let (code, mut rows) = device.cli.run_any(&words)?;
-    rows.retain(|row| text(row, "type") == "message");
-    Ok(if code == Some(0) { rows } else { vec![] })
-}
-
-/// No message twice, and any two devices show what both have in one order.
-fn order(humans: &[Human], group: &str) -> anyhow::Result<Vec<String>> {
-    let mut findings = Vec::new();
-    let mut histories = Vec::new();
-    for human in humans {
-        for device in human.devices().chain(&human.removed) {
-            let rows = history(device, group)?;
-            let ids: Vec<String> = rows.iter().map(|row| text(row, "id").to_owned()).collect();
-            let unique: BTreeSet<&String> = ids.iter().collect();
-            if unique.len() != ids.len() {
-                findings.push(format!("{group}: {} has a message twice", device.name));
-            }
-            histories.push((device.name.clone(), ids));
-        }
-    }
-    for (one, ids) in &histories {
-        let places: HashMap<&String, usize> = ids.iter().zip(0..).collect();
-        for (other, others) in histories.iter().filter(|(other, _)| other > one) {
-            let common = others.iter().filter_map(|id| places.get(id));
-            if !common.is_sorted() {
-                findings.push(format!("{group}: {one} and {other} differ in order"));
+fn close(humans: &[Human], stage: usize) -> anyhow::Result<BTreeMap<String, &'static str>> {
+    let said = each(humans, |human| {
+        let rows = human
+            .first()
+            .ok(&[["group", "list"].as_slice(), &PATIENT].concat())?;
+        let mut said = Vec::new();
+        for group in GROUPS {
+            let mut rows = rows.iter();
+            if rows.any(|row| text(row, "name") == group && text(row, "state") == "open") {
+                let word = format!("{} closes {group} after stage {stage}", human.name);
+                human
+                    .first()
+                    .ok(&[["send", group, &word].as_slice(), &PATIENT].concat())?;
+                said.push((word, group));
             }
         }
-    }
-    Ok(findings)
+        Ok(said)
+    })?;
+    Ok(said.into_iter().flatten().collect())
 }
 
-/// Who was in the group all the time has every accepted text, closed ones have a reason.
-fn complete(
-    world: &World,
-    humans: &[Human],
-    sent: &[Vec<Sent>],
-    group: &'static str,
-) -> anyhow::Result<Vec<String>> {
-    let mut findings = Vec::new();
-    let interrupted = world.interrupted.lock().map(|set| set.clone());
-    let interrupted = interrupted.unwrap_or_default();
-    for (own, human) in humans.iter().enumerate() {
-        if interrupted.contains(&(own, group)) {
-            continue;
-        }
-        let first = &human.first;
-        let rows = history(first, group)?;
-        let texts: BTreeSet<&str> = rows.iter().map(|row| text(row, "text")).collect();
-        let accepted = sent.iter().flatten();
-        let accepted = accepted.filter(|sent| sent.group == group && sent.is_accepted);
-        for lost in accepted.filter(|sent| !texts.contains(sent.text.as_str())) {
-            findings.push(format!("{group}: {} has no `{}`", first.name, lost.text));
-        }
-        for row in &rows {
-            if text(row, "text").starts_with("this message cannot be shown") {
-                findings.push(format!("{group}: {}: {}", first.name, text(row, "text")));
-            }
-        }
-    }
-    Ok(findings)
-}
-
-/// Removed devices know none of the closing words; members know all of their group.
-fn gone(humans: &[Human], closing: &BTreeSet<String>, group: &str) -> anyhow::Result<Vec<String>> {
-    let mut findings = Vec::new();
-    for removed in humans.iter().flat_map(|human| &human.removed) {
-        removed
-            .cli
-            .run_any(&["listen", "--once", "--timeout", "10s"])?;
-        let rows = history(removed, group)?;
-        if let Some(row) = rows.iter().find(|row| closing.contains(text(row, "text"))) {
-            let (name, text) = (&removed.name, text(row, "text"));
-            findings.push(format!("{group}: {name} was removed and reads `{text}`"));
-        }
-    }
-    let words = closing
+/// The groups of a device, after a sync, without their messages.
+fn groups(asked: &Asked<'_>) -> anyhow::Result<Shown> {
+    let cli = &asked.device.cli;
+    let rows = cli.ok(&[["group", "list"].as_slice(), &PATIENT].concat())?;
+    let rooms = rows
         .iter()
-        .filter(|word| word.ends_with(&format!(" closes {group}")));
-    let words: Vec<&String> = words.collect();
-    for device in members(humans, group)? {
-        let rows = history(device, group)?;
-        let texts: BTreeSet<&str> = rows.iter().map(|row| text(row, "text")).collect();
-        for word in words.iter().filter(|word| !texts.contains(word.as_str())) {
-            findings.push(format!("{group}: {} has no `{word}`", device.name));
-        }
+        .map(|row| (text(row, "name").to_owned(), room(row)));
+    Ok(Shown {
+        device: asked.device.name.clone(),
+        person: asked.human.name,
+        identifier: asked.human.identifier.clone(),
+        is_removed: asked.is_removed,
+        rooms: rooms.collect(),
+    })
+}
+
+fn room(row: &Value) -> Room {
+    let part = |name| row.get(name).map(Value::to_string).unwrap_or_default();
+    let rows = |name| {
+        row.get(name)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+    };
+    let member = |row: &Value| {
+        let devices = row.get("devices").and_then(Value::as_u64);
+        let who = identifier(row, "person").to_owned();
+        (who, devices.unwrap_or(0))
+    };
+    Room {
+        is_open: text(row, "state") == "open",
+        state: format!("{} {}", text(row, "state"), text(row, "reason")),
+        place: format!(
+            "epoch {} authenticator {}",
+            part("epoch"),
+            part("authenticator")
+        ),
+        members: rows("members").map(member).collect(),
+        waits: rows("waiting").map(Value::to_string).collect(),
+        lines: vec![],
     }
-    Ok(findings)
+}
+
+/// Groups and messages of a device; of a removed one, after it tried to sync once more, what it knows.
+fn read(asked: &Asked<'_>) -> anyhow::Result<Shown> {
+    let cli = &asked.device.cli;
+    let mut shown = if asked.is_removed {
+        cli.run_any(&["listen", "--once", "--timeout", "10s"])?;
+        let rooms = GROUPS.map(|group| (group.to_owned(), Room::default()));
+        Shown {
+            device: asked.device.name.clone(),
+            person: asked.human.name,
+            identifier: asked.human.identifier.clone(),
+            is_removed: true,
+            rooms: rooms.into(),
+        }
+    } else {
+        groups(asked)?
+    };
+    for (group, room) in &mut shown.rooms {
+        let (code, rows) = cli.run_any(&["history", group, "--limit", "1000000"])?;
+        let is_known = code == Some(0);
+        ensure!(
+            is_known || asked.is_removed,
+            "{}: no history of {group}",
+            shown.device
+        );
+        room.lines = rows.iter().filter(|_| is_known).map(line).collect();
+    }
+    Ok(shown)
+}
+
+fn line(row: &Value) -> Line {
+    Line {
+        id: text(row, "id").to_owned(),
+        seq: row.get("seq").and_then(Value::as_u64),
+        text: text(row, "text").to_owned(),
+    }
 }

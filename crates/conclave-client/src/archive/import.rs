@@ -1,23 +1,29 @@
 //! Takes an archive in: each piece's records, and how far it is, in one transaction.
 
+use conclave_core::content::{MessageRef, TextMore};
 use conclave_core::conversation::Conversation;
 use conclave_core::pin::Pin;
 use conclave_proto::account::AccountStates;
 use conclave_proto::id::{AccountId, BlobId, ChatId, LogId, MessageId};
-use conclave_proto::limits::{IDENTIFIER_BYTES_MAX, NAME_BYTES_MAX};
+use conclave_proto::limits::{IDENTIFIER_BYTES_MAX, NAME_BYTES_MAX, TIMER_S_MAX};
 use prost::Message as _;
 use zeroize::Zeroizing;
 
-use super::record::{self, Begin, Chat, Contact, Damaged, Kind, Message, Note, VERSION};
+use super::record::{self, Act, Begin, Chat, Contact, Damaged, Kind, Message, VERSION};
 use crate::blob::BlobError;
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::shared::Shared;
 use crate::store::{
-    ArchiveRow, ArchivedMessage, ChatRow, ChatStage, ContactRow, NewNote, parse_known,
+    ActKind, ActRow, ArchiveRow, ArchivedMessage, ChatRow, ChatStage, ContactRow, Deleted,
+    parse_known,
 };
-use crate::view::{ChatKind, HistoryProgress, MessageState, NoteKind};
+use crate::talk;
+use crate::view::{ChatKind, HistoryProgress, MessageState};
+
+/// Why nothing can be written to a group that is known from an archive alone.
+const NOT_IN_YET: &str = "this device is not in the group yet";
 
 /// An archive that is being taken in.
 pub(super) struct Import {
@@ -126,7 +132,7 @@ impl Import {
                 Some(Kind::Message(message)) => {
                     taken.messages += u64::from(take_message(step, message)?);
                 }
-                Some(Kind::Note(note)) => take_note(step, &note)?,
+                Some(Kind::Act(act)) => take_act(step, act)?,
                 Some(Kind::End(_)) => taken.has_ended = true,
                 // of a later version, or a second beginning
                 Some(Kind::Begin(_)) | None => {}
@@ -282,7 +288,7 @@ fn chat_here(
         name: chat.name.chars().take(NAME_BYTES_MAX).collect(),
         // until a member's device has let this one in
         stage: ChatStage::Left,
-        reason: String::new(),
+        reason: NOT_IN_YET.to_owned(),
         live_log: None,
         created_ms: chat.created_ms,
     };
@@ -331,31 +337,6 @@ fn successor_here(step: &Step<'_>, logs: &[LogId]) -> Result<Option<ChatId>, Ref
     Ok(None)
 }
 
-/// Takes a note in, unless it is here or of a kind that this version does not know.
-fn take_note(step: &Step<'_>, note: &Note) -> Result<(), Refused> {
-    let Some(theirs) = ChatId::parse(&note.chat_id) else {
-        return Err(Refused::Damaged("a note is malformed"));
-    };
-    let kind = NoteKind::from_name(&note.kind);
-    let (Some(chat_id), Some(kind)) = (step.tx.archived_chat(theirs)?, kind) else {
-        return Ok(());
-    };
-    if note.value.len() > NAME_BYTES_MAX {
-        return Err(Refused::Damaged("a note is malformed"));
-    }
-    step.tx.put_archived_note(&NewNote {
-        chat_id,
-        at: LogId::parse(&note.log_id).map(|log_id| (log_id, note.seq)),
-        kind,
-        actor: AccountId::parse(&note.actor),
-        subject: AccountId::parse(&note.subject),
-        value: note.value.clone(),
-        noted_ms: note.noted_ms,
-        is_heard: true,
-    })?;
-    Ok(())
-}
-
 /// Takes a message in; whether it was not here yet.
 fn take_message(step: &Step<'_>, message: Message) -> Result<bool, Refused> {
     let ids = (
@@ -380,6 +361,16 @@ fn take_message(step: &Step<'_>, message: Message) -> Result<bool, Refused> {
             "a message has a state that it cannot have",
         ));
     };
+    let damaged = Refused::Damaged("what comes with a message is malformed");
+    // what another device checked is checked here too (C-170)
+    let first = message.first_body.map(|body| (body, message.first_more));
+    let words = first.iter().map(|(body, more)| (body.as_str(), more));
+    let words = words.chain([(message.body.as_str(), &message.more)]);
+    for (body, more) in words {
+        if TextMore::parse(more, body).is_err() || message.expires_s > TIMER_S_MAX {
+            return Err(damaged);
+        }
+    }
     let archived = ArchivedMessage {
         chat_id,
         message_id,
@@ -393,7 +384,62 @@ fn take_message(step: &Step<'_>, message: Message) -> Result<bool, Refused> {
         devices: message.devices,
         sent_ms: message.sent_ms,
         is_read: message.is_read || own,
+        more: message.more,
+        first,
+        deleted: Deleted::parse(u8::try_from(message.deleted).unwrap_or(u8::MAX)),
+        deleted_by: AccountId::parse(&message.deleted_by),
+        expires_s: message.expires_s,
+        expires_ms: Some(message.expires_ms).filter(|at_ms| *at_ms != 0),
     };
     // C-153: the first of (sender, id) stays
-    Ok(step.tx.insert_archived(&archived)?)
+    let is_new = step.tx.insert_archived(&archived)?;
+    let target = MessageRef { sender, message_id };
+    if !is_new && archived.deleted == Deleted::ForMe {
+        step.tx.wipe_message(target, Deleted::ForMe, None)?;
+    }
+    talk::arrived(step, chat_id, target)?;
+    Ok(is_new)
+}
+
+/// Takes in what somebody did. The device that wrote it down judged whether it was theirs to do.
+fn take_act(step: &Step<'_>, act: Act) -> Result<(), Refused> {
+    let damaged = Refused::Damaged("a change of a message is malformed");
+    let ids = (
+        ChatId::parse(&act.chat_id),
+        AccountId::parse(&act.sender),
+        MessageId::parse(&act.act_id),
+        LogId::parse(&act.log_id),
+    );
+    let (Some(theirs), Some(sender), Some(act_id), Some(log_id)) = ids else {
+        return Err(damaged);
+    };
+    let Some(kind) = ActKind::parse(&act.kind) else {
+        // of a later version
+        return Ok(());
+    };
+    let target = AccountId::parse(&act.target_sender).zip(MessageId::parse(&act.target_id));
+    let target = target.map(|(sender, message_id)| MessageRef { sender, message_id });
+    let Some(chat_id) = step.tx.archived_chat(theirs)? else {
+        return Ok(());
+    };
+    let Some(ordinal) = step.tx.archived_ordinal(log_id)? else {
+        return Ok(());
+    };
+    let row = ActRow {
+        chat_id,
+        sender,
+        act_id,
+        kind,
+        target,
+        body: act.body,
+        more: act.more,
+        number: act.number,
+        sent_ms: act.sent_ms,
+        place: Some((log_id, ordinal, act.seq)),
+    };
+    let is_well = talk::kind_of(row.clone()).is_some_and(|kind| kind.check().is_ok());
+    if !is_well || TextMore::parse(&row.more, &row.body).is_err() {
+        return Err(damaged);
+    }
+    Ok(talk::take_in(step, &row)?)
 }

@@ -38,9 +38,9 @@ pub(super) enum Kind {
     /// Last of all.
     #[prost(message, tag = "5")]
     End(End),
-    /// What happened in a chat beside messages, after the chat.
+    /// What somebody did to a message or a chat, after all messages.
     #[prost(message, tag = "6")]
-    Note(Note),
+    Act(Act),
 }
 
 /// Whose archive.
@@ -144,36 +144,63 @@ pub(super) struct Message {
     pub(super) sent_ms: u64,
     #[prost(bool, tag = "13")]
     pub(super) is_read: bool,
+    /// `TextMore`: what comes with the body.
+    #[prost(bytes = "vec", tag = "14")]
+    pub(super) more: Vec<u8>,
+    /// What an edited message said first.
+    #[prost(string, optional, tag = "15")]
+    pub(super) first_body: Option<String>,
+    /// `TextMore` of that.
+    #[prost(bytes = "vec", tag = "16")]
+    pub(super) first_more: Vec<u8>,
+    /// 1 for everyone, 2 on own devices.
+    #[prost(uint32, tag = "17")]
+    pub(super) deleted: u32,
+    /// Who deleted it for everyone, 16 bytes.
+    #[prost(bytes = "vec", tag = "18")]
+    pub(super) deleted_by: Vec<u8>,
+    #[prost(uint32, tag = "19")]
+    pub(super) expires_s: u32,
+    /// 0 while its clock has not started.
+    #[prost(uint64, tag = "20")]
+    pub(super) expires_ms: u64,
 }
 
-/// A note.
+/// What somebody did to a message or a chat.
 #[expect(
     clippy::struct_field_names,
     reason = "ids are named after what they name"
 )]
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Note {
+pub(super) struct Act {
     /// Its chat, as in [`Chat::chat_id`].
     #[prost(bytes = "vec", tag = "1")]
     pub(super) chat_id: Vec<u8>,
-    /// 32 bytes; empty when there was no conversation.
     #[prost(bytes = "vec", tag = "2")]
-    pub(super) log_id: Vec<u8>,
-    #[prost(uint64, tag = "3")]
-    pub(super) seq: u64,
-    /// As the client names it.
+    pub(super) sender: Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub(super) act_id: Vec<u8>,
+    /// `reaction`, `edit`, `delete`, `pin` or `timer`.
     #[prost(string, tag = "4")]
     pub(super) kind: String,
-    /// An account; may be empty.
+    /// Empty when it is about the chat.
     #[prost(bytes = "vec", tag = "5")]
-    pub(super) actor: Vec<u8>,
-    /// An account; may be empty.
+    pub(super) target_sender: Vec<u8>,
     #[prost(bytes = "vec", tag = "6")]
-    pub(super) subject: Vec<u8>,
+    pub(super) target_id: Vec<u8>,
     #[prost(string, tag = "7")]
-    pub(super) value: String,
-    #[prost(uint64, tag = "8")]
-    pub(super) noted_ms: u64,
+    pub(super) body: String,
+    /// `TextMore`: the mentions of the body.
+    #[prost(bytes = "vec", tag = "8")]
+    pub(super) more: Vec<u8>,
+    #[prost(uint32, tag = "9")]
+    pub(super) number: u32,
+    #[prost(uint64, tag = "10")]
+    pub(super) sent_ms: u64,
+    #[prost(bytes = "vec", tag = "11")]
+    pub(super) log_id: Vec<u8>,
+    #[prost(uint64, tag = "12")]
+    pub(super) seq: u64,
 }
 
 /// How much there was.

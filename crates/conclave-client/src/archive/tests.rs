@@ -283,6 +283,37 @@ async fn history_goes_where_it_was_meant_to_go() {
     assert_eq!(files(), 0);
 }
 
+/// A new device gets what was done to messages: edits with what was said first, reactions, pins, the timer,
+/// tombstones without words; what disappeared does not come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn c177_history_carries_what_was_done_and_nothing_gone() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let chat = anna.chat_with(&ben);
+    let (one, two) = (anna.say(&ben, "one").await, ben.say(&anna, "two").await);
+    world.settle(&[&anna, &ben]).await;
+    anna.edit(one, "one!", vec![]).unwrap();
+    ben.react(one, "👍").unwrap();
+    ben.pin(one, true).unwrap();
+    ben.delete_for_everyone(two).unwrap();
+    anna.set_timer(chat, 60).unwrap();
+    anna.say(&ben, "gone").await;
+    world.settle(&[&anna, &ben]).await;
+    world.clock.pass(100_000);
+    anna.offer_history(HistoryScope::All).unwrap().unwrap();
+    let new = world.device_of(&anna, "new").await;
+    new.wait_for_history(LONG).await.unwrap();
+    world.settle(&[&anna, &new, &ben]).await;
+    let here = new.chat_with(&ben);
+    assert_eq!(new.texts(&ben), ["hello", "one!", ""]);
+    let (ours, theirs) = (anna.message(one).unwrap(), new.message(one).unwrap());
+    assert_eq!(theirs.versions, ours.versions);
+    assert_eq!(theirs.message.reactions, ours.message.reactions);
+    assert!(theirs.message.pinned);
+    assert_eq!(new.timer(here).unwrap().seconds, 60);
+    assert!(new.message(two).unwrap().message.deleted_by.is_some());
+}
+
 fn import(person: &Person, content: &[u8], part: usize) -> Result<u64, BlobError> {
     let pointer = pointer();
     let row = ArchiveRow::new(&pointer, false, 0, 0);
@@ -336,7 +367,7 @@ fn bytes_of(kinds: &[Kind]) -> Vec<u8> {
 }
 
 /// The same archive twice, and one that overlaps, add nothing twice; a group's later conversation finds its
-/// chat again.
+/// chat again; until then, who writes there is told why that cannot be.
 #[tokio::test(flavor = "multi_thread")]
 async fn c153_the_same_archive_again_changes_nothing() {
     let world = World::new().await;
@@ -353,6 +384,12 @@ async fn c153_the_same_archive_again_changes_nothing() {
     let first = bytes_of(&[&first[..], std::slice::from_ref(&end)].concat());
     assert_eq!(import(&anna, &first, 7), Ok(2));
     assert_eq!(import(&anna, &first, 1_000), Ok(0));
+    let refused = anna.send("friends", "too early").await.unwrap_err();
+    let told = refused.to_string();
+    assert!(
+        told.starts_with("this device is not in the group yet"),
+        "{told}"
+    );
     // as another device of the account knows the same group
     let more = [
         begin(own),

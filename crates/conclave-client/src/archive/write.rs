@@ -13,15 +13,13 @@ use super::record::{self, Begin, Chat, Contact, End, Kind, VERSION};
 use crate::engine::{Engine, Own};
 use crate::error::ClientError;
 use crate::shared::Shared;
-use crate::store::{ArchiveRow, ArchivedMessage, ChatStage, NoteRow, Tx};
+use crate::store::{ActRow, ArchiveRow, ArchivedMessage, ChatStage, Tx};
 use crate::view::{ChatKind, HistoryScope};
 
 /// Messages that are read in one transaction.
 const PAGE_MESSAGES: u32 = 200;
 /// Message bytes in one archive, by a generous estimate of each: padded and sealed it fits a blob.
 const CONTENT_BYTES_MAX: u64 = BLOB_BYTES_MAX / 4 * 3;
-/// Notes of one chat in an archive, the newest.
-const NOTES_MAX: usize = 5_000;
 /// What files of archives end with.
 const ENDING: &str = ".archive";
 
@@ -162,7 +160,7 @@ fn records(
     since_ms: u64,
     put: &mut impl FnMut(Kind) -> Result<(), ClientError>,
 ) -> Result<u64, ClientError> {
-    let head = shared.engine().look(|tx, own| head(tx, own, since_ms))?;
+    let head = shared.engine().look(head)?;
     for kind in head {
         put(kind)?;
     }
@@ -174,6 +172,17 @@ fn records(
         for (_, message) in page {
             put(Kind::Message(of_message(message)))?;
             messages += 1;
+        }
+    }
+    let mut after = 0;
+    loop {
+        let acts = shared
+            .engine()
+            .look(|tx, _| Ok(tx.acts_after(after, since_ms, PAGE_MESSAGES)?))?;
+        let Some((last, _)) = acts.last() else { break };
+        after = *last;
+        for (_, act) in acts {
+            put(Kind::Act(of_act(act)))?;
         }
     }
     put(Kind::End(End { messages }))?;
@@ -201,7 +210,7 @@ fn page(
 }
 
 /// Everything before the messages. C-152: by name, what people see; the tables of MLS are never read here.
-fn head(tx: &Tx<'_>, own: &Own, since_ms: u64) -> Result<Vec<Kind>, ClientError> {
+fn head(tx: &Tx<'_>, own: &Own) -> Result<Vec<Kind>, ClientError> {
     let mut kinds = vec![Kind::Begin(Begin {
         version: VERSION,
         account_id: own.account.device.account_id.to_vec(),
@@ -241,28 +250,8 @@ fn head(tx: &Tx<'_>, own: &Own, since_ms: u64) -> Result<Vec<Kind>, ClientError>
             logs: logs.iter().map(|(log_id, _)| log_id.to_vec()).collect(),
             ordinals: logs.iter().map(|(_, ordinal)| *ordinal).collect(),
         }));
-        let notes = tx.notes(chat.chat_id, NOTES_MAX)?.into_iter();
-        let notes = notes.filter(|note| note.noted_ms >= since_ms);
-        kinds.extend(notes.map(of_note));
     }
     Ok(kinds)
-}
-
-fn of_note(note: NoteRow) -> Kind {
-    let bytes = |account: Option<AccountId>| account.map(|account| account.to_vec());
-    Kind::Note(record::Note {
-        chat_id: note.chat_id.to_vec(),
-        log_id: note
-            .log_id
-            .map(|log_id| log_id.to_vec())
-            .unwrap_or_default(),
-        seq: note.seq,
-        kind: note.kind.name().to_owned(),
-        actor: bytes(note.actor).unwrap_or_default(),
-        subject: bytes(note.subject).unwrap_or_default(),
-        value: note.value,
-        noted_ms: note.noted_ms,
-    })
 }
 
 fn of_message(message: ArchivedMessage) -> record::Message {
@@ -284,5 +273,45 @@ fn of_message(message: ArchivedMessage) -> record::Message {
         devices: message.devices,
         sent_ms: message.sent_ms,
         is_read: message.is_read,
+        more: message.more,
+        first_more: message
+            .first
+            .as_ref()
+            .map_or(Vec::new(), |(_, more)| more.clone()),
+        first_body: message.first.map(|(body, _)| body),
+        deleted: u32::from(message.deleted.number()),
+        deleted_by: message
+            .deleted_by
+            .as_ref()
+            .map(AccountId::to_vec)
+            .unwrap_or_default(),
+        expires_s: message.expires_s,
+        expires_ms: message.expires_ms.unwrap_or(0),
+    }
+}
+
+fn of_act(act: ActRow) -> record::Act {
+    let (log_id, seq) = act
+        .place
+        .map(|(log_id, _, seq)| (log_id.to_vec(), seq))
+        .unwrap_or_default();
+    let target = act.target;
+    record::Act {
+        chat_id: act.chat_id.to_vec(),
+        sender: act.sender.to_vec(),
+        act_id: act.act_id.to_vec(),
+        kind: act.kind.name().to_owned(),
+        target_sender: target
+            .map(|target| target.sender.to_vec())
+            .unwrap_or_default(),
+        target_id: target
+            .map(|target| target.message_id.to_vec())
+            .unwrap_or_default(),
+        body: act.body,
+        more: act.more,
+        number: act.number,
+        sent_ms: act.sent_ms,
+        log_id,
+        seq,
     }
 }

@@ -298,18 +298,23 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Up to `limit` acts after row `after` that a log has, in the order they came in; each with its row.
+    /// Up to `limit` acts after row `after` that a log has, on chats and on messages written at `since_ms` or later,
+    /// in the order they came in; each with its row.
     pub(crate) fn acts_after(
         &self,
         after: i64,
+        since_ms: u64,
         limit: u32,
     ) -> Result<Vec<(i64, ActRow)>, StoreError> {
         let mut statement = self.0.prepare_cached(
-            "SELECT act.* FROM act JOIN chat USING (chat_id) WHERE id > ?1 AND seq IS NOT NULL
-             AND chat.stage NOT IN ('request', 'declined') AND chat.kind <> 'own' ORDER BY id LIMIT ?2",
+            "SELECT act.* FROM act JOIN chat USING (chat_id) WHERE act.id > ?1 AND seq IS NOT NULL
+             AND (act.kind = 'timer' OR EXISTS (SELECT 1 FROM message WHERE message.sender = act.target_sender
+                  AND message.message_id = act.target_id AND message.sent_ms >= ?3))
+             AND chat.stage NOT IN ('request', 'declined') AND chat.kind <> 'own' ORDER BY act.id LIMIT ?2",
         )?;
-        let rows =
-            statement.query_map(params![after, limit], |row| Ok((row.get("id")?, act(row)?)))?;
+        let rows = statement.query_map(params![after, limit, int(since_ms)], |row| {
+            Ok((row.get("id")?, act(row)?))
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

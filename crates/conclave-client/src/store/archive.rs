@@ -5,7 +5,7 @@ use conclave_proto::id::{AccountId, BlobId, ChatId, LogId, MessageId};
 use rusqlite::{OptionalExtension as _, Row, params};
 use zeroize::Zeroizing;
 
-use super::{StoreError, Tx, counter, id, int, optional_counter};
+use super::{Deleted, StoreError, Tx, counter, id, int, optional_counter};
 use crate::view::MessageState;
 
 /// Bytes of a message row beside its text, for sums over many.
@@ -101,6 +101,18 @@ pub(crate) struct ArchivedMessage {
     pub(crate) sent_ms: u64,
     /// Whether this user has read it.
     pub(crate) is_read: bool,
+    /// What comes with the text, encoded.
+    pub(crate) more: Vec<u8>,
+    /// What it said before it was edited: text and what came with it.
+    pub(crate) first: Option<(String, Vec<u8>)>,
+    /// Whether its content is gone, and how.
+    pub(crate) deleted: Deleted,
+    /// Who deleted it for everyone.
+    pub(crate) deleted_by: Option<AccountId>,
+    /// The timer it was written under, in seconds.
+    pub(crate) expires_s: u32,
+    /// When it goes, ms since 1970-01-01 UTC.
+    pub(crate) expires_ms: Option<u64>,
 }
 
 fn archived(row: &Row<'_>) -> rusqlite::Result<(i64, ArchivedMessage)> {
@@ -125,6 +137,16 @@ fn archived(row: &Row<'_>) -> rusqlite::Result<(i64, ArchivedMessage)> {
         devices: row.get("devices")?,
         sent_ms: counter(row, "sent_ms")?,
         is_read: row.get("is_read")?,
+        more: row.get("more")?,
+        first: row
+            .get::<_, Option<String>>("first_body")?
+            .zip(row.get("first_more")?),
+        deleted: Deleted::parse(row.get("deleted")?),
+        deleted_by: row
+            .get::<_, Option<[u8; 16]>>("deleted_by")?
+            .map(AccountId::new),
+        expires_s: row.get("expires_s")?,
+        expires_ms: optional_counter(row, "expires_ms")?,
     };
     Ok((row.get("id")?, message))
 }
@@ -225,7 +247,7 @@ impl Tx<'_> {
     pub(crate) fn newest_within(&self, bytes: u64) -> Result<u64, StoreError> {
         let mut statement = self.0.prepare(
             "SELECT sent_ms FROM (SELECT sent_ms,
-             sum(length(body) * 2 + length(raw) + ?2) OVER (ORDER BY sent_ms DESC, id DESC) AS total
+             sum((length(body) + coalesce(length(first_body), 0)) * 2 + length(raw) + length(more) + ?2) OVER (ORDER BY sent_ms DESC, id DESC) AS total
              FROM message) WHERE total > ?1 ORDER BY sent_ms DESC LIMIT 1",
         )?;
         let found = statement
@@ -255,6 +277,15 @@ impl Tx<'_> {
         )?;
         let found = statement.query_row([log_id.as_bytes()], |row| row.get(0));
         Ok(found.optional()?.map(ChatId::new))
+    }
+
+    /// The place of a log in its chat, as an archive says.
+    pub(crate) fn archived_ordinal(&self, log_id: LogId) -> Result<Option<u64>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT ordinal FROM archived_log WHERE log_id = ?1")?;
+        let found = statement.query_row([log_id.as_bytes()], |row| counter(row, "ordinal"));
+        Ok(found.optional()?)
     }
 
     /// Which chat here a chat of the other device is.
@@ -310,10 +341,12 @@ impl Tx<'_> {
             .0
             .prepare_cached(
                 "INSERT OR IGNORE INTO message (chat_id, message_id, sender, own, body, raw, state, reason,
-                 log_id, ordinal, seq, epoch, devices, sent_ms, is_read, is_heard)
+                 log_id, ordinal, seq, epoch, devices, sent_ms, is_read, is_heard,
+                 more, first_body, first_more, deleted, deleted_by, expires_s, expires_ms)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
                  (SELECT ordinal FROM archived_log WHERE log_id = ?9), ?10, ?11, ?12, ?13,
-                 ?14 OR EXISTS (SELECT 1 FROM conversation WHERE log_id = ?9 AND want_read >= ?10), 1)",
+                 ?14 OR EXISTS (SELECT 1 FROM conversation WHERE log_id = ?9 AND want_read >= ?10), 1,
+                 ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
             )?
             .execute(params![
                 message.chat_id.as_bytes(),
@@ -330,6 +363,13 @@ impl Tx<'_> {
                 message.devices,
                 int(message.sent_ms),
                 message.is_read,
+                message.more,
+                message.first.as_ref().map(|(body, _)| body),
+                message.first.as_ref().map(|(_, more)| more),
+                message.deleted.number(),
+                message.deleted_by.as_ref().map(AccountId::as_bytes),
+                message.expires_s,
+                message.expires_ms.map(int),
             ])?;
         if written == 0 && message.is_read {
             // read on one device is read on all

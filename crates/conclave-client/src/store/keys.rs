@@ -7,6 +7,7 @@ use super::{StoreError, Tx};
 use crate::view::TrustMode;
 
 const TRUST_MODE: &str = "trust_mode";
+const TYPING_OFF: &str = "typing_off";
 const MADE_IDENTITY: &str = "made_identity";
 
 /// Where an identity key that a state names came from.
@@ -21,6 +22,16 @@ pub(crate) enum Taken {
 }
 
 impl Tx<'_> {
+    /// Whether others are told that the person types; so unless set otherwise.
+    pub(crate) fn says_typing(&self) -> Result<bool, StoreError> {
+        Ok(self.meta(TYPING_OFF)?.is_none_or(|value| value.is_empty()))
+    }
+
+    /// Sets it.
+    pub(crate) fn set_says_typing(&self, is_on: bool) -> Result<(), StoreError> {
+        self.set_meta(TYPING_OFF, if is_on { b"" } else { b"1" })
+    }
+
     /// The identity key that this device made and that no state names yet.
     pub(crate) fn made_identity(&self) -> Result<Option<IdentitySecret>, StoreError> {
         let Some(bytes) = self.meta(MADE_IDENTITY)? else {

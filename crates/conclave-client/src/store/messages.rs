@@ -27,8 +27,6 @@ pub(crate) struct MessageRow {
     pub(crate) state: MessageState,
     /// Why it failed or cannot be shown.
     pub(crate) reason: String,
-    /// Place of its log in the chat.
-    pub(crate) ordinal: Option<u64>,
     /// Position there.
     pub(crate) seq: Option<u64>,
     /// Epoch of its entry.
@@ -92,7 +90,8 @@ pub(crate) enum Deleted {
 }
 
 impl Deleted {
-    fn number(self) -> u8 {
+    /// The number it has in rows and archives.
+    pub(crate) fn number(self) -> u8 {
         match self {
             Self::No => 0,
             Self::ForEveryone => 1,
@@ -100,7 +99,8 @@ impl Deleted {
         }
     }
 
-    fn parse(number: u8) -> Self {
+    /// What a number in a row or archive says.
+    pub(crate) fn parse(number: u8) -> Self {
         match number {
             0 => Self::No,
             1 => Self::ForEveryone,
@@ -130,7 +130,7 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) reason: &'a str,
     /// When it was written, ms since 1970-01-01 UTC, clamped.
     pub(crate) sent_ms: u64,
-    /// Whether no listener has to be told: it was written here, or came with a request.
+    /// Whether it is told otherwise: with the request that it came in.
     pub(crate) is_heard: bool,
 }
 
@@ -160,7 +160,6 @@ fn message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         state: MessageState::from_name(&row.get::<_, String>("state")?)
             .unwrap_or(MessageState::Failed),
         reason: row.get("reason")?,
-        ordinal: optional_counter(row, "ordinal")?,
         seq: optional_counter(row, "seq")?,
         epoch: optional_counter(row, "epoch")?,
         devices: row.get("devices")?,
@@ -223,7 +222,7 @@ impl Tx<'_> {
                 state.name(),
                 new.reason,
                 int(new.sent_ms),
-                new.is_heard,
+                new.own || new.is_heard,
                 new.more.to_bytes(),
                 new.more.expires_s,
             ])?;

@@ -688,3 +688,31 @@ async fn groups_reach_every_own_device() {
         );
     }
 }
+
+/// A welcome that shows a device which its account has removed meanwhile cannot be taken: the new device asks whoever
+/// sent it, and is in the group by a newer one.
+#[tokio::test(flavor = "multi_thread")]
+async fn c100_a_welcome_that_shows_a_removed_device_is_asked_for_again() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let with = [ben.address.clone()];
+    anna.create_group("hike", &with).await.unwrap();
+    rest(&world, &[&anna, &ben]).await;
+    let lost = world.device_of(&ben, "lost").await;
+    rest(&world, &[&anna, &ben, &lost]).await;
+    let new = world.silent_device_of(&anna, "laptop").await;
+    rest(&world, &[&anna, &ben, &lost]).await;
+    let way = world.transport();
+    let id = lost.whoami().unwrap().device_id;
+    ben.remove_device_over(way.as_ref(), id).await.unwrap();
+    rest(&world, &[&anna, &ben]).await;
+
+    new.go_online_over(world.transport());
+    rest(&world, &[&new, &anna, &ben]).await;
+    rest(&world, &[&new, &anna, &ben]).await;
+    ben.send("hike", "up").await.unwrap();
+    rest(&world, &[&ben, &anna, &new]).await;
+    let hike = new.find_chat("hike").unwrap();
+    let said = new.history(hike, 10).unwrap();
+    assert_eq!(said.last().map(|message| message.text.as_str()), Some("up"));
+}

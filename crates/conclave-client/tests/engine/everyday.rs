@@ -332,6 +332,70 @@ async fn c177_what_waits_does_not_disappear() {
     assert_eq!(shown(&ben, stays).expires_s, 0);
 }
 
+/// Who writes is told to whoever listens, not from somebody blocked, and not when it is switched off; nothing is kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn c178_typing_is_told_to_accepted_people() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let chat = anna.chat_with(&ben);
+    let mut events = ben.events();
+    anna.typing(chat).unwrap();
+    next_event(&mut events, |event| match event {
+        Event::Typing { chat, from } => Some(assert_eq!(
+            (chat, from.name.as_str()),
+            (ben.chat_with(&anna), "anna")
+        )),
+        _ => None,
+    })
+    .await;
+    // Each of these would be seen before the text that follows it.
+    anna.set_says_typing(false).unwrap();
+    world.clock.pass(4_000);
+    anna.typing(chat).unwrap();
+    anna.say(&ben, "off").await;
+    world.settle(&[&anna, &ben]).await;
+    anna.set_says_typing(true).unwrap();
+    ben.set_blocked(&anna.address, true).unwrap();
+    world.clock.pass(4_000);
+    anna.typing(chat).unwrap();
+    anna.settle(LONG).await.unwrap();
+    ben.settle(LONG).await.unwrap();
+    while let Ok(event) = events.try_recv() {
+        assert!(!matches!(event, Event::Typing { .. }), "{event:?}");
+    }
+}
+
+/// A name and a picture reach contacts and own devices; a removed picture goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn c179_profiles_reach_contacts_and_own_devices() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let pad = world.device_of(&anna, "pad").await;
+    world.settle(&[&anna, &pad, &ben]).await;
+    let mut file = std::io::Cursor::new(Vec::new());
+    image::RgbImage::new(600, 400)
+        .write_to(&mut file, image::ImageFormat::Png)
+        .unwrap();
+    anna.set_profile(Some("Anna B."), Some(file.get_ref()))
+        .unwrap();
+    world.settle(&[&anna, &pad, &ben]).await;
+    let picture = |person: &Person, who: Option<&str>| {
+        let profile = person.profile(who).unwrap();
+        (profile.person.name, profile.picture)
+    };
+    let mine = picture(&anna, None);
+    assert_eq!(mine.0, "Anna B.");
+    assert!(mine.1.is_some());
+    assert_eq!(picture(&pad, None), mine);
+    assert_eq!(picture(&ben, Some(&anna.address)), mine);
+    assert!(anna.set_profile(None, Some(b"no picture")).is_err());
+    anna.set_profile(None, Some(b"")).unwrap();
+    world.settle(&[&anna, &pad, &ben]).await;
+    for shown in [picture(&anna, None), picture(&ben, Some(&anna.address))] {
+        assert_eq!(shown, ("Anna B.".to_owned(), None));
+    }
+}
+
 /// A message's detail says which of the other side's devices have it and where it was read.
 #[tokio::test(flavor = "multi_thread")]
 async fn info_tells_devices_apart() {

@@ -1,11 +1,18 @@
-//! Servers that were put back from a backup: groups of every size talk again, wherever each member stood.
+//! Servers that were put back from a backup, and devices past retention: groups of every size talk again within ten
+//! seconds, wherever each member stood.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use conclave_client::view::{ChatState, GroupRole};
 use conclave_proto::env::Env as _;
+use conclave_proto::frame::reply;
+use conclave_proto::frame::request::Body;
+use conclave_proto::label;
+use conclave_proto::limits::RETENTION_DAYS;
 
-use crate::support::{LONG, Person, World};
+use crate::support::tamper::{Fate, Road, Tamper};
+use crate::support::{DAY_MS, LONG, Person, World};
 
 /// How long a group may be unable to talk, in ms.
 const SILENCE_MS: u64 = 10_000;
@@ -277,4 +284,81 @@ async fn c162_used_key_packages_are_replaced_after_a_restore() {
             .find(|text| text.contains("cannot be taken"));
         assert_eq!(broken, None);
     }
+}
+
+/// Somebody slept while the group went on under new keys, which the server does not keep for them: they ask, are let
+/// in, and all talk again within ten seconds.
+async fn comes_back(count: usize) {
+    let (world, mut people) = choir(count).await;
+    let mut away = people.pop().unwrap();
+    away.die().await;
+    let all: Vec<_> = people.iter().collect();
+    all[0].send("choir", "missed").await.unwrap();
+    world.settle(&all).await;
+    world.clock.pass(u64::from(RETENTION_DAYS + 10) * DAY_MS);
+    all[0].send("choir", "under new keys").await.unwrap();
+    world.settle(&all).await;
+    let ends: Vec<_> = all[0]
+        .inspect()
+        .unwrap()
+        .iter()
+        .map(|view| view.cursor.0.0)
+        .collect();
+    let last = ends.into_iter().max().unwrap();
+    away.wake_up();
+    away.go_online_over(Arc::new(Road(forgetful(&world, last))));
+    let begin_ms = world.clock.now_ms();
+    let all: Vec<_> = people.iter().chain([&away]).collect();
+    let stand = |person: &Person| {
+        let group = person.group("choir").unwrap();
+        (group.epoch, group.authenticator, group.people.len())
+    };
+    // what is said before it is in again is what it missed
+    let mut looks = tokio::time::interval(Duration::from_millis(50));
+    while stand(&away) != stand(all[0]) {
+        looks.tick().await;
+        let took_ms = world.clock.now_ms() - begin_ms;
+        assert!(took_ms <= SILENCE_MS, "{took_ms} ms");
+    }
+    talk_again(&world, &all, "together").await;
+    assert!(world.clock.now_ms() - begin_ms <= SILENCE_MS);
+    world.settle(&all).await;
+    for person in &all {
+        assert_eq!(stand(person), stand(all[0]), "{}", person.address);
+    }
+    let gap = texts(&away)
+        .into_iter()
+        .filter(|text| text.contains("was missed"));
+    assert_eq!(gap.count(), 1);
+}
+
+/// The server has dropped what stands up to `last` in every log.
+fn forgetful(world: &World, last: u64) -> Arc<Tamper> {
+    Tamper::new(world, move |_, call| match call {
+        Body::ReadLog(_) => Fate::Change(Box::new(move |reply| {
+            let reply::Body::LogPage(page) = reply else {
+                return;
+            };
+            for entry in &mut page.entries {
+                if entry.seq <= last && !entry.is_expired() {
+                    entry.expired_hash = label::sha256(&entry.payload).to_vec();
+                    entry.payload.clear();
+                }
+            }
+        })),
+        _ => Fate::Pass,
+    })
+}
+
+/// One of two people, and one of three.
+#[tokio::test(start_paused = true)]
+async fn c100_who_comes_back_to_a_small_group_talks_within_ten_seconds() {
+    comes_back(2).await;
+    comes_back(3).await;
+}
+
+/// One of sixteen people.
+#[tokio::test(start_paused = true)]
+async fn c100_who_comes_back_to_sixteen_talks_within_ten_seconds() {
+    comes_back(16).await;
 }

@@ -43,6 +43,7 @@ pub mod members;
 pub mod open;
 pub mod policy;
 pub mod seal;
+mod signal;
 pub mod successor;
 mod welcome;
 
@@ -55,6 +56,7 @@ pub use members::{CommitError, Pending};
 pub use open::{OpenError, Opened, Unreadable};
 pub use policy::PolicyViolation;
 pub use seal::SealError;
+pub use signal::Signal;
 pub use successor::{Predecessor, RebootPsk, SuccessorError};
 pub use welcome::{SealedBlob, SealedWelcome};
 

@@ -51,20 +51,25 @@ enum Setting {
     /// `tofu`: send to whoever is pinned on first use; `strict`: only to people whose safety number was compared
     #[value(name = "trust.mode")]
     TrustMode,
+    /// `on`: accepted people see that you are writing; `off`: they do not
+    #[value(name = "typing")]
+    Typing,
 }
 
 impl Setting {
-    const ALL: [Self; 1] = [Self::TrustMode];
+    const ALL: [Self; 2] = [Self::TrustMode, Self::Typing];
 
     fn name(self) -> &'static str {
         match self {
             Self::TrustMode => "trust.mode",
+            Self::Typing => "typing",
         }
     }
 
     fn value(self, client: &Client) -> Result<&'static str, Failure> {
         match self {
             Self::TrustMode => Ok(client.trust_mode()?.name()),
+            Self::Typing => Ok(if client.says_typing()? { "on" } else { "off" }),
         }
     }
 
@@ -75,6 +80,16 @@ impl Setting {
                     Failure::usage(format!("`{value}` is no trust mode; say tofu or strict"))
                 })?;
                 Ok(client.set_trust_mode(mode)?)
+            }
+            Self::Typing => {
+                let is_on = match value {
+                    "on" => true,
+                    "off" => false,
+                    other => {
+                        return Err(Failure::usage(format!("say on or off, not `{other}`")));
+                    }
+                };
+                Ok(client.set_says_typing(is_on)?)
             }
         }
     }

@@ -1,7 +1,5 @@
 //! `conclave device`: the account's devices.
 
-use std::time::Duration;
-
 use conclave_client::Client;
 use conclave_client::view::HistoryScope;
 use tokio::sync::broadcast::error::RecvError;
@@ -9,9 +7,6 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::exit::Failure;
 use crate::profile::Context;
 use crate::rows::{DeviceRow, DoneRow, HistoryRow};
-
-/// How long an approval waits until the new device is in the conversations: it is approved before that.
-const CONVERSATIONS: Duration = Duration::from_secs(15);
 
 /// List, rename and remove the account's devices, and let new ones in.
 #[derive(Debug, clap::Args)]
@@ -67,7 +62,7 @@ enum Action {
 /// Shows or changes.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let work = async |client: &Client| match &args.action {
-        Action::List => list(context, client).await,
+        Action::List => list(context, client),
         Action::Approve {
             link,
             code,
@@ -87,13 +82,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     context.with_client(work).await
 }
 
-/// Other devices may have changed the account: it is looked at first, when the server is there.
-async fn list(context: &Context, client: &Client) -> Result<(), Failure> {
-    let settled = context.settle(client).await;
+fn list(context: &Context, client: &Client) -> Result<(), Failure> {
     for device in client.devices()? {
         context.out.row(&DeviceRow::from(&device))?;
     }
-    settled
+    Ok(())
 }
 
 async fn approve(
@@ -119,14 +112,13 @@ async fn approve(
     client.offer_history(history)?;
     let approved = context.in_time(client.approve_device(link, &code)).await;
     let offer = approved.map_err(silent)?;
+    // Into the conversations, as far as time goes; the rest goes on with every later run.
+    let settled = context.settle(client).await;
     let to = offer.device.to_string();
     context.out.row(&DoneRow {
         done: "approved",
         to,
     })?;
-    // Into the conversations that are ready at once; the rest goes on with every later run.
-    let settled = client.settle(context.remaining().min(CONVERSATIONS)).await;
-    let settled = settled.map_err(Failure::from);
     carry_history(context, client).await?;
     match settled {
         Err(failure) if failure.exit != crate::exit::TIMED_OUT => Err(failure),

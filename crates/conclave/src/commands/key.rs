@@ -13,6 +13,13 @@ use crate::exit::{self, Failure};
 use crate::profile::Context;
 use crate::rows::{KeyRow, WhoamiRow};
 
+/// What people are told after a reset, below the new key.
+const AFTER_RESET: &str =
+    "contacts were told, and cannot write to you until they accept the new key: compare the \
+     safety numbers with them
+groups let this device in again by themselves once somebody in them has accepted it
+other devices of the account are out: link them again";
+
 /// Export the identity key, check an export, or replace the key.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
@@ -60,7 +67,7 @@ enum Action {
   conclave key reset --contacts-must-accept
   conclave key reset --contacts-must-accept --timeout 1m")]
     Reset {
-        /// Say that you know: contacts stop until they accept, groups until somebody inside adds you again, and your
+        /// Say that you know: contacts and groups stop until people accept, and your
         /// other devices are out until you link them again
         #[arg(long, required = true)]
         contacts_must_accept: bool,
@@ -71,7 +78,10 @@ enum Action {
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     match &args.action {
         Action::Rotate => replace(context, async |client| client.rotate_key().await).await,
-        Action::Reset { .. } => replace(context, async |client| client.reset_key().await).await,
+        Action::Reset { .. } => {
+            replace(context, async |client| client.reset_key().await).await?;
+            Ok(context.out.text(AFTER_RESET)?)
+        }
         action => file(context, action).await,
     }
 }

@@ -39,6 +39,7 @@ pub(crate) mod send;
 pub(crate) mod status;
 pub(crate) mod timer;
 pub(crate) mod token;
+pub(crate) mod typing;
 pub(crate) mod unread;
 pub(crate) mod whoami;
 
@@ -64,6 +65,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Unpin(args) => pin::unpin(context, args).await,
         Command::Pins(args) => pin::pins(context, args).await,
         Command::Timer(args) => timer::run(context, args).await,
+        Command::Typing(args) => typing::run(context, args).await,
         Command::Profile(args) => profile::run(context, args).await,
         Command::Chat(args) => chat::run(context, args).await,
         Command::Listen(args) => listen::run(context, args).await,

@@ -49,8 +49,6 @@ impl Row for WhoamiRow {
 pub(crate) struct StatusRow {
     account: Option<WhoamiRow>,
     online: bool,
-    /// Whether this device is none of the account's any more.
-    removed: bool,
     queued: u64,
     unread: u64,
     requests: u64,
@@ -64,7 +62,6 @@ impl From<&Status> for StatusRow {
         Self {
             account: status.account.as_ref().map(WhoamiRow::from),
             online: status.online,
-            removed: status.is_removed,
             queued: status.queued,
             unread: status.unread,
             requests: status.requests,
@@ -83,11 +80,7 @@ impl Row for StatusRow {
             .account
             .as_ref()
             .map_or("not registered", |me| &me.identifier);
-        let online = match (self.removed, self.online) {
-            (true, _) => "this device was removed from the account",
-            (false, true) => "online",
-            (false, false) => "offline",
-        };
+        let online = if self.online { "online" } else { "offline" };
         let facts = table(&[
             ("account", account),
             ("server", online),

@@ -3,6 +3,8 @@
 use conclave_core::access::AccessKey;
 use conclave_core::capability::Capability;
 use conclave_core::conversation::{ConversationContext, ConversationKind};
+use conclave_core::identity::IdentitySecret;
+use conclave_core::inbox_item::Notice;
 use conclave_core::intro::{Greeting, Intro, IntroFor};
 use conclave_core::sealed_blob;
 use conclave_core::secret::Secret;
@@ -12,7 +14,7 @@ use conclave_proto::account::DeviceCert;
 use conclave_proto::blob::NewBlob;
 use conclave_proto::frame::Request;
 use conclave_proto::hello::{ConnectionContext, Purpose, Role, account_fields};
-use conclave_proto::id::{Day, Epoch};
+use conclave_proto::id::{Day, Epoch, LogId};
 use conclave_proto::log::{CreateLog, chain_start};
 
 use super::*;
@@ -205,4 +207,59 @@ async fn authenticated(world: &World, person: &Person) -> Arc<dyn Connection> {
     let done = calls::authenticate(road.as_ref(), account, device, proof).await;
     done.unwrap();
     road
+}
+
+/// A notice about a new key, under `own`'s, for the device of `cert`.
+fn notice(step: &Step<'_>, own: &crate::store::OwnAccount, cert: &DeviceCert) -> Vec<u8> {
+    let log_id = LogId::random(step.env);
+    let to = (cert.content.account_id, cert.content.device_id);
+    let item = InboxItem::Notice(Notice {
+        log_id,
+        code: 2,
+        text_bytes: vec![].into(),
+        intro: crate::invite::intro_by(own, step.now_ms, to, log_id, None).unwrap(),
+    });
+    inbox_item::seal(&item, cert).unwrap()
+}
+
+/// A stranger's notice leaves nothing and costs no lookup. One that claims a contact's account under a key that
+/// the server does not show costs one lookup, and the contact stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn c137_a_notice_that_is_not_true_costs_one_lookup() {
+    let world = World::new().await;
+    let (anna, mut ben) = world.friends().await;
+    let eve = world.person("eve").await;
+    eve.settle(LONG).await.unwrap();
+    let tamper = Tamper::new(&world, |_, _| Fate::Pass);
+    ben.restart(Arc::new(Road(tamper.clone()))).await;
+    let cert = ben.engine().own().unwrap().account.cert.clone();
+    let account = authenticated(&world, &eve).await;
+    let pass = calls::fetch_status(account.as_ref()).await.unwrap().pass;
+    let post = world.transport().connect(Role::Post).await.unwrap();
+    let lookups = || {
+        let calls = tamper.calls().into_iter();
+        calls.filter(|call| matches!(call, Body::Lookup(_))).count()
+    };
+    let own = eve
+        .engine()
+        .step(|step| Ok(notice(step, &step.own.account, &cert)));
+    let forged = anna.engine().step(|step| {
+        let mut own = step.tx.own_account()?.unwrap();
+        let key = IdentitySecret::generate(step.env);
+        own.cert = key.recertify(&own.cert, own.state.content.generation + 1);
+        own.state = key.reset_state(&own.state, &[own.cert.clone()], step.now_ms);
+        Ok(notice(step, &own, &cert))
+    });
+    for (item, expected) in [(own.unwrap(), 0), (forged.unwrap(), 1)] {
+        let device = cert.content.device_id;
+        let posted = calls::post_item(post.as_ref(), &pass, device, &[], item).await;
+        posted.unwrap();
+        ben.settle(LONG).await.unwrap();
+        assert_eq!(lookups(), expected);
+        assert_eq!(ben.contacts().unwrap().len(), 1, "anna alone");
+    }
+    ben.say(&anna, "all is well").await;
+    world.settle(&[&ben, &anna]).await;
+    assert_eq!(anna.texts(&ben).last().unwrap(), "all is well");
+    assert_eq!(lookups(), 1);
 }

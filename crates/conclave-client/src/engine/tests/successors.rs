@@ -15,6 +15,7 @@ use conclave_proto::id::AccountId;
 use conclave_proto::log::{OpenOne, PutBundle};
 
 use super::*;
+use crate::successor::Why;
 use crate::transport::calls;
 
 /// How long a group may be unable to talk, in ms of a clock that stands still while anything runs.
@@ -325,4 +326,54 @@ async fn c097_a_usurper_is_left_behind() {
         .engine()
         .step(|step| Ok(step.group(row.log_id)?.context().role(owner)));
     assert_eq!(role.unwrap(), Rank::Owner);
+}
+
+/// Two people are out when a member who alone got stuck asks both into a successor, made of an epoch in which they
+/// were in: one left, one is about to. There is no second group of that name, and nobody is in it unasked.
+#[tokio::test(flavor = "multi_thread")]
+async fn c097_who_is_out_gets_no_second_group_from_a_successor() {
+    let mut choir = Choir::of(4).await;
+    let old = choir.old;
+    let [first, left, mut alone] = <[Person; 3]>::try_from(std::mem::take(&mut choir.honest))
+        .unwrap_or_else(|_| unreachable!("three are honest"));
+    let leaving = choir.bad;
+    alone.die().await;
+    alone.wake_up();
+    let stuck = alone.engine().step(|step| {
+        let row = step.tx.conversation(old)?.unwrap();
+        let chat = step.tx.chat(row.chat_id)?.unwrap();
+        crate::successor::strand(step, chat, row, "nobody else thinks so", Why::Unknown)
+    });
+    stuck.unwrap();
+    left.leave_group("choir").unwrap();
+    choir.world.settle(&[&left, &first]).await;
+    choir.world.settle(&[&left, &first]).await;
+    leaving.leave_group("choir").unwrap();
+
+    alone.go_online_over(choir.world.transport());
+    alone.wait_until(|| is_on(&alone, old)).await;
+    alone.settle(LONG).await.unwrap();
+    leaving.go_online_over(choir.world.transport());
+    for person in [&left, &leaving, &first] {
+        person.settle(LONG).await.unwrap();
+    }
+    for (person, state) in [
+        (&left, ChatState::Request),
+        (&leaving, ChatState::Left),
+        (&first, ChatState::Open),
+    ] {
+        let groups = person.groups().unwrap();
+        let states: Vec<_> = groups.iter().map(|group| group.chat.state).collect();
+        assert_eq!(states, [state], "{}", person.address);
+    }
+    assert!(!is_on(&first, old));
+
+    // it is bound to what the one who left holds no more: a yes is told so, and changes nothing else
+    let chat = left.find_chat("choir").unwrap();
+    left.accept_request(chat).unwrap();
+    left.settle(LONG).await.unwrap();
+    assert!(left.is_warned("ask to be added again"));
+    assert_eq!(left.chat(chat).unwrap().state, ChatState::Left);
+    assert_eq!(left.groups().unwrap().len(), 1);
+    assert_eq!(texts(&left), ["welcome"]);
 }
