@@ -158,33 +158,42 @@ pub(crate) fn apply_content(
         | Kind::Edit { .. }
         | Kind::Delete { .. }
         | Kind::Timer { .. }
-        | Kind::Pin { .. }) => {
-            let at = position(row, entry, audience.devices);
-            let done = talk::Done {
-                chat_id: row.chat_id,
-                sender: sender.account_id,
-                act_id: content.message_id,
-                sent_ms: said.sent_ms,
-            };
-            talk::receive(step, &done, kind, audience.rights, &at)
-        }
+        | Kind::Pin { .. }) => act(step, row, entry, &said, kind, audience.rights),
         Kind::Profile {
             name,
             capability,
             picture,
         } => profile(step, sender, name, capability.as_ref(), picture),
-        // Nobody speaks for another account.
-        Kind::AccountUpdate { states, .. }
-            if states.last().map(|state| state.content.account_id) != Some(sender.account_id) =>
-        {
-            Ok(())
-        }
-        Kind::AccountUpdate { states, certs } => account_update(step, &states, &certs),
+        Kind::AccountUpdate { states, certs } => account_update(step, sender, &states, &certs),
         Kind::Leave if chat.kind == ChatKind::Group => members::is_leaving(step, row, sender),
         Kind::Leave => recover::pause(step, row, "the other side left this conversation"),
         // Said where others hear it: by no program of ours.
         Kind::Sync(_) => Ok(()),
     }
+}
+
+/// What the sender did to a message or the chat.
+fn act(
+    step: &mut Step<'_>,
+    row: &ConversationRow,
+    entry: &Entry,
+    said: &Said<'_>,
+    kind: Kind,
+    rights: Rights,
+) -> Result<(), ClientError> {
+    let done = talk::Done {
+        chat_id: row.chat_id,
+        sender: said.sender,
+        act_id: said.message_id,
+        sent_ms: said.sent_ms,
+    };
+    talk::receive(
+        step,
+        &done,
+        kind,
+        rights,
+        &position(row, entry, said.devices),
+    )
 }
 
 /// Who the sender says to be, and the capability that a contact gets.
@@ -212,9 +221,14 @@ fn profile(
 /// States that do not follow the pin stop the contact or are ignored; the message itself is fine.
 fn account_update(
     step: &mut Step<'_>,
+    sender: &Member,
     states: &[AccountState],
     certs: &[DeviceCert],
 ) -> Result<(), ClientError> {
+    // Nobody speaks for another account.
+    if states.last().map(|state| state.content.account_id) != Some(sender.account_id) {
+        return Ok(());
+    }
     let states = AccountStates {
         states: states.iter().map(AccountState::to_bytes).collect(),
         certs: certs.iter().map(DeviceCert::to_bytes).collect(),

@@ -259,19 +259,11 @@ fn content(
             Kind::Text { body, more }
         }
         OutboxKind::Act => {
-            let id = row.message_id;
-            let act = id
-                .map(|id| step.tx.act(own.device.account_id, id))
-                .transpose()?;
-            let Some(act) = act.flatten() else {
+            let Some((id, at_ms, kind)) = own_act(step, row)? else {
                 return Ok(None);
             };
-            message_id = act.act_id;
-            sent_ms = act.sent_ms;
-            match talk::kind_of(act) {
-                Some(kind) => kind,
-                None => return Ok(None),
-            }
+            (message_id, sent_ms) = (id, at_ms);
+            kind
         }
         OutboxKind::Profile => Kind::Profile {
             name: own.name.clone(),
@@ -315,6 +307,19 @@ fn content(
         seen,
         state_head,
         kind,
+    }))
+}
+
+/// What an own act says, with its id and time; `None` when it does not count any more.
+fn own_act(
+    step: &Step<'_>,
+    row: &OutboxRow,
+) -> Result<Option<(MessageId, u64, Kind)>, ClientError> {
+    let own = step.own.account.device.account_id;
+    let act = row.message_id.map(|id| step.tx.act(own, id)).transpose()?;
+    Ok(act.flatten().and_then(|act| {
+        let (id, sent_ms) = (act.act_id, act.sent_ms);
+        talk::kind_of(act).map(|kind| (id, sent_ms, kind))
     }))
 }
 

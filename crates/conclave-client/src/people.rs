@@ -319,19 +319,18 @@ pub(crate) fn find(tx: &Tx<'_>, who: &str) -> Result<(ContactRow, ChatRow), Clie
 
 /// Somebody by identifier, or by the one name that nobody else here has.
 pub(crate) fn find_contact(tx: &Tx<'_>, who: &str) -> Result<ContactRow, ClientError> {
-    let found = match parse_identifier(who) {
-        Ok(identifier) => tx.contact_by_identifier(identifier.as_str())?,
-        Err(_) => {
-            let mut named = tx.contacts()?;
-            named.retain(|contact| contact.name() == who);
-            if named.len() > 1 {
-                return Err(ClientError::BadInput(format!(
-                    "{} people are named {who}; say which by phone number or e-mail address",
-                    named.len()
-                )));
-            }
-            named.pop()
+    let found = if let Ok(identifier) = parse_identifier(who) {
+        tx.contact_by_identifier(identifier.as_str())?
+    } else {
+        let mut named = tx.contacts()?;
+        named.retain(|contact| contact.name() == who);
+        if named.len() > 1 {
+            return Err(ClientError::BadInput(format!(
+                "{} people are named {who}; say which by phone number or e-mail address",
+                named.len()
+            )));
         }
+        named.pop()
     };
     found.ok_or_else(|| ClientError::NotFound(format!("nobody here is known as {who}")))
 }

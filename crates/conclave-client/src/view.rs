@@ -165,6 +165,10 @@ impl Person {
 
 /// One row of a chat's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says something of its own about the message"
+)]
 pub struct Message {
     /// The message.
     pub id: MessageId,
