@@ -13,6 +13,7 @@ use crate::rows::{PersonRow, table};
 
 /// A message of a history or a listen.
 #[derive(Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the row")]
 pub(crate) struct MessageRow {
     id: String,
     chat: String,
@@ -114,7 +115,7 @@ impl MessageRow {
         }
         if !self.reactions.is_empty() {
             let reactions: Vec<_> = self.reactions.iter().map(ReactionRow::text).collect();
-            marks.push_str(&format!("  {{{}}}", reactions.join(", ")));
+            marks.extend(["  {", &reactions.join(", "), "}"]);
         }
         marks + &goes(self.expires_s, self.expires_ts_ms)
     }
@@ -342,10 +343,10 @@ impl Row for InfoRow {
             ("marks", self.message.marks().trim()),
         ]);
         for version in &self.versions {
-            lines.push_str(&format!("\nbefore  {}", version.text()));
+            lines.extend(["\nbefore  ", &version.text()]);
         }
         for mark in &self.marks {
-            lines.push_str(&format!("\non  {}", mark.text()));
+            lines.extend(["\non  ", &mark.text()]);
         }
         lines
     }
