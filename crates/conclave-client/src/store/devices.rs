@@ -106,7 +106,13 @@ impl Tx<'_> {
             states: Vec::new(),
             certs: certs.iter().map(DeviceCert::to_bytes).collect(),
         };
-        self.set_meta(CERTS, &stored.encode_to_vec())
+        self.set_meta(CERTS, &stored.encode_to_vec())?;
+        // What is said next tells of the new state: a device may be out that others still talk to.
+        self.0.execute(
+            "UPDATE conversation SET state_told = 0 WHERE stage <> 'broken'",
+            [],
+        )?;
+        Ok(())
     }
 
     /// An account that arrived over a link becomes this profile's.

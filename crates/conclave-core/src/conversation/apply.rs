@@ -237,8 +237,7 @@ impl Conversation {
         let members = self.members();
         let summary = Summary::of(&staged, committer, &members, accounts);
         self.check_policy(&members, &summary)?;
-        let renews_only = policy::renews_only(&self.context, &summary);
-        self.check_leaves(&staged, accounts, (sender, committer), renews_only)?;
+        self.check_leaves(&staged, accounts, (sender, committer))?;
         self.check_keys(&staged, entry, bound, committer)?;
         Ok((committer, staged))
     }
@@ -267,7 +266,6 @@ impl Conversation {
         staged: &StagedCommit,
         accounts: &dyn Accounts,
         (sender, committer): (LeafNodeIndex, Member),
-        renews_only: bool,
     ) -> Result<(), ApplyError> {
         let shape = |node: &LeafNode| {
             check_capabilities(node).map_err(|()| ApplyError::Policy {
@@ -281,9 +279,9 @@ impl Conversation {
             // C-017, C-018, C-030: the committer's new leaf, against the one it replaces
             let previous = self.claim_at(sender);
             let checked = leaf::check_node(node, accounts, previous.as_ref()).map(|_| ());
-            // C-099: who knows of a removal and who does not yet agree on what changes nobody's membership
-            let may_renew = renews_only && previous.is_some_and(|it| leaf::has_key(node, &it));
-            checks.take(checked.or_else(|refused| refused.unless_removed(may_renew)));
+            // C-099: who knows of a removal and who does not yet come to the same verdict, or they would part
+            let has_key = previous.is_some_and(|it| leaf::has_key(node, &it));
+            checks.take(checked.or_else(|refused| refused.unless_removed(has_key)));
         }
         for add in staged.add_proposals() {
             let package = add.add_proposal().key_package();

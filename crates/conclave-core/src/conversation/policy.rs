@@ -140,14 +140,6 @@ pub(crate) fn may_describe(old: &ConversationContext, summary: &Summary) -> bool
     old.kind != ConversationKind::Group || old.role(summary.committer.account_id) >= Role::Admin
 }
 
-/// Whether a commit does nothing but renew keys, and take out devices that are revoked (C-099).
-pub(crate) fn renews_only(old: &ConversationContext, summary: &Summary) -> bool {
-    let revoked = |removed: &Removed| removed.is_listed == Some(false);
-    summary.added.is_empty()
-        && summary.removed.iter().all(revoked)
-        && summary.context.as_ref() == Ok(old)
-}
-
 /// C-091: whose devices the committer may bring in.
 fn check_added(
     old: &ConversationContext,

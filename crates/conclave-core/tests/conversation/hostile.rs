@@ -222,12 +222,17 @@ fn c018_a_leaf_keeps_account_device_and_seq() {
     }
 }
 
-/// A device that its account has removed, and that is still inside, brings nobody in and changes nothing.
+/// A device that its account has removed, and that is still inside, brings in no device that no account lists.
 #[test]
-fn c017_a_commit_by_a_removed_device_is_refused() {
+fn c017_a_removed_device_brings_in_no_unlisted_one() {
     let (mut ana, mut ben) = friends();
     remove_first(&ana, &mut ben);
-    let package = key_package(ana.outside(), &second_device(&mut ben));
+    let mut stray = Side::new(1, &[]);
+    let env = FixedEnv::new(56);
+    stray.person.own.secret = DeviceSecret::generate(&env);
+    stray.person.own.device_id = DeviceId::random(&env);
+    stray.env = env;
+    let package = key_package(ana.outside(), &stray.key_package(false));
     let result = answer(&mut ana, &mut ben, |builder| {
         builder.propose_adds([package])
     });
@@ -263,10 +268,30 @@ fn second_device(ben: &mut Side) -> Vec<u8> {
     other.key_package(false)
 }
 
-/// It may renew its own keys until somebody takes it out: so those who know of its removal and those who do not
-/// yet stay in one group.
+/// Who knows that a device was removed and who does not yet judge its commits alike, so nobody parts from the others:
+/// while it is inside it renews its keys and adds a listed device; then it is taken out.
 #[test]
-fn c099_a_removed_device_renews_its_keys_and_no_more() {
+fn c099_a_removal_changes_no_verdict_about_a_commit() {
+    let (mut ana, mut ben) = friends();
+    let package = key_package(ana.outside(), &second_device(&mut ben));
+    let (commit, next) = raw_commit(&mut ana, |builder| builder.propose_adds([package]));
+    let entry = bundle(&mut ana, &commit, &next);
+    let unaware = ben.rows.snapshot();
+    let before = ben.try_apply(&entry).unwrap();
+    ben.roll_back(&unaware);
+    remove_first(&ana, &mut ben);
+    let after = ben.try_apply(&entry).unwrap();
+    assert_eq!(before.added, after.added);
+    assert_eq!(after.added.len(), 1);
+    assert_eq!(
+        before.next_access.unwrap().public(),
+        after.next_access.unwrap().public()
+    );
+}
+
+/// It is out with the next commit of anybody who knows.
+#[test]
+fn c099_a_removed_device_is_taken_out() {
     let (mut ana, mut ben) = friends();
     remove_first(&ana, &mut ben);
     let entry = ana.self_update().entry;
