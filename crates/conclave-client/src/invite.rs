@@ -480,28 +480,36 @@ pub(crate) async fn create_log(
     create.pass = net.pass()?.to_vec();
     let created = calls::create_log(logs.as_ref(), create).await;
     net.progress = true;
-    let outcome = match created {
+    let refused = match created {
         Ok(opened) => {
             net.next_handles
                 .insert(row.log_id, (row.epoch, opened.handle));
-            shared.engine().step(|step| {
-                let mut row = row.clone();
-                row.create_request = None;
-                row.stage = Stage::Live;
-                row.incarnation = logs.hello().incarnation;
-                Ok(step.tx.put_conversation(&row)?)
-            })
+            None
         }
         Err(TransportError::Refused(refusal))
             if !refusal.code().is_temporary() && refusal.code() != ErrorCode::PassInvalid =>
         {
-            shared
-                .engine()
-                .step(|step| recover::break_off(step, row.clone(), &refusal.message))
+            Some(refusal)
         }
         Err(error) => return Err(error),
     };
-    outcome.map_err(|error| broken(shared, &error))
+    let settled = shared.engine().step(|step| {
+        // It may have ended while the server was asked: left, or without anybody to talk to.
+        let row = step.tx.conversation(row.log_id)?;
+        let Some(row) = row.filter(|row| row.stage == Stage::Creating) else {
+            return Ok(());
+        };
+        match &refused {
+            Some(refusal) => recover::break_off(step, row, &refusal.message),
+            None => Ok(step.tx.put_conversation(&ConversationRow {
+                create_request: None,
+                stage: Stage::Live,
+                incarnation: logs.hello().incarnation,
+                ..row
+            })?),
+        }
+    });
+    settled.map_err(|error| broken(shared, &error))
 }
 
 /// Step 8 of a round: pointers whose time has come are posted.
