@@ -32,6 +32,7 @@ use crate::contact::{Judged, Source, accept_states};
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::intent::new_blob;
+use crate::members;
 use crate::net::Net;
 use crate::outbox::fail;
 use crate::own_sync;
@@ -231,7 +232,12 @@ fn predecessor(
     if !group.people().contains(&peer) {
         return Ok(None);
     }
-    let psk = group.reboot_psks(step.tx)?.into_iter().next();
+    // Who was not in it could not open what is bound to it (C-156).
+    let psk = if members::has_listed(step, &group, peer) {
+        group.reboot_psks(step.tx)?.into_iter().next()
+    } else {
+        None
+    };
     Ok(Some(Predecessor {
         log_id: last.log_id,
         psk,

@@ -24,6 +24,7 @@ use conclave_proto::log::Head;
 use crate::contact::fetch_missing;
 use crate::engine::Step;
 use crate::error::ClientError;
+use crate::members;
 use crate::net::Net;
 use crate::own_sync::{self};
 use crate::recover;
@@ -303,7 +304,11 @@ fn settle(
         name.clone_into(&mut chat.name);
         successor::joined(step, &chat, joined)?;
     }
-    Ok(step.tx.put_chat(&chat)?)
+    step.tx.put_chat(&chat)?;
+    match chat.peer {
+        Some(peer) => members::end_deserted(step, chat.chat_id, peer),
+        None => Ok(()),
+    }
 }
 
 /// The row of a conversation that was just joined, at the place where its welcome begins.

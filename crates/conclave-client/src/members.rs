@@ -10,6 +10,7 @@ use crate::error::ClientError;
 use crate::intent;
 use crate::membership::{Intent, want_soon};
 use crate::outbox::fail;
+use crate::recover;
 use crate::rejoin;
 use crate::store::{ChatRow, ChatStage, ConversationRow, IntentKind, Stage};
 use crate::trust;
@@ -229,7 +230,10 @@ pub(crate) fn key_accepted(step: &Step<'_>, account: AccountId) -> Result<(), Cl
 }
 
 /// An account's newer state was accepted: devices that it lists no more go out of every conversation (C-107).
-pub(crate) fn drop_revoked(step: &Step<'_>, account: AccountId) -> Result<(), ClientError> {
+pub(crate) fn drop_revoked(step: &mut Step<'_>, account: AccountId) -> Result<(), ClientError> {
+    if let Some(chat) = step.tx.chat_with(account)? {
+        end_deserted(step, chat.chat_id, account)?;
+    }
     for row in step.tx.active_conversations()? {
         if row.stage != Stage::Live {
             continue;
@@ -238,6 +242,63 @@ pub(crate) fn drop_revoked(step: &Step<'_>, account: AccountId) -> Result<(), Cl
         drop_revoked_from(step, row.chat_id, &group, account)?;
     }
     Ok(())
+}
+
+/// C-156: of the conversations of two with `peer`, those end that nobody would read on in; and beside the one that
+/// goes on, those with a removed device inside: no commit takes it out of them.
+pub(crate) fn end_deserted(
+    step: &mut Step<'_>,
+    chat_id: ChatId,
+    peer: AccountId,
+) -> Result<(), ClientError> {
+    let Some(chat) = step.tx.chat(chat_id)? else {
+        return Ok(());
+    };
+    let mut rows = step.tx.conversations_of(chat_id)?;
+    rows.retain(|row| row.stage != Stage::Broken);
+    let mut open = Vec::new();
+    for row in &rows {
+        let (listed, revoked) = count(step, &step.group(row.log_id)?, peer);
+        if listed > 0 {
+            let is_live = chat.live_log == Some(row.log_id);
+            open.push((!is_live, revoked > 0, row.log_id));
+        }
+    }
+    // C-058
+    let best = open.iter().min().map(|(.., log_id)| *log_id);
+    let goes_on = chat.live_log.and(best);
+    if chat.live_log != goes_on {
+        step.tx.put_chat(&ChatRow {
+            live_log: goes_on,
+            ..chat
+        })?;
+    }
+    let stays = |row: &ConversationRow| {
+        let found = open.iter().find(|(.., log_id)| *log_id == row.log_id);
+        found.is_some_and(|(_, has_revoked, log_id)| {
+            !has_revoked || goes_on.is_none_or(|live| live == *log_id)
+        })
+    };
+    for row in rows.into_iter().filter(|row| !stays(row)) {
+        // What none of them confirmed is said again where the chat goes on.
+        recover::retire(step, row)?;
+    }
+    Ok(())
+}
+
+/// How many devices of an account in a conversation its accepted state lists, and how many not.
+fn count(step: &Step<'_>, group: &Conversation, account: AccountId) -> (usize, usize) {
+    let accounts = step.tx.known_accounts(&step.own.known);
+    let members = group.members().into_iter();
+    let theirs = members.filter(|member| member.account_id == account);
+    let (revoked, listed): (Vec<_>, Vec<_>) =
+        theirs.partition(|member| intent::is_revoked(&accounts, member));
+    (listed.len(), revoked.len())
+}
+
+/// Whether a device that the account's accepted state lists is in a conversation.
+pub(crate) fn has_listed(step: &Step<'_>, group: &Conversation, account: AccountId) -> bool {
+    count(step, group, account).0 > 0
 }
 
 /// The same in one conversation: a device may have been let in by who did not know yet.

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use conclave_client::ClientError;
 use conclave_client::transport::Transport;
-use conclave_client::view::Whoami;
+use conclave_client::view::{MessageState, Whoami};
 use conclave_proto::frame::{reply, request};
 use conclave_proto::limits::{DEVICES_MAX, MAILBOX_VALID_MS};
 use conclave_proto::mailbox::{ANSWER, BUNDLE, OFFER, PROOF};
@@ -586,6 +586,41 @@ async fn c130_removed_device_reads_nothing_any_more() {
     let kept = said(&anna2, &ben.address);
     assert!(kept.contains(&"to both".to_owned()));
     assert!(!kept.contains(&"to one".to_owned()));
+}
+
+/// Ben's only device in a chat is removed while it is off, before his other one was let into it. As soon as Anna hears
+/// of that the old conversation is over: what nobody confirmed reaches the other device, once, and both talk on.
+#[tokio::test(flavor = "multi_thread")]
+async fn c156_a_chat_goes_on_without_the_removed_device() {
+    let world = World::new().await;
+    let (anna, mut ben) = world.friends().await;
+    let mut anna2 = world.device_of(&anna, "second").await;
+    rest(&world, &[&anna, &anna2, &ben]).await;
+    let ben2 = world.silent_device_of(&ben, "second").await;
+    let removed = ben.whoami().unwrap().device_id;
+    ben.die().await;
+    let lost = anna.say(&ben, "into the void").await;
+    rest(&world, &[&anna, &anna2]).await;
+    assert_eq!(anna.state(lost).0, MessageState::Accepted);
+    anna2.die().await;
+    ben2.remove_device_over(world.transport().as_ref(), removed)
+        .await
+        .unwrap();
+    ben2.go_online_over(world.transport());
+    ben2.say(&anna, "from my new one").await;
+    rest(&world, &[&ben2, &anna]).await;
+    anna2.restart(world.transport()).await;
+    rest(&world, &[&ben2, &anna, &anna2]).await;
+    assert!(anna.state(lost).0 >= MessageState::Delivered);
+    anna.say(&ben, "so we talk on").await;
+    rest(&world, &[&anna, &anna2, &ben2]).await;
+    let words = ["from my new one", "into the void", "so we talk on"];
+    assert_eq!(said(&ben2, &anna.address), words);
+    for device in [&anna, &anna2] {
+        let mut all = said(device, &ben.address);
+        all.retain(|text| text != "hello");
+        assert_eq!(all, words);
+    }
 }
 
 /// What one device reads is read on the others, and a request is answered once for all.
