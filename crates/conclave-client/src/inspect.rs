@@ -1,6 +1,6 @@
 //! What a profile knows about its conversations, for whoever checks that all devices agree.
 
-use conclave_core::conversation::Conversation;
+use conclave_core::conversation::{Conversation, Outside};
 use conclave_proto::id::{AccountId, ChatId, DeviceId, Epoch, Hash32, LogId, MessageId, Seq};
 
 use crate::client::Client;
@@ -57,6 +57,12 @@ impl Client {
     /// Where the messages of a chat stand, in the order of its history; those that stand in no log are left out.
     pub fn places(&self, chat: ChatId) -> Result<Vec<MessagePlace>, ClientError> {
         self.engine().look(|tx, _| Ok(tx.places(chat)?))
+    }
+
+    /// Lends this device's keys and rows, in a transaction that stays: for the simulator, which plays members who break
+    /// the protocol. What is made of them may cost the device its place everywhere.
+    pub fn lend<T>(&self, work: impl FnOnce(Outside<'_>) -> T) -> Result<T, ClientError> {
+        self.engine().step(|step| Ok(work(step.outside())))
     }
 
     /// Every conversation that this device still reads, oldest first within a chat.

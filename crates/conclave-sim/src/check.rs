@@ -18,7 +18,7 @@ use conclave_client::view::{ChatState, Message, MessageState};
 use conclave_proto::id::{AccountId, DeviceId, Epoch, LogId, MessageId};
 
 use crate::device::{Device, Stage};
-use crate::groups::group_of;
+use crate::groups::{group_name, group_of};
 use crate::model::{Place, Sent};
 use crate::world::World;
 
@@ -94,10 +94,8 @@ impl Story<'_> {
     /// Each text with its place, a line each.
     fn lines(&self) -> String {
         let line = |message: &Message| {
-            let at = self.stands.get(&message.id);
-            let log = at.map(|at| at.log_id.to_string().chars().take(8).collect::<String>());
-            let (seq, text) = (message.seq, short(&message.text));
-            format!("  {} {log:?} {seq:?} {text}\n", self.device.name)
+            let (at, text) = (self.stands.get(&message.id), short(&message.text));
+            format!("  {} {at:?} {text}\n", self.device.name)
         };
         self.history.iter().map(line).collect()
     }
@@ -121,11 +119,7 @@ impl World {
     /// Holds the world, at rest, against the model.
     pub(crate) fn judge(&mut self) -> anyhow::Result<()> {
         self.look()?;
-        for device in self
-            .devices
-            .iter()
-            .filter(|device| device.stage == Stage::In)
-        {
+        for device in self.members() {
             is_content(device.client()?).with_context(|| device.name.clone())?;
         }
         self.accounts_agree()?;
@@ -133,7 +127,7 @@ impl World {
         self.no_wish_waits()?;
         for place in self.model.places() {
             self.judge_place(place).with_context(|| match place {
-                Place::Group(number) => Place::of_group(number),
+                Place::Group(number) => group_name(number),
                 Place::Pair(one, other) => {
                     format!(
                         "the chat of {} and {}",
@@ -154,19 +148,9 @@ impl World {
     /// 1. At rest a log has one head, and members are devices that their accounts list.
     fn heads_agree(&self) -> anyhow::Result<()> {
         let mut heads = BTreeMap::new();
-        let mut listed = BTreeSet::new();
-        for device in self
-            .devices
-            .iter()
-            .filter(|device| device.stage == Stage::In)
-        {
-            listed.insert(device.ids()?);
-        }
-        for device in self
-            .devices
-            .iter()
-            .filter(|device| device.stage == Stage::In)
-        {
+        let listed: anyhow::Result<BTreeSet<_>> = self.members().map(Device::ids).collect();
+        let listed = listed?;
+        for device in self.members() {
             for view in device.client()?.inspect()? {
                 if !view.is_going {
                     continue;
@@ -290,10 +274,7 @@ impl World {
             // nobody was looked at in that epoch
             return Ok(());
         };
-        for story in stories
-            .iter()
-            .filter(|story| story.device.stage == Stage::In)
-        {
+        for story in stories.iter().filter(|story| story.is_in()) {
             let has = story
                 .history
                 .iter()
@@ -322,8 +303,7 @@ impl World {
     ) -> anyhow::Result<MessagePlace> {
         let mut going = BTreeSet::new();
         let writer = self.device(sent.device)?.person;
-        let own = self.devices.iter().filter(|device| device.person == writer);
-        for device in own.filter(|device| device.stage == Stage::In) {
+        for device in self.members().filter(|device| device.person == writer) {
             going.extend(device.client()?.epochs()?.into_iter().map(|(log, _)| log));
         }
         match (going.contains(&one.log_id), going.contains(&other.log_id)) {

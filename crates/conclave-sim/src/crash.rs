@@ -1,6 +1,5 @@
 //! Deaths around transactions: of a client at a commit, of the server at a verb of its store.
 
-use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -56,18 +55,13 @@ impl Fuse {
 }
 
 /// A process that can be told to die.
+#[derive(Debug)]
 pub(crate) struct Mortal {
     fuse: Mutex<Fuse>,
     /// Told when anybody in this world dies.
     died: Arc<Notify>,
     /// How long each transaction takes, and who may begin; only for the server.
     turns: Option<tokio::sync::Mutex<Chance>>,
-}
-
-impl fmt::Debug for Mortal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Mortal")
-    }
 }
 
 impl Mortal {

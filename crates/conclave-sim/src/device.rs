@@ -1,6 +1,6 @@
 //! One device: a profile on disk, the real client over it, and its way to the server.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -10,14 +10,14 @@ use conclave_proto::env::SharedEnv;
 use conclave_proto::id::{AccountId, DeviceId};
 use conclave_proto::identifier::Identifier;
 use conclave_server::otp::CodeMessage;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use crate::chance::Chance;
 use crate::crash::Mortal;
 use crate::server::SimServer;
-use crate::time::{ActorEnv, Time};
-use crate::trace::Trace;
+use crate::time::ActorEnv;
 use crate::wire::Wire;
+use crate::world::World;
 
 /// Where a device is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,25 +48,16 @@ pub(crate) struct Device {
     pub(crate) back_ms: u64,
 }
 
-/// What every device of a world needs.
-pub(crate) struct Surroundings<'a> {
-    pub(crate) folder: &'a Path,
-    pub(crate) time: &'a Arc<Time>,
-    pub(crate) trace: &'a Arc<Trace>,
-    pub(crate) server: &'a Arc<SimServer>,
-    pub(crate) died: &'a Arc<Notify>,
-}
-
 impl Device {
     /// An empty profile, offline.
     pub(crate) fn new(
-        around: &Surroundings<'_>,
+        around: &World,
         person: usize,
         name: &str,
         chance: &mut Chance,
     ) -> anyhow::Result<Self> {
         let env = ActorEnv::new(around.time.clone(), chance.fork());
-        let mortal = Mortal::client(around.died);
+        let mortal = Mortal::client(&around.died);
         let (server, trace) = (around.server.clone(), around.trace.clone());
         let wire = Wire::new(name, server, trace, chance.fork());
         let facts = &around.server.facts;
@@ -77,7 +68,7 @@ impl Device {
             env.clone(),
             move |stream, binding| Box::pin(carrier.clone().carry(stream, binding)),
         );
-        let folder = around.folder.join(name);
+        let folder = around.folder.path().join(name);
         let shared: SharedEnv = env.clone();
         let client = Client::create_on(&folder, Unlock::KeyFile, shared, mortal.clone())
             .context("a profile cannot be made")?;

@@ -5,8 +5,6 @@ use conclave_client::view::GroupRole;
 use conclave_client::{Client, ClientError};
 use conclave_proto::id::ChatId;
 
-use crate::device::Stage;
-use crate::model::Place;
 use crate::play::{PATIENCE, is_known_trouble, is_no};
 use crate::world::World;
 
@@ -32,16 +30,11 @@ impl World {
             return Ok(());
         };
         let group = chat.to_string();
-        self.trace
-            .note(&format!("{}: {what} of group {number}, {who}", from.name));
+        self.note(&format!("{}: {what} of group {number}, {who}", from.name));
         let wanted = match what {
             0..4 => {
                 let adding = client.add_to_group(&group, std::slice::from_ref(&who));
-                let added = tokio::select! {
-                    biased;
-                    () = self.died.notified() => return Ok(()),
-                    added = tokio::time::timeout(PATIENCE, adding) => added,
-                };
+                let added = self.patiently(PATIENCE, adding).await;
                 added.unwrap_or(Err(ClientError::TimedOut))
             }
             4..6 => client.remove_from_group(&group, &who),
@@ -69,15 +62,10 @@ impl World {
         let Some(client) = from.online() else {
             return Ok(());
         };
-        self.trace
-            .note(&format!("{} makes group {number}", from.name));
+        self.note(&format!("{} makes group {number}", from.name));
         let name = group_name(number);
         let making = client.create_group(&name, &who);
-        let made = tokio::select! {
-            biased;
-            () = self.died.notified() => None,
-            made = tokio::time::timeout(PATIENCE, making) => made.ok(),
-        };
+        let made = self.patiently(PATIENCE, making).await;
         self.model.groups += 1;
         match made {
             Some(Err(error)) if !is_known_trouble(&error) && !is_no(&error) => {
@@ -89,11 +77,7 @@ impl World {
 
     /// At rest nothing that was wanted of a group waits.
     pub(crate) fn no_wish_waits(&self) -> anyhow::Result<()> {
-        for device in self
-            .devices
-            .iter()
-            .filter(|device| device.stage == Stage::In)
-        {
+        for device in self.members() {
             for group in device.client()?.groups()? {
                 if let Some(wish) = group.waiting.first() {
                     anyhow::bail!("{} still waits: {}", device.name, wish.text);
@@ -104,7 +88,8 @@ impl World {
     }
 }
 
-fn group_name(number: usize) -> String {
+/// What its name begins with.
+pub(crate) fn group_name(number: usize) -> String {
     format!("group {number}. ")
 }
 
@@ -120,11 +105,4 @@ pub(crate) fn group_of(client: &Client, number: usize) -> anyhow::Result<Option<
         .iter()
         .find(|group| group.chat.name.starts_with(begin.trim_end()));
     Ok(group.map(|group| group.chat.id))
-}
-
-impl Place {
-    /// How a failure names it.
-    pub(crate) fn of_group(number: usize) -> String {
-        group_name(number).trim_end().to_owned()
-    }
 }

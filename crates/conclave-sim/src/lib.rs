@@ -5,12 +5,10 @@
 //! shows it again. What the people do is written down in a plain model; what the devices then know is held
 //! against it.
 //!
-//! - `chance`, `time`: the seed, and a clock that stands still while anything runs
-//! - `wire`, `crash`: the network, and deaths around transactions
-//! - `server`, `device`: the real programs
+//! - `chance`, `time`: the seed, and a clock that stands still while anything runs; `trace`: what happened
+//! - `wire`, `crash`: the network, and deaths around transactions; `server`, `device`: the real programs
 //! - `world`: everything together; `play`, `groups`, `own`: what people do; `model`: what they were promised
-//! - `check`: whether it was kept
-//! - `trace`: what happened, and a digest of it
+//! - `check`: whether it was kept; `betray`: a member breaks a group at the end
 //!
 //! ```
 //! let report = conclave_sim::run(&conclave_sim::Plan { seed: 1, steps: 3 })?;
@@ -18,6 +16,7 @@
 //! # Ok::<(), conclave_sim::Failure>(())
 //! ```
 
+mod betray;
 mod chance;
 mod check;
 mod crash;
@@ -58,11 +57,7 @@ impl Plan {
     /// The command that runs exactly this world.
     pub fn replay_line(&self) -> String {
         let Self { seed, steps } = self;
-        if *steps == Self::STEPS {
-            format!("cargo xtask sim --seed {seed}")
-        } else {
-            format!("cargo xtask sim --seed {seed} --steps {steps}")
-        }
+        format!("cargo xtask sim --seed {seed} --steps {steps}")
     }
 }
 
@@ -75,8 +70,6 @@ pub struct Report {
     pub events: u64,
     /// Texts that were sent.
     pub texts: u64,
-    /// Virtual time, ms.
-    pub time_ms: u64,
     /// The newest events, a line each.
     pub trace: Vec<String>,
 }

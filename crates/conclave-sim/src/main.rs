@@ -33,39 +33,37 @@ fn main() -> ExitCode {
 }
 
 fn asked() -> anyhow::Result<Asked> {
-    let mut asked = Asked {
-        seeds: 0..1,
-        minutes: None,
-        steps: Plan::STEPS,
-        trace: false,
-    };
+    let (mut seeds, mut minutes, mut steps, mut trace) = (None, None, Plan::STEPS, false);
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        if word == "--trace" {
-            asked.trace = true;
-            continue;
-        }
-        let value = words
-            .next()
-            .with_context(|| format!("{word} wants a value\n{USAGE}"))?;
-        let number = |text: &str| -> anyhow::Result<u64> {
-            text.parse().with_context(|| format!("{word} {text}"))
-        };
+        let mut value = || words.next().context(USAGE);
         match word.as_str() {
-            "--seed" => asked.seeds = number(&value)?..number(&value)? + 1,
-            "--seeds" => {
-                let (from, to) = value.split_once("..").context("seeds are A..B")?;
-                asked.seeds = number(from)?..number(to)?;
+            "--trace" => trace = true,
+            "--seed" => {
+                let seed = value()?.parse()?;
+                seeds = Some(seed..seed + 1);
             }
-            "--minutes" => asked.minutes = Some(number(&value)?),
-            "--steps" => asked.steps = number(&value)?,
+            "--seeds" => {
+                let value = value()?;
+                let (from, to) = value.split_once("..").context("seeds are A..B")?;
+                seeds = Some(from.parse()?..to.parse()?);
+            }
+            "--minutes" => minutes = Some(value()?.parse()?),
+            "--steps" => steps = value()?.parse()?,
             _ => bail!("no such flag: {word}\n{USAGE}"),
         }
     }
-    if asked.minutes.is_some() && asked.seeds == (0..1) {
-        asked.seeds = 1_000..u64::MAX;
-    }
-    Ok(asked)
+    let others = if minutes.is_some() {
+        1_000..u64::MAX
+    } else {
+        0..1
+    };
+    Ok(Asked {
+        seeds: seeds.unwrap_or(others),
+        minutes,
+        steps,
+        trace,
+    })
 }
 
 fn run_all(asked: &Asked) -> anyhow::Result<()> {

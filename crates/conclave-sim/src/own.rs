@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use conclave_client::ClientError;
+use conclave_proto::id::DeviceId;
 
 use crate::device::Stage;
 use crate::play::is_known_trouble;
@@ -21,7 +22,6 @@ impl World {
         let person = self.device(device)?.person;
         let waiting = self.find(person, Stage::Asking);
         let own = self.devices.iter().filter(|device| device.person == person);
-        let others: Vec<usize> = self.others_of(device)?;
         if let Some(asking) = waiting {
             return self.link(asking).await;
         }
@@ -29,10 +29,19 @@ impl World {
             let asking = self.new_device(person)?;
             return self.link(asking).await;
         }
-        match others.first() {
-            Some(other) if self.chance.percent(50) => self.take_out(device, *other).await,
+        let mut others = self.devices.iter().enumerate();
+        let other = others.position(|(place, other)| {
+            place != device && other.person == person && other.stage == Stage::In
+        });
+        match other {
+            Some(other) if self.chance.percent(50) => self.take_out(device, other).await,
             _ => Ok(()),
         }
+    }
+
+    fn ids_of(&self, person: usize) -> anyhow::Result<BTreeSet<DeviceId>> {
+        let own = self.members().filter(|device| device.person == person);
+        own.map(|device| Ok(device.ids()?.1)).collect()
     }
 
     fn find(&self, person: usize, stage: Stage) -> Option<usize> {
@@ -40,14 +49,6 @@ impl World {
             device.person == person && device.stage == stage && device.alive().is_some()
         };
         self.devices.iter().position(is_meant)
-    }
-
-    fn others_of(&self, device: usize) -> anyhow::Result<Vec<usize>> {
-        let person = self.device(device)?.person;
-        let others = self.devices.iter().enumerate().filter(|(index, other)| {
-            *index != device && other.person == person && other.stage == Stage::In
-        });
-        Ok(others.map(|(index, _)| index).collect())
     }
 
     /// A new device and one of the account try to link.
@@ -60,8 +61,7 @@ impl World {
         let (Some(new_client), Some(old_client)) = (new.alive(), old.alive()) else {
             return Ok(());
         };
-        self.trace
-            .note(&format!("{} lets in {}", old.name, new.name));
+        self.note(&format!("{} lets in {}", old.name, new.name));
         let (new_way, old_way) = (new.transport.as_ref(), old.transport.as_ref());
         let address = self.server.address();
         let linking = async {
@@ -77,12 +77,7 @@ impl World {
             finished?;
             Ok::<_, ClientError>(())
         };
-        let linked = tokio::select! {
-            biased;
-            () = self.died.notified() => None,
-            linked = tokio::time::timeout(LINK_PATIENCE, Box::pin(linking)) => linked.ok(),
-        };
-        match linked {
+        match self.patiently(LINK_PATIENCE, Box::pin(linking)).await {
             Some(Err(error)) if !is_link_trouble(&error) => {
                 return Err(error).context("a device cannot be let in");
             }
@@ -109,15 +104,9 @@ impl World {
         let Some(client) = from.online() else {
             return Ok(());
         };
-        self.trace
-            .note(&format!("{} takes out {}", from.name, out.name));
+        self.note(&format!("{} takes out {}", from.name, out.name));
         let removing = client.remove_device_over(from.transport.as_ref(), out.ids()?.1);
-        let removed = tokio::select! {
-            biased;
-            () = self.died.notified() => None,
-            removed = tokio::time::timeout(LINK_PATIENCE, removing) => removed.ok(),
-        };
-        match removed {
+        match self.patiently(LINK_PATIENCE, removing).await {
             Some(Err(error)) if !is_link_trouble(&error) => {
                 Err(error).context("a device cannot be taken out")
             }
@@ -148,19 +137,13 @@ impl World {
 
     /// A device that was let in and died before it heard of that for good is taken out by hand.
     async fn forget_who_never_came(&self, person: usize) -> anyhow::Result<()> {
-        let own = self.devices.iter().filter(|device| device.person == person);
-        let own: Vec<_> = own.filter(|device| device.stage == Stage::In).collect();
-        let Some(first) = own.first() else {
-            bail!("{} has no device left", self.name_of(person));
-        };
-        let mut there = Vec::new();
-        for device in &own {
-            there.push(device.ids()?.1);
-        }
+        let there = self.ids_of(person)?;
+        let first = self.members().find(|device| device.person == person);
+        let first = first.with_context(|| format!("{} has no device", self.name_of(person)))?;
         let client = first.client()?;
         for listed in client.devices()? {
             if !there.contains(&listed.id) {
-                self.trace.note(&format!("{} forgets a device", first.name));
+                self.note(&format!("{} forgets a device", first.name));
                 client
                     .remove_device_over(first.transport.as_ref(), listed.id)
                     .await
@@ -172,19 +155,10 @@ impl World {
 
     /// Every device knows exactly the devices of its account.
     pub(crate) fn accounts_agree(&self) -> anyhow::Result<()> {
-        for device in self
-            .devices
-            .iter()
-            .filter(|device| device.stage == Stage::In)
-        {
+        for device in self.members() {
             let listed = device.client()?.devices()?;
             let listed: BTreeSet<_> = listed.iter().map(|device| device.id).collect();
-            let mut there = BTreeSet::new();
-            for other in &self.devices {
-                if other.person == device.person && other.stage == Stage::In {
-                    there.insert(other.ids()?.1);
-                }
-            }
+            let there = self.ids_of(device.person)?;
             ensure!(
                 listed == there,
                 "{} lists {listed:?}, there are {there:?}",

@@ -31,9 +31,15 @@ impl World {
             54..57 => self.change_devices(device).await?,
             57..63 => self.read(device)?,
             63..69 => self.plan_death(device)?,
-            69..72 => self.kill(device).await?,
+            69..72 => {
+                self.device(device)?.mortal.kill();
+                self.bury().await?;
+            }
             72..77 => self.plan_server_death(),
-            77..79 => self.kill_server().await?,
+            77..79 => {
+                self.server.mortal.kill();
+                self.bury().await?;
+            }
             79..84 => self.silence(device).await?,
             84..88 => self.cut(device)?,
             88..91 => self.turn_clock(device)?,
@@ -49,6 +55,25 @@ impl World {
 
     pub(crate) fn device(&self, device: usize) -> anyhow::Result<&Device> {
         self.devices.get(device).context("no such device")
+    }
+
+    /// Devices that their accounts list.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Device> {
+        let devices = self.devices.iter();
+        devices.filter(|device| device.stage == Stage::In)
+    }
+
+    /// What a command comes to, for who waits so long; nothing when somebody dies meanwhile.
+    pub(crate) async fn patiently<T>(
+        &self,
+        patience: Duration,
+        command: impl Future<Output = Result<T, ClientError>>,
+    ) -> Option<Result<T, ClientError>> {
+        tokio::select! {
+            biased;
+            () = self.died.notified() => None,
+            done = tokio::time::timeout(patience, command) => done.ok(),
+        }
     }
 
     async fn send(&mut self, device: usize) -> anyhow::Result<()> {
@@ -77,14 +102,8 @@ impl World {
             (Place::Pair(..), None) => return Ok(()),
         };
         let text = self.model.next_text(&from.name, filling);
-        self.trace
-            .note(&format!("{} writes to {place:?}", from.name));
-        let sent = tokio::select! {
-            biased;
-            () = self.died.notified() => None,
-            sent = tokio::time::timeout(PATIENCE, client.send(&to, &text)) => sent.ok(),
-        };
-        let id = match sent {
+        self.note(&format!("{} writes to {place:?}", from.name));
+        let id = match self.patiently(PATIENCE, client.send(&to, &text)).await {
             Some(Ok(message)) => Some(message.id),
             // a request waits: it is answered first
             Some(Err(ClientError::NotAllowed(_))) if place.partner(from.person).is_some() => {
@@ -96,7 +115,7 @@ impl World {
             None => None,
         };
         let is_queued = if id.is_some() { "queued" } else { "in doubt" };
-        self.trace.note(&format!("{}: {is_queued}", from.name));
+        self.note(&format!("{}: {is_queued}", from.name));
         self.model.sent.push(Sent {
             device,
             to: place,
@@ -113,7 +132,7 @@ impl World {
             return Ok(());
         };
         for request in known(client.requests())?.unwrap_or_default() {
-            self.trace.note(&format!("{} accepts", device.name));
+            self.note(&format!("{} accepts", device.name));
             known(client.accept_request(request.chat))?;
         }
         Ok(())
@@ -127,7 +146,7 @@ impl World {
         let chats = known(client.chats())?.unwrap_or_default();
         if let Some(chat) = self.chance.pick(&chats) {
             let count = known(client.mark_read(chat.id))?;
-            self.trace.note(&format!("{} reads {count:?}", device.name));
+            self.note(&format!("{} reads {count:?}", device.name));
         }
         Ok(())
     }
@@ -135,30 +154,19 @@ impl World {
     fn plan_death(&mut self, device: usize) -> anyhow::Result<()> {
         let (left, side) = (self.chance.spread(40), Side::any(&mut self.chance));
         let device = self.device(device)?;
-        self.trace
-            .note(&format!("{} will die {side:?} {left}", device.name));
+        self.note(&format!("{} will die {side:?} {left}", device.name));
         if device.is_up() {
             device.mortal.plan(left, side);
         }
         Ok(())
     }
 
-    async fn kill(&mut self, device: usize) -> anyhow::Result<()> {
-        self.device(device)?.mortal.kill();
-        self.bury().await
-    }
-
     fn plan_server_death(&mut self) {
         let (left, side) = (self.chance.spread(60), Side::any(&mut self.chance));
-        self.trace.note(&format!("server will die {side:?} {left}"));
+        self.note(&format!("server will die {side:?} {left}"));
         if self.server.is_up() {
             self.server.mortal.plan(left, side);
         }
-    }
-
-    async fn kill_server(&mut self) -> anyhow::Result<()> {
-        self.server.mortal.kill();
-        self.bury().await
     }
 
     /// A while without a network, and without anybody being told.
@@ -166,8 +174,7 @@ impl World {
         let wire = self.device(device)?.wire.clone();
         wire.set_silent(true);
         let ms = self.chance.spread(200_000);
-        self.trace
-            .note(&format!("{device} hears nothing for {ms} ms"));
+        self.note(&format!("{device} hears nothing for {ms} ms"));
         self.pass(ms).await?;
         wire.set_silent(false);
         Ok(())
@@ -175,7 +182,7 @@ impl World {
 
     fn cut(&self, device: usize) -> anyhow::Result<()> {
         let device = self.device(device)?;
-        self.trace.note(&format!("{} is cut off", device.name));
+        self.note(&format!("{} is cut off", device.name));
         device.transport.cut();
         Ok(())
     }
@@ -183,8 +190,7 @@ impl World {
     fn turn_clock(&mut self, device: usize) -> anyhow::Result<()> {
         let ms = i64::try_from(self.chance.spread(1_200_000)).unwrap_or(0) - 600_000;
         let device = self.device(device)?;
-        self.trace
-            .note(&format!("{}'s clock: {ms} ms", device.name));
+        self.note(&format!("{}'s clock: {ms} ms", device.name));
         device.env.set_wrong_by(ms);
         Ok(())
     }
@@ -192,7 +198,7 @@ impl World {
     /// All machines sleep for days; few enough in all that nothing expires.
     fn sleep(&mut self) {
         let ms = self.chance.spread(SLEEP_MS);
-        self.trace.note(&format!("everybody sleeps for {ms} ms"));
+        self.note(&format!("everybody sleeps for {ms} ms"));
         self.time.skip(ms);
     }
 
@@ -204,7 +210,7 @@ impl World {
         for _ in 0..2 {
             self.settle().await?;
         }
-        self.trace.note("everybody says a last word");
+        self.note("everybody says a last word");
         for place in self.model.places() {
             for device in 0..self.devices.len() {
                 if self.device(device)?.stage == Stage::In {
@@ -220,7 +226,7 @@ impl World {
 
     /// Faults end; who was down starts.
     async fn calm(&mut self) -> anyhow::Result<()> {
-        self.trace.note("all is calm");
+        self.note("all is calm");
         self.set_rough(false);
         self.server_back_ms = 0;
         self.server.mortal.defuse();

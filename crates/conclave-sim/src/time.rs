@@ -1,6 +1,5 @@
 //! Virtual time: the runtime's paused clock, plus what each actor's own clock is wrong by.
 
-use std::fmt;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -51,6 +50,7 @@ impl Time {
 }
 
 /// Time and chance of one actor.
+#[derive(Debug)]
 pub(crate) struct ActorEnv {
     time: Arc<Time>,
     wrong_by_ms: AtomicI64,
@@ -70,12 +70,6 @@ impl ActorEnv {
     /// From now on its clock is off by so many ms.
     pub(crate) fn set_wrong_by(&self, ms: i64) {
         self.wrong_by_ms.store(ms, Ordering::Relaxed);
-    }
-}
-
-impl fmt::Debug for ActorEnv {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ActorEnv")
     }
 }
 

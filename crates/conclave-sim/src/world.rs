@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::chance::Chance;
 use crate::check::Checker;
 use crate::crash::{Mortal, Side};
-use crate::device::{Device, Surroundings};
+use crate::device::Device;
 use crate::model::Model;
 use crate::server::SimServer;
 use crate::time::{ActorEnv, Time};
@@ -47,7 +47,7 @@ pub(crate) struct World {
     /// Chance of devices that come later.
     steps: Chance,
     codes: mpsc::UnboundedReceiver<CodeMessage>,
-    folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 /// Runs the world of a plan; a failure comes with the newest events.
@@ -63,7 +63,6 @@ pub(crate) async fn run(plan: &Plan) -> Result<Report, (anyhow::Error, Vec<Strin
         digest,
         events,
         texts: world.model.sent.len() as u64,
-        time_ms: world.time.since_begin_ms(),
         trace,
     })
 }
@@ -108,20 +107,10 @@ impl World {
         for name in NAMES.iter().take(count) {
             world.people.push(format!("{name}@example.org").parse()?);
             let person = world.people.len() - 1;
-            world.make_device(person, name, &mut chance)?;
+            let device = Device::new(&world, person, name, &mut chance)?;
+            world.devices.push(device);
         }
         Ok(world)
-    }
-
-    fn make_device(
-        &mut self,
-        person: usize,
-        name: &str,
-        chance: &mut Chance,
-    ) -> anyhow::Result<()> {
-        let device = Device::new(&self.around(), person, name, chance)?;
-        self.devices.push(device);
-        Ok(())
     }
 
     /// One more device of somebody, which its account does not know yet. Its place.
@@ -129,20 +118,10 @@ impl World {
         let owner = NAMES.get(person).copied().unwrap_or_default();
         let name = format!("{owner}-{}", self.devices.len());
         let mut chance = self.steps.fork();
-        self.make_device(person, &name, &mut chance)?;
-        let device = self.devices.len() - 1;
-        self.device(device)?.wire.set_rough(true);
-        Ok(device)
-    }
-
-    fn around(&self) -> Surroundings<'_> {
-        Surroundings {
-            folder: self.folder.path(),
-            time: &self.time,
-            trace: &self.trace,
-            server: &self.server,
-            died: &self.died,
-        }
+        let device = Device::new(self, person, &name, &mut chance)?;
+        device.wire.set_rough(true);
+        self.devices.push(device);
+        Ok(self.devices.len() - 1)
     }
 
     async fn run(&mut self, steps: u64) -> anyhow::Result<()> {
@@ -163,7 +142,8 @@ impl World {
             self.look()?;
         }
         self.rest().await?;
-        self.judge()
+        self.judge()?;
+        self.betray().await
     }
 
     /// Whether the network has faults from now on.
@@ -172,6 +152,10 @@ impl World {
         for device in &self.devices {
             device.wire.set_rough(is_rough);
         }
+    }
+
+    pub(crate) fn note(&self, what: &str) {
+        self.trace.note(what);
     }
 
     /// Ms since the world began.
