@@ -194,7 +194,7 @@ fn try_join(
     tree: &[u8],
 ) -> Result<Joined, Attempt> {
     let accounts = step.tx.known_accounts(&step.own.known);
-    let psks = old_psks(step, pointer.log_id).map_err(Attempt::Store)?;
+    let psks = old_psks(step, pointer).map_err(Attempt::Store)?;
     if rejoin::is_awaited(step, pointer.log_id).map_err(Attempt::store)? {
         // The place that this device lost makes room for the new one; a refusal gives it back.
         let emptied = step.tx.delete_group(pointer.log_id.as_bytes());
@@ -229,16 +229,15 @@ fn try_join(
     }
 }
 
-/// What older conversations of the same chat left to bind a successor with.
-fn old_psks(step: &Step<'_>, log_id: LogId) -> Result<Vec<RebootPsk>, crate::store::StoreError> {
+/// What the chat of the conversation that is continued left to bind a successor with: an invitation by an own device
+/// is not held in that chat.
+fn old_psks(
+    step: &Step<'_>,
+    pointer: &WelcomePointer,
+) -> Result<Vec<RebootPsk>, crate::store::StoreError> {
     let mut psks = Vec::new();
-    let chat_id = step
-        .tx
-        .open_invitations()?
-        .into_iter()
-        .find(|row| row.log_id == log_id)
-        .map(|row| row.chat_id);
-    let Some(chat_id) = chat_id else {
+    let old = pointer.successor_of.map(|old| step.tx.conversation(old));
+    let Some(chat_id) = old.transpose()?.flatten().map(|row| row.chat_id) else {
         return Ok(psks);
     };
     for row in step.tx.conversations_of(chat_id)? {
