@@ -165,12 +165,13 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
     let before = step.tx.contact(sender)?;
     match accept_states(step, Source::Peer, &states) {
         Ok(Judged::Accepted(contact)) => said(step, *contact, &introduced, &item),
-        Ok(Judged::Doubtful) if looked_up => still_doubtful(step, before),
-        Ok(Judged::Doubtful) => Ok(Taken {
+        // A gap closes with the lookup: what is said must not be lost over it.
+        Ok(Judged::Doubtful | Judged::Fetch(..)) if !looked_up => Ok(Taken {
             confirm: Some(introduced.greeting.identifier.to_string()),
             again: true,
             ..VOID
         }),
+        Ok(Judged::Doubtful) => still_doubtful(step, before),
         // Changed: kept for when the person accepts the new identity. Gaps close with the next lookup.
         Ok(Judged::Stopped | Judged::Fetch(..)) => {
             if let InboxItem::Welcome(pointer) = &item
