@@ -69,7 +69,8 @@ mod tests {
     fn png(side: u32) -> Vec<u8> {
         let noise = |x: u32, y: u32| {
             let n = x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503) ^ (x * y);
-            image::Rgb([n as u8, (n >> 8) as u8, (n >> 16) as u8])
+            let [r, g, b, _] = n.to_le_bytes();
+            image::Rgb([r, g, b])
         };
         let picture = DynamicImage::from(RgbImage::from_fn(side, side, noise));
         let mut bytes = Cursor::new(Vec::new());

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod devices;
+#[cfg(test)]
 mod everyday;
 #[cfg(test)]
 mod fallback;

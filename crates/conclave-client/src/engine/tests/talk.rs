@@ -83,11 +83,8 @@ async fn c171_c172_nobody_changes_what_another_wrote() {
     let id = anna.say(&ben, "mine").await;
     world.settle(&[&anna, &ben]).await;
     let target = of(&anna, id);
-    for (n, kind) in [edit(target, "his"), Kind::Delete { target }]
-        .into_iter()
-        .enumerate()
-    {
-        post(&ben, &anna, |row| content(row, 40 + n as u8, kind));
+    for (n, kind) in [(40, edit(target, "his")), (41, Kind::Delete { target })] {
+        post(&ben, &anna, |row| content(row, n, kind));
         ben.settle(LONG).await.unwrap();
     }
     // Named as his own it is another message, which never comes.
@@ -111,18 +108,16 @@ async fn c174_an_act_counts_in_its_own_chat_only() {
     world.settle(&[&ben, &anna]).await;
     let target = of(&ben, id);
     let early = MessageId::new([60; 16]);
+    let early = Kind::Delete {
+        target: of(&ben, early),
+    };
     for (n, kind) in [
-        edit(target, "elsewhere"),
-        emoji(target, "👎"),
-        Kind::Delete { target },
-        Kind::Delete {
-            target: of(&ben, early),
-        },
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        post(&ben, &anna, |row| content(row, 70 + n as u8, kind));
+        (70, edit(target, "elsewhere")),
+        (71, emoji(target, "👎")),
+        (72, Kind::Delete { target }),
+        (73, early),
+    ] {
+        post(&ben, &anna, |row| content(row, n, kind));
         ben.settle(LONG).await.unwrap();
     }
     world.settle(&[&ben, &anna]).await;
@@ -227,7 +222,7 @@ async fn c172_c173_members_do_not_what_owners_do() {
     let world = World::new().await;
     let (anna, ben) = world.friends().await;
     let chat = anna
-        .create_group("friends", &[ben.address.clone()])
+        .create_group("friends", std::slice::from_ref(&ben.address))
         .await
         .unwrap();
     world.settle(&[&anna, &ben]).await;
