@@ -10,7 +10,6 @@ use conclave_proto::ErrorCode;
 use conclave_proto::account::{AccountState, AccountStates, DeviceCert, DeviceRole, PutState};
 use conclave_proto::hello::Role;
 use conclave_proto::id::DeviceId;
-use conclave_proto::limits::NAME_BYTES_MAX;
 
 use crate::client::Client;
 use crate::device;
@@ -20,7 +19,7 @@ use crate::keys;
 use crate::link;
 use crate::net::Net;
 use crate::own_sync;
-use crate::register::{CERT_BEFORE_MS, CERT_VALID_MS};
+use crate::register::{self, CERT_BEFORE_MS, CERT_VALID_MS};
 use crate::shared::{Shared, broken};
 use crate::store::{Thing, parse_known};
 use crate::transport::{Connection, RealTransport, Transport, TransportError, calls};
@@ -129,8 +128,11 @@ impl Client {
 
     /// The device that `words` mean: an id, the beginning of one, or a name that one device has.
     pub fn find_device(&self, words: &str) -> Result<Device, ClientError> {
+        // What reads as an id is one: no device can be named to be taken for another.
+        let is_id = words.starts_with("d_");
         let is_meant = |device: &Device| {
-            device.name == words || words.len() >= 6 && device.id.to_string().starts_with(words)
+            let begins = words.len() >= 6 && device.id.to_string().starts_with(words);
+            if is_id { begins } else { device.name == words }
         };
         let mut found: Vec<Device> = self.devices()?;
         found.retain(is_meant);
@@ -175,10 +177,11 @@ impl Client {
 
 /// Refuses names that no device can have.
 pub(crate) fn check_name(name: &str) -> Result<(), ClientError> {
-    if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        return Err(ClientError::BadInput(format!(
-            "a device's name has at most {NAME_BYTES_MAX} bytes and no control characters"
-        )));
+    register::check_name(name)?;
+    if name.starts_with("d_") {
+        return Err(ClientError::BadInput(
+            "a device's name must not look like a device's id".into(),
+        ));
     }
     Ok(())
 }

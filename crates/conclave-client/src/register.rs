@@ -15,6 +15,7 @@ use conclave_proto::identifier::Identifier;
 use conclave_proto::limits::{
     IDENTIFIER_BYTES_MAX, INVITE_BYTES_MAX, NAME_BYTES_MAX, OTP_CODE_BYTES_MAX,
 };
+use conclave_proto::name::is_plain;
 use conclave_proto::{codec, label};
 
 use crate::device;
@@ -145,12 +146,18 @@ fn check_words(
             "an invite has at most {INVITE_BYTES_MAX} characters"
         )));
     }
-    if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        return Err(ClientError::BadInput(format!(
-            "a name has at most {NAME_BYTES_MAX} bytes and no control characters"
-        )));
+    check_name(name)
+}
+
+/// Refuses names that nobody should have: too long, or not all to be seen (C-167).
+pub(crate) fn check_name(name: &str) -> Result<(), ClientError> {
+    // C-167
+    if name.len() <= NAME_BYTES_MAX && is_plain(name) {
+        return Ok(());
     }
-    Ok(())
+    Err(ClientError::BadInput(format!(
+        "a name has at most {NAME_BYTES_MAX} bytes, no characters that cannot be seen, and no space at its ends"
+    )))
 }
 
 /// Codes are read off a screen: case, spaces and dashes do not matter.

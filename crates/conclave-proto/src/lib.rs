@@ -13,6 +13,7 @@
 //! - [`label`]: what a signature or hash is about, one distinct label per object
 //! - [`address`]: `conclave://…` server addresses
 //! - [`identifier`]: phone numbers and e-mail addresses, normalised
+//! - [`name`]: names that people see
 //! - [`hello`]: the first frames of a connection, and what proofs on it sign
 //! - [`account`]: identity keys, device certificates, account states, registration
 //! - [`key_package`]: publishing and claiming key packages
@@ -50,6 +51,7 @@ pub mod label;
 pub mod limits;
 pub mod log;
 pub mod mailbox;
+pub mod name;
 
 pub use error::{ErrorCode, Refusal};
 

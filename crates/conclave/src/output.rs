@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io;
 
 use clap::ValueEnum;
+use conclave_proto::name;
 use serde::Serialize;
 
 use crate::console::Console;
@@ -137,10 +138,12 @@ fn json<T: Serialize>(kind: &'static str, body: &T) -> io::Result<String> {
 /// Escapes what could drive a terminal and JSON would let through: only strings can hold such characters.
 fn escape(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
-    for c in json.chars() {
-        if c.is_control() || turns_text(c) {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "\\u{:04x}", u32::from(c));
+    for (c, hides) in name::hidden(json) {
+        if hides {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a string cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
         } else {
             out.push(c);
         }
@@ -150,28 +153,26 @@ fn escape(json: &str) -> String {
 
 /// `text` so that it cannot drive the terminal, reverse the line or look like a row of its own.
 ///
-/// Control characters and those that change the writing direction become `�`; further lines are indented.
-/// Everything that other people wrote goes through here before a terminal sees it.
+/// What cannot be seen where it stands, or changes the text around it, becomes `�` (C-167); further lines are
+/// indented. Everything that other people wrote goes through here before a terminal sees it.
 pub(crate) fn safe(text: &str) -> Cow<'_, str> {
-    let is_plain = |c: char| !c.is_control() && !turns_text(c);
-    if text.chars().all(is_plain) {
+    // C-167
+    if !name::hidden(text).any(|(_, hides)| hides) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    for (c, hides) in name::hidden(text) {
         match c {
             '\n' => out.push_str("\n    "),
-            '\t' => out.push(' '),
-            c if is_plain(c) => out.push(c),
-            _ => out.push(char::REPLACEMENT_CHARACTER),
+            // Spaces of all widths show as one.
+            '\t' | '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
+                out.push(' ')
+            }
+            _ if hides => out.push(char::REPLACEMENT_CHARACTER),
+            c => out.push(c),
         }
     }
     Cow::Owned(out)
-}
-
-/// Marks that reorder or break the line around them (Unicode bidirectional controls and separators).
-const fn turns_text(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -198,6 +199,18 @@ mod tests {
         assert_eq!(safe("a\u{1b}[2Jb\r\u{7}\u{9b}"), "a�[2Jb���");
         assert_eq!(safe("a\nmallory: b\tc"), "a\n    mallory: b c");
         assert_eq!(safe("x\u{202e}y\u{2028}z"), "x�y�z");
+    }
+
+    /// Nobody can call themselves like somebody else but for what cannot be seen: it shows, and programs read it
+    /// escaped; joiners inside emoji and words do their work.
+    #[test]
+    fn c167_hidden_characters_show() {
+        assert_eq!(safe("An\u{200b}na\u{e0041}"), "An�na�");
+        assert_eq!(safe("10\u{a0}€"), "10 €");
+        let family = "👨\u{200d}👩 می\u{200c}خواهم";
+        assert_eq!(safe(family), family);
+        let line = json("x", &serde_json::json!({ "name": "An\u{200b}na\u{e0041}" })).unwrap();
+        assert!(line.contains(r#""An\u200bna\udb40\udc41""#), "{line}");
     }
 
     /// The shape that programs rely on: version and type first, all fields there even when empty.
