@@ -652,6 +652,201 @@ def address(v):
         refused(lambda: read_address(text), text)
 
 
+def unlinked(text, scheme):
+    """The bytes of a link in text: base64url, without filling, in its one spelling."""
+    body = text[len(scheme) :]
+    data = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
+    if not text.startswith(scheme) or base64.urlsafe_b64encode(data).decode().rstrip("=") != body:
+        raise Bad("link")
+    return data
+
+
+def read_group_link(r):
+    link = {"version": r.u(1), "server_id": r.take(32), "log_id": r.take(32), "secret": r.take(32)}
+    link["name"] = r.vec().decode()
+    people = Reader(r.vec())
+    link["people"] = []
+    while people.at < len(people.data):
+        link["people"].append(people.take(16))
+    if link["version"] != 1 or not 1 <= len(link["people"]) <= 8 or len(link["name"].encode()) > 128:
+        raise Bad("link of a group")
+    return link
+
+
+def group_link(v):
+    read = whole(read_group_link, unlinked(v["text"], "conclave-group:"))
+    for name in ("server_id", "log_id"):
+        check(read[name] == ident(v[name]), name)
+    check((read["secret"], read["name"]) == (hexed(v["secret"]), v["name"]), "secret and name")
+    check(read["people"] == [ident(one) for one in v["people"]], "whom to ask")
+    for text in v["refused"]:
+        refused(lambda: whole(read_group_link, unlinked(text, "conclave-group:")), text)
+
+
+def read_context(r):
+    context = {"version": r.u(2), "kind": r.u(1), "server_id": r.take(32), "log_id": r.take(32), "min_version": r.u(2)}
+    context["successor_of"] = r.take(32) if optional(r) else None
+    context["name"] = r.vec().decode()
+    roles = Reader(r.vec())
+    context["roles"] = []
+    while roles.at < len(roles.data):
+        context["roles"].append((roles.take(16), roles.u(1)))
+    context["link"] = r.take(32) if optional(r) else None
+    accounts = [account for account, _ in context["roles"]]
+    grouped = context["name"] or context["roles"] or context["link"]
+    if (
+        (context["version"], context["min_version"]) != (1, 1)
+        or context["kind"] not in (1, 2, 3)
+        or accounts != sorted(set(accounts))
+        or any(role not in (1, 2) for _, role in context["roles"])
+        or (grouped and context["kind"] != 2)
+    ):
+        raise Bad("context")
+    return context
+
+
+def optional(r):
+    present = r.u(1)
+    if present > 1:
+        raise Bad("neither there nor absent")
+    return present
+
+
+def context(v):
+    for shown in v["contexts"]:
+        data = hexed(shown["encoded"])
+        read = whole(read_context, data)
+        for name in ("version", "kind", "min_version", "name"):
+            check(read[name] == shown[name], name)
+        for name in ("server_id", "log_id"):
+            check(read[name] == ident(shown[name]), name)
+        before = shown["successor_of"] and ident(shown["successor_of"])
+        check(read["successor_of"] == before, "what it continues")
+        check(read["roles"] == [(ident(account), role) for account, role in shown["roles"]], "roles")
+        check(read["link"] == (shown["link"] and hexed(shown["link"])), "link")
+        refused(lambda: whole(read_context, data + b"\0"), "context with a trailing byte")
+        refused(lambda: whole(read_context, data[:-1]), "cut context")
+    for encoded in v["refused"]:
+        refused(lambda: whole(read_context, hexed(encoded)), "malformed context")
+
+
+def read_offer(r):
+    offer = {"version": r.u(1), "server_id": r.take(32), "device_id": r.take(16), "leaf_key": r.take(32)}
+    offer |= {"inbox_key": r.vec(), "name": r.vec().decode(), "nonce": r.take(32)}
+    if offer["version"] != 1 or len(offer["inbox_key"]) != 1216:
+        raise Bad("offer")
+    return offer
+
+
+def read_answer(r):
+    answer = {"version": r.u(1), "account_id": r.take(16), "secret": r.take(32)}
+    if answer["version"] != 1:
+        raise Bad("answer")
+    return answer
+
+
+def read_bundle(r):
+    bundle = {"version": r.u(1), "identity_seeds": r.take(64), "state": read_state(r)}
+    certs = Reader(r.vec())
+    bundle["certs"] = []
+    while certs.at < len(certs.data):
+        bundle["certs"].append(read_cert(certs))
+    bundle |= {"capability": r.take(32), "identifier": r.vec().decode(), "own_name": r.vec().decode()}
+    bundle["history"] = r.vec()
+    if bundle["version"] != 1:
+        raise Bad("bundle")
+    return bundle
+
+
+def bundle_holds(bundle, offer, answer):
+    """The state holds, is of the account and by the key, and lists the device with the keys that it offered."""
+    state, certs, seeds = bundle["state"], bundle["certs"], bundle["identity_seeds"]
+    keys = [Ed25519PrivateKey.from_private_bytes(seeds[:32]), MLDSA65PrivateKey.from_seed_bytes(seeds[32:])]
+    classical, quantum = (key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw) for key in keys)
+    names = ("device_id", "leaf_key", "inbox_key")
+    return (
+        state_holds(state)
+        and identity(u(2, 2) + classical + vec(quantum)) == state["identity"]
+        and state["account_id"] == answer["account_id"]
+        and state["server_id"] == offer["server_id"]
+        and all(cert_holds(cert, state["identity"]) for cert in certs)
+        and [(cert["device_id"], h("device-cert-hash", cert["encoded"])) for cert in certs] == state["devices"]
+        and any(all(cert[name] == offer[name] for name in names) for cert in certs)
+    )
+
+
+def link(v):
+    data = hexed(v["offer"])
+    offer = whole(read_offer, data)
+    for name in ("server_id", "device_id"):
+        check(offer[name] == ident(v[name]), name)
+    for name in ("leaf_key", "inbox_key"):
+        check(offer[name] == hexed(v[name]), name)
+    check(offer["name"] == v["name"], "name of the device")
+    mailbox = h("link-offer", data)
+    check(mailbox == ident(v["mailbox_id"]), "mailbox")
+    check(unlinked(v["text"], "conclave-link:") == b"\x01" + offer["server_id"] + mailbox, "link")
+    for forged in tampered(data):
+        refused(lambda: h("link-offer", forged) == mailbox, "another offer")
+    answer = whole(read_answer, hexed(v["answer"]))
+    check(answer["account_id"] == ident(v["account_id"]), "account")
+    check(answer["secret"] == hexed(v["secret"]), "secret")
+    bound = mailbox + vec(v["code"].encode())
+    check(bound + vec(b"") == hexed(v["answer_aad"]), "what an answer is bound to")
+    check(bound + vec(answer["secret"]) == hexed(v["bundle_aad"]), "what a bundle is bound to")
+    possession = offer["server_id"] + answer["account_id"] + offer["device_id"] + offer["leaf_key"]
+    possession = labelled("device-cert-possession", possession + vec(offer["inbox_key"]))
+    check(ed25519(offer["leaf_key"], hexed(v["proof"]), possession), "proof")
+    bundle = whole(read_bundle, hexed(v["bundle"]))
+    check(bundle_holds(bundle, offer, answer), "bundle")
+    for name in ("identity_seeds", "capability", "history"):
+        check(bundle[name] == hexed(v[name]), name)
+    for name in ("identifier", "own_name"):
+        check(bundle[name] == v[name], name)
+    check(bundle["state"]["encoded"] == hexed(v["state"]), "state of the bundle")
+    check([cert["encoded"].hex() for cert in bundle["certs"]] == v["certs"], "certificates of the bundle")
+    refused(lambda: bundle_holds(bundle, dict(offer, leaf_key=bytes(32)), answer), "another device's bundle")
+    refused(lambda: bundle_holds(bundle, offer, dict(answer, account_id=bytes(16))), "another account's bundle")
+    swapped = dict(bundle, identity_seeds=bytes(64))
+    refused(lambda: bundle_holds(swapped, offer, answer), "another key's bundle")
+
+
+def sync_fields(number, inner):
+    word = lambda n: one(inner, n, b"").decode()
+    if number == 1:
+        states = fields(one(inner, 2, b""))
+        return "contact", {
+            "account_id": "a_" + one(inner, 1, b"").hex(),
+            "state": one(states, 1, b"").hex(),
+            "cert": one(states, 2, b"").hex(),
+            "identifier": word(3),
+            "given_name": word(4),
+            "own_name": word(5),
+            "capability": one(inner, 6, b"").hex(),
+            "decisions": [one(inner, n, 0) for n in (7, 8, 9, 10, 11)],
+        }
+    if number == 2:
+        return "device", {"device_id": "d_" + one(inner, 1, b"").hex(), "name": word(2)}
+    if number == 3:
+        return "profile", {"name": word(1), "capability": one(inner, 2, b"").hex()}
+    if number == 4:
+        return "read", {"log_id": "l_" + one(inner, 1, b"").hex(), "seq": one(inner, 2, 0)}
+    return ("identity", {"seeds": one(inner, 1, b"").hex()}) if number == 5 else ("unknown", None)
+
+
+def sync(v):
+    for shown in v["items"]:
+        data = hexed(shown["protobuf"])
+        found = fields(data)
+        check([number for number in found if number >= 16] == [29], "one kind")
+        item = fields(one(found, 29, b""))
+        check(len(item) == 1, "one thing")
+        for number, values in item.items():
+            read = sync_fields(number, fields(values[-1]))
+            check(read == (shown["kind"], shown["fields"]), shown["kind"])
+        refused(lambda: fields(data[:-1]) == found, "cut item")
+
+
 def padme(length):
     """Nikitin et al., 2019: a float with as few bits of mantissa as its exponent has."""
     if length < 2:
@@ -717,8 +912,8 @@ def ids(v):
 
 
 FILES = [
-    account_state, address, attachment, bundle_head, chain, connection_proof, content, credential, device_cert,
-    ids, intro, key_export, safety_number,
+    account_state, address, attachment, bundle_head, chain, connection_proof, content, context, credential, device_cert,
+    group_link, ids, intro, key_export, link, safety_number, sync,
 ]
 
 

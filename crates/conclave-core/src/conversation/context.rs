@@ -215,8 +215,9 @@ impl ConversationContext {
         }
     }
 
-    /// Parses strictly; a newer version or a higher `min_version` pauses rather than guesses (C-002).
-    fn parse(bytes: &[u8]) -> Result<Self, ContextError> {
+    /// The context in the bytes of extension 0xF0C1: read strictly; a newer version or a higher `min_version` pauses
+    /// rather than guesses (C-002).
+    pub fn parse(bytes: &[u8]) -> Result<Self, ContextError> {
         let version = bytes.first_chunk().map(|head| u16::from_be_bytes(*head));
         if version.is_some_and(|version| version > CONTEXT_VERSION) {
             return Err(ContextError::NeedsNewerVersion);

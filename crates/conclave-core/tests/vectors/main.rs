@@ -5,7 +5,9 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod files;
+mod links;
 mod messages;
+mod own_sync;
 mod people;
 mod places;
 

@@ -1,0 +1,104 @@
+//! Vectors of what the devices of one account tell each other.
+
+use conclave_core::capability::Capability;
+use conclave_core::content::{Content, IdentitySeeds, Kind, Mark, SyncContact, SyncItem};
+use conclave_hostile::people::NOW_MS;
+use conclave_proto::account::AccountStates;
+use conclave_proto::id::{DeviceId, Hash32, LogId, MessageId, Seq};
+use serde_json::{Value, json};
+
+use crate::{people, settle};
+
+/// One item of each kind: its own fields as the vectors show them, and itself.
+fn items() -> [(&'static str, Value, SyncItem); 5] {
+    let (ana, cert, [first, _]) = people::ana();
+    let capability = |byte| Capability::parse(&[byte; 32]);
+    let states = AccountStates {
+        states: vec![first.to_bytes()],
+        certs: vec![cert.to_bytes()],
+    };
+    let device_id = DeviceId::new([2; 16]);
+    let log_id = LogId::new([0x10; 32]);
+    let seeds = ana.identity.to_stored().to_vec();
+    [
+        (
+            "contact",
+            json!({
+                "account_id": ana.own.account_id.to_string(),
+                "state": hex::encode(first.to_bytes()),
+                "cert": hex::encode(cert.to_bytes()),
+                "identifier": "ana@example.org",
+                "given_name": "Ana",
+                "own_name": "Anna",
+                "capability": hex::encode([8; 32]),
+                "decisions": [1, 1, 0, 1, 0],
+            }),
+            SyncItem::Contact(Box::new(SyncContact {
+                account_id: ana.own.account_id,
+                states,
+                identifier: "ana@example.org".to_owned(),
+                given_name: "Ana".to_owned(),
+                own_name: "Anna".to_owned(),
+                capability: capability(8),
+                confirmed: true,
+                accepted: true,
+                blocked: false,
+                verified: true,
+                declined: false,
+            })),
+        ),
+        (
+            "device",
+            json!({ "device_id": device_id.to_string(), "name": "laptop" }),
+            SyncItem::Device {
+                device_id,
+                name: "laptop".to_owned(),
+            },
+        ),
+        (
+            "profile",
+            json!({ "name": "Ana", "capability": hex::encode([9; 32]) }),
+            SyncItem::Profile {
+                name: "Ana".to_owned(),
+                capability: capability(9).unwrap(),
+                picture: None,
+            },
+        ),
+        (
+            "read",
+            json!({ "log_id": log_id.to_string(), "seq": 300 }),
+            SyncItem::Read { log_id, seq: 300 },
+        ),
+        (
+            "identity",
+            json!({ "seeds": hex::encode(&seeds) }),
+            SyncItem::Identity(IdentitySeeds(seeds.into())),
+        ),
+    ]
+}
+
+/// One item of each kind as protobuf, with the envelope that every content has.
+#[test]
+fn sync() {
+    let made: Vec<Value> = items()
+        .into_iter()
+        .map(|(name, shown, item)| {
+            let content = Content {
+                message_id: MessageId::new([5; 16]),
+                sent_ms: NOW_MS,
+                seen: Mark {
+                    seq: Seq(7),
+                    hash: Hash32::new([6; 32]),
+                },
+                state_head: None,
+                kind: Kind::Sync(item),
+            };
+            let padded = content.encode_padded().unwrap();
+            assert_eq!(Content::decode_padded(&padded), Ok(content));
+            let length = u32::from_be_bytes(padded[..4].try_into().unwrap());
+            let end = 4 + usize::try_from(length).unwrap();
+            json!({ "kind": name, "fields": shown, "protobuf": hex::encode(&padded[4..end]) })
+        })
+        .collect();
+    settle("sync", &json!({ "items": made }));
+}
