@@ -269,6 +269,7 @@ impl Client {
             return Ok(Status {
                 account: None,
                 online: false,
+                is_removed: false,
                 queued: 0,
                 unread: 0,
                 requests: 0,
@@ -278,7 +279,8 @@ impl Client {
         }
         let mut warnings: Vec<String> = engine.warnings.iter().cloned().collect();
         engine.look(|tx, own| {
-            if tx.is_removed()? {
+            let is_removed = tx.is_removed()?;
+            if is_removed {
                 warnings.push(ClientError::Removed.to_string());
             }
             let (mut unread, mut requests) = (0, 0);
@@ -306,6 +308,7 @@ impl Client {
             Ok(Status {
                 account: Some(register::whoami(&own.account)),
                 online: standing.is_online(),
+                is_removed,
                 queued: tx.outbox_waiting()? + tx.receipts_waiting()? + tx.posts_waiting()?,
                 unread,
                 requests,
@@ -385,9 +388,10 @@ impl Client {
             Ok(_) if self.is_only_claimed(to)? => {
                 self.inner.shared.ask(parse_identifier(to)?).await
             }
-            Err(ClientError::NotFound(_)) if !to.starts_with("c_") => {
-                self.inner.shared.ask(parse_identifier(to)?).await
-            }
+            Err(ClientError::NotFound(text)) => match parse_identifier(to) {
+                Ok(identifier) => self.inner.shared.ask(identifier).await,
+                Err(_) => Err(ClientError::NotFound(text)),
+            },
             found => found,
         }
     }

@@ -14,7 +14,7 @@ use crate::shared::{Shared, broken, is_local, tell};
 use crate::store::{ChatRow, ChatStage, ContactRow, StoreError, Tx, parse_known};
 use crate::transport::{TransportError, calls};
 use crate::view::ChatKind;
-use crate::{members, own};
+use crate::{members, note, own};
 
 /// An identifier is looked up again before a send when the last look is older than this, in ms.
 const RECHECK_MS: u64 = 86_400_000;
@@ -354,8 +354,7 @@ fn advance(
         && contact.accepted
         && let Some(chat) = step.tx.chat_with(pin.account_id)?
     {
-        let chat = chat.chat_id;
-        step.events.push(Event::KeyRotated { chat });
+        note::key_rotated(step, &chat, pin.account_id)?;
     }
     let rotated_ms = if is_rotated {
         step.now_ms

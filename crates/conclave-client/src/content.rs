@@ -165,7 +165,9 @@ pub(crate) fn apply_content(
             picture,
         } => profile(step, sender, name, capability.as_ref(), picture),
         Kind::AccountUpdate { states, certs } => account_update(step, sender, &states, &certs),
-        Kind::Leave if chat.kind == ChatKind::Group => members::is_leaving(step, row, sender),
+        Kind::Leave if chat.kind == ChatKind::Group => {
+            members::is_leaving(step, row, sender, entry.seq)
+        }
         Kind::Leave => recover::pause(step, row, "the other side left this conversation"),
         // Said where others hear it: by no program of ours.
         Kind::Sync(_) => Ok(()),

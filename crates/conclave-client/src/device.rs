@@ -37,6 +37,7 @@ pub(crate) async fn tend(shared: &Shared, net: &mut Net) -> Result<(), Transport
         }
         let status = match introduced {
             Err(error) if is_removed(&error) => {
+                refused(shared, true)?;
                 shared::tell(shared, REMOVED);
                 return Err(error);
             }
@@ -53,6 +54,7 @@ pub(crate) async fn tend(shared: &Shared, net: &mut Net) -> Result<(), Transport
         // Whatever reached the inbox, other devices may have changed the account too.
         let status = match calls::fetch_status(connection).await {
             Err(error) if is_removed(&error) => {
+                refused(shared, true)?;
                 shared::tell(shared, REMOVED);
                 net.forget(Role::Account);
                 return Err(error);
@@ -70,6 +72,18 @@ pub(crate) async fn tend(shared: &Shared, net: &mut Net) -> Result<(), Transport
 /// Whether the server does not list this device (C-130).
 fn is_removed(error: &TransportError) -> bool {
     matches!(error, TransportError::Refused(refusal) if refusal.code() == ErrorCode::Unauthorized)
+}
+
+/// Keeps whether the server lists this device, so that every later command knows (C-130).
+fn refused(shared: &Shared, is_refused: bool) -> Result<(), TransportError> {
+    let is_kept = shared.engine().look(|tx, _| Ok(tx.is_removed()?));
+    if is_kept.map_err(|error| broken(shared, &error))? == is_refused {
+        return Ok(());
+    }
+    let kept = shared
+        .engine()
+        .step(|step| Ok(step.tx.set_refused(is_refused)?));
+    kept.map_err(|error| broken(shared, &error))
 }
 
 /// Authenticates a new account connection and publishes what key packages are missing. What the server says of
@@ -90,6 +104,7 @@ pub(crate) async fn introduce(
     };
     calls::authenticate(connection, signed.0, signed.1, signed.2).await?;
     let status = calls::fetch_status(connection).await?;
+    refused(shared, false)?;
     tell(shared, connection.hello().skew_ms, status.hold_ms);
     let life = connection.hello().incarnation;
     let before = shared.engine().look(|tx, _| Ok(tx.server_life()?));

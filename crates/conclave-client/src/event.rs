@@ -2,7 +2,7 @@
 
 use conclave_proto::id::{ChatId, MessageId};
 
-use crate::view::{Change, HistoryProgress, Message, MessageState, Person, Timer};
+use crate::view::{Change, HistoryProgress, Message, MessageState, Note, Person, Timer};
 
 /// Something happened. Every variant is also visible in the store; a slow listener loses only the hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +47,8 @@ pub enum Event {
         /// The chat with them.
         chat: ChatId,
     },
-    /// A contact's identity key was replaced by one that the old key signed for; sending goes on.
-    KeyRotated {
-        /// The chat with them.
-        chat: ChatId,
-    },
+    /// Something happened in a chat that is no message: a note of it stands in its history.
+    Noted(Note),
     /// Messages are gone before this device read them.
     Gap {
         /// The chat.

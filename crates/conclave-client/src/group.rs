@@ -5,7 +5,6 @@ use conclave_core::conversation::{
     Change, Conversation, ConversationKind, CreateOptions, PolicyViolation, Role,
 };
 use conclave_proto::id::{AccountId, ChatId};
-use conclave_proto::limits::NAME_BYTES_MAX;
 
 use crate::client::{Client, parse_identifier};
 use crate::contact::new_group_chat;
@@ -16,9 +15,14 @@ use crate::invite::keep_created;
 use crate::keys;
 use crate::members::{self, LEFT};
 use crate::membership::{Intent, want};
+use crate::note;
 use crate::people::{find_chat, show_chat};
+use crate::register;
 use crate::store::{ChatRow, ChatStage, OutboxKind, Tx};
 use crate::view::{ChatKind, Group, GroupMember, GroupRole, Wish};
+
+/// Most people whom a refusal names.
+const NAMED_MAX: usize = 3;
 
 impl Client {
     /// Makes a group and invites `who` (`+E164`, e-mail or `a_…`); unknown identifiers are looked up, which needs
@@ -42,6 +46,9 @@ impl Client {
             let chat = new_group_chat(step, name, ChatStage::Open);
             step.tx.put_chat(&chat)?;
             keep_created(step, &chat, &created)?;
+            if let Some(row) = step.tx.conversation(created.log_id)? {
+                note::began(step, &row, false)?;
+            }
             want(step, chat.chat_id, Intent::AddPeople { accounts })?;
             Ok(chat.chat_id)
         })?;
@@ -59,9 +66,7 @@ impl Client {
             let own = step.own.account.device.account_id;
             // Others add devices of people inside only, and those come by themselves.
             if inside.1.context().role(own) < Role::Admin {
-                return Err(ClientError::NotAllowed(
-                    "only an owner or an admin of the group may add people; ask one of them".into(),
-                ));
+                return Err(refused(step, &inside.1, Role::Admin, "add people")?);
             }
             Ok(())
         })?;
@@ -81,8 +86,12 @@ impl Client {
     /// Takes somebody out of a group, with all their devices. `who` is `+E164`, e-mail, `a_…` or their name.
     pub fn remove_from_group(&self, group: &str, who: &str) -> Result<ChatId, ClientError> {
         self.wish(group, |step, chat, group| {
+            let own = step.own.account.device.account_id;
+            if group.context().role(own) < Role::Admin {
+                return Err(refused(step, group, Role::Admin, "take people out")?);
+            }
             let account = member(step.tx, step.own, group, who)?;
-            if account == step.own.account.device.account_id {
+            if account == own {
                 return Err(ClientError::BadInput(
                     "that is this account; `conclave group leave` leaves the group".into(),
                 ));
@@ -115,8 +124,14 @@ impl Client {
         role: GroupRole,
     ) -> Result<ChatId, ClientError> {
         self.wish(group, |step, chat, group| {
-            let account = member(step.tx, step.own, group, who)?;
-            let role = core_role(role);
+            let own = step.own.account.device.account_id;
+            let is_self = |account: &AccountId| *account == own;
+            let account = member(step.tx, step.own, group, who);
+            // Who may not is told so, whoever is meant; anybody may lower their own role.
+            if group.context().role(own) != Role::Owner && !account.as_ref().is_ok_and(is_self) {
+                return Err(refused(step, group, Role::Owner, "give or take roles")?);
+            }
+            let (account, role) = (account?, core_role(role));
             let change = Change::Role {
                 account_id: account,
                 role,
@@ -236,12 +251,13 @@ impl Client {
 
 /// Whether a group can be called so: never like a person, whom it would be written to in place of.
 pub(crate) fn check_name(name: &str) -> Result<(), ClientError> {
-    if name.trim().is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+    register::check_name(name)?;
+    if name.is_empty() {
         return Err(ClientError::BadInput(
-            "a group's name has 1 to 128 bytes and no control characters".into(),
+            "a group has a name; give it one".into(),
         ));
     }
-    let is_id = ["c_", "a_", "+"]
+    let is_id = ["c_", "a_", "d_", "l_", "m_", "+"]
         .iter()
         .any(|begin| name.starts_with(begin));
     if is_id || name.contains('@') {
@@ -259,9 +275,46 @@ pub(crate) fn allowed(
     changes: &[Change],
 ) -> Result<(), ClientError> {
     let accounts = step.tx.known_accounts(&step.own.known);
-    group
-        .check_change(&accounts, changes)
-        .map_err(|violation: PolicyViolation| ClientError::NotAllowed(violation.to_string()))
+    match group.check_change(&accounts, changes) {
+        Ok(()) => Ok(()),
+        Err(PolicyViolation::Describe) => {
+            let what = "change its name and link";
+            Err(refused(step, group, Role::Admin, what)?)
+        }
+        Err(PolicyViolation::Roles) => {
+            Err(refused(step, group, Role::Owner, "give or take roles")?)
+        }
+        Err(violation) => Err(ClientError::NotAllowed(violation.to_string())),
+    }
+}
+
+/// Only those with `least` may do `what`: who they are.
+pub(crate) fn refused(
+    step: &Step<'_>,
+    group: &Conversation,
+    least: Role,
+    what: &str,
+) -> Result<ClientError, ClientError> {
+    let mut names = Vec::new();
+    for entry in &group.context().roles {
+        if entry.role >= least {
+            names.push(person(step.tx, entry.account_id)?.label());
+        }
+    }
+    let more = names.len().saturating_sub(NAMED_MAX);
+    names.truncate(NAMED_MAX);
+    let mut whom = names.join(", ");
+    if more > 0 {
+        whom = format!("{whom} and {more} more");
+    }
+    let who = if least == Role::Owner {
+        "an owner"
+    } else {
+        "an owner or an admin"
+    };
+    Ok(ClientError::NotAllowed(format!(
+        "only {who} of the group may {what}; ask {whom}"
+    )))
 }
 
 /// The group that `who` means.
@@ -329,11 +382,12 @@ fn leave(step: &mut Step<'_>, chat: ChatRow, group: &Conversation) -> Result<(),
     let own = step.own.account.device.account_id;
     let log_id = group.log_id();
     let context = group.context();
+    let Some(row) = step.tx.conversation(log_id)? else {
+        return Ok(());
+    };
     let is_alone = group.people().iter().all(|account| *account == own);
     if is_alone {
-        let Some(row) = step.tx.conversation(log_id)? else {
-            return Ok(());
-        };
+        note::left(step, &row, own, row.cursor_seq.0, true)?;
         return members::retire(step, &row, chat, LEFT);
     }
     let role = context.role(own);
@@ -347,6 +401,7 @@ fn leave(step: &mut Step<'_>, chat: ChatRow, group: &Conversation) -> Result<(),
             chat.chat_id
         )));
     }
+    note::left(step, &row, own, row.cursor_seq.0, true)?;
     step.tx.delete_intents_of(chat.chat_id)?;
     if role != Role::Member {
         let role = Role::Member;

@@ -15,7 +15,7 @@ use crate::client::Client;
 use crate::contact::{fetch_missing, new_group_chat};
 use crate::engine::Step;
 use crate::error::ClientError;
-use crate::group::allowed;
+use crate::group::{allowed, refused};
 use crate::invite::{intro, pointer_due};
 use crate::membership::{Intent, want, want_soon};
 use crate::net::Net;
@@ -54,13 +54,16 @@ impl Client {
         self.engine().step(|step| {
             let (_, group) = crate::group::inside(step, group)?;
             let context = group.context();
+            let own = step.own.account.device.account_id;
+            if context.role(own) < Role::Admin {
+                return Err(refused(step, &group, Role::Admin, "hand out its link")?);
+            }
             let secret = context.link.ok_or_else(|| {
                 ClientError::NotFound(
                     "the group has no link; `conclave group link create` makes one".into(),
                 )
             })?;
             // Whoever may let people in, this account first: it shows the link.
-            let own = step.own.account.device.account_id;
             let mut people: Vec<_> = context.roles.iter().map(|entry| entry.account_id).collect();
             people.sort_by_key(|account| *account != own);
             let server_id = step.own.server_id();
@@ -215,8 +218,7 @@ pub(crate) fn asked(
             capability: introduced.greeting.capability.as_bytes().to_vec(),
             ..contact.clone()
         })?;
-        let accounts = vec![account];
-        return want_soon(step, row.chat_id, Intent::AddPeople { accounts });
+        return want_soon(step, row.chat_id, Intent::LetIn { account });
     }
     for cert in introduced.sender.certs() {
         let to = (cert.content.account_id, cert.content.device_id);

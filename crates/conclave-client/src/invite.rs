@@ -34,6 +34,7 @@ use crate::error::ClientError;
 use crate::intent::new_blob;
 use crate::members;
 use crate::net::Net;
+use crate::note;
 use crate::outbox::fail;
 use crate::own_sync;
 use crate::recover;
@@ -317,6 +318,9 @@ pub(crate) fn keep_group(
     created: Created,
 ) -> Result<(), ClientError> {
     let at = keep_created(step, chat, &created)?;
+    if let Some(row) = step.tx.conversation(created.log_id)? {
+        note::began(step, &row, true)?;
+    }
     let Some(tree) = created.tree else {
         return Ok(());
     };

@@ -26,6 +26,7 @@ use crate::engine::Step;
 use crate::error::ClientError;
 use crate::members;
 use crate::net::Net;
+use crate::note;
 use crate::own_sync::{self};
 use crate::recover;
 use crate::rejoin;
@@ -273,9 +274,16 @@ fn settle(
     let invitation = moved.as_ref().unwrap_or(invitation);
     own_sync::conversation_is_new(step, false)?;
     step.tx.forget_voided(invitation.chat_id)?;
+    let is_back = rejoin::is_awaited(step, log_id)?;
     let row = new_row(step, invitation.chat_id, pointer, joined)?;
     step.tx.put_conversation(&row)?;
     step.tx.delete_stranded(log_id)?;
+    if pointer.kind == ConversationKind::Group && !is_by_own && !is_back {
+        let before = joined.conversation.context().successor_of;
+        let before = before.map(|log_id| step.tx.conversation(log_id));
+        let is_successor = before.transpose()?.flatten().is_some();
+        note::joined(step, &row, invitation.account_id, is_successor)?;
+    }
     step.tx.put_chain(log_id, row.cursor_seq, row.cursor_hash)?;
     if !is_by_own {
         step.tx

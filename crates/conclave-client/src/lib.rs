@@ -24,6 +24,7 @@
 //! - `sync`, `receive`, `content`: a log's way in
 //! - `group`, `group_link`: groups, as front ends ask for them
 //! - `intent`, `membership`, `members`: what is wanted of members, commits, and what follows from them
+//! - `note`: what happened in a chat beside messages
 //! - `recover`: conversations that cannot go on
 //! - `archive`: history for a new device
 //! - `blob`: files up and down, going on after cuts
@@ -69,6 +70,7 @@ mod link;
 mod members;
 mod membership;
 mod net;
+mod note;
 mod outbox;
 mod own;
 mod own_sync;

@@ -1,6 +1,6 @@
 //! What happens when members of a conversation change: names, marks, revoked devices, leaving and being removed.
 
-use conclave_core::conversation::{Applied, Change, Conversation, Member};
+use conclave_core::conversation::{Applied, Change, Conversation, ConversationKind, Member};
 use conclave_core::mls_store::MlsRows as _;
 use conclave_proto::id::{AccountId, ChatId};
 
@@ -9,6 +9,7 @@ use crate::engine::{Step, person};
 use crate::error::ClientError;
 use crate::intent;
 use crate::membership::{Intent, want_soon};
+use crate::note;
 use crate::outbox::fail;
 use crate::recover;
 use crate::rejoin;
@@ -31,6 +32,10 @@ pub(crate) fn changed(
     applied: &Applied,
     seq: u64,
 ) -> Result<(), ClientError> {
+    if group.context().kind == ConversationKind::Group {
+        // C-168
+        note::changed(step, row, group, applied, seq)?;
+    }
     intent::settle(step, row.chat_id, group)?;
     rejoin::changed(step, row, applied)?;
     let Some(mut chat) = step.tx.chat(row.chat_id)? else {
@@ -54,7 +59,7 @@ pub(crate) fn changed(
 }
 
 /// Accounts that were not inside before.
-fn newcomers(group: &Conversation, applied: &Applied) -> Vec<AccountId> {
+pub(crate) fn newcomers(group: &Conversation, applied: &Applied) -> Vec<AccountId> {
     let members = group.members();
     let is_new = |member: &Member| applied.added.iter().any(|added| added.leaf == member.leaf);
     let was_in = |account: AccountId| {
@@ -97,6 +102,9 @@ pub(crate) fn left(
             "{}: {reason}; what was written stays readable",
             chat.name
         ));
+    }
+    if let Some(by) = &applied.committer {
+        note::cast_out(step, row, by.account_id)?;
     }
     retire(step, row, chat, &reason)
 }
@@ -146,8 +154,10 @@ pub(crate) fn is_leaving(
     step: &mut Step<'_>,
     row: &ConversationRow,
     sender: &Member,
+    seq: u64,
 ) -> Result<(), ClientError> {
     let account = sender.account_id;
+    note::left(step, row, account, seq, false)?;
     if account == step.own.account.device.account_id {
         // Said on another own device.
         if let Some(chat) = step.tx.chat(row.chat_id)? {

@@ -26,6 +26,8 @@ use crate::transport::{TransportError, calls};
 
 /// Longest wait before a wish that came up by itself is carried out, in ms: one member is enough.
 const BY_ITSELF_MS: u64 = 3_000;
+/// Value of the wish to add somebody who showed the group's link.
+pub(crate) const BY_LINK: &[u8] = b"link";
 /// Nobody: what a wish is about that is about the group.
 const NOBODY: AccountId = AccountId::new([0; 16]);
 
@@ -36,6 +38,11 @@ pub(crate) enum Intent {
     AddPeople {
         /// Whose accepted states are known here.
         accounts: Vec<AccountId>,
+    },
+    /// Somebody who showed the group's link shall be in, with all their devices.
+    LetIn {
+        /// Whose accepted state is known here.
+        account: AccountId,
     },
     /// One device of somebody inside shall be in.
     AddDevice {
@@ -113,6 +120,7 @@ fn want_at(
             }
             Ok(())
         }
+        Intent::LetIn { account } => put(IntentKind::AddPerson, (account, None), BY_LINK),
         Intent::AddDevice { account, device } => {
             put(IntentKind::AddDevice, (account, Some(device)), &[])
         }

@@ -1,10 +1,12 @@
 //! `Client`'s questions and commands about chats, people and trust. All are one look or one step.
 
 use conclave_proto::id::{AccountId, ChatId, MessageId};
+use conclave_proto::identifier::Identifier;
 
 use crate::client::{Client, parse_chat, parse_identifier};
 use crate::engine::{Own, Step, person, show};
 use crate::error::ClientError;
+use crate::register::check_name;
 use crate::send::contact_of;
 use crate::store::{ChatRow, ChatStage, ContactRow, Thing, Tx};
 use crate::talk;
@@ -198,12 +200,7 @@ impl Client {
 
     /// Gives a contact a name of this user's own; empty takes it back.
     pub fn rename_contact(&self, who: &str, name: &str) -> Result<(), ClientError> {
-        if name.len() > conclave_proto::limits::NAME_BYTES_MAX || name.chars().any(char::is_control)
-        {
-            return Err(ClientError::BadInput(
-                "a name has at most 128 bytes and no control characters".into(),
-            ));
-        }
+        check_name(name)?;
         self.engine().step(|step| {
             let (contact, _) = find(step.tx, who)?;
             Ok(step.tx.put_contact(&ContactRow {
@@ -282,21 +279,52 @@ pub(crate) fn find_chat(tx: &Tx<'_>, to: &str) -> Result<ChatRow, ClientError> {
     if parse_identifier(to).is_ok() {
         return Ok(find(tx, to)?.1);
     }
-    match tx.groups_named(to)?.as_slice() {
-        [] => Err(parse_identifier(to).err().map_or_else(
-            || no_chat(to),
-            |error| {
-                ClientError::BadInput(format!(
-                    "{error}; no group has that name either, `conclave group list` shows them"
-                ))
-            },
-        )),
-        [one] => Ok(one.clone()),
-        more => Err(ClientError::BadInput(format!(
+    // C-169: a stranger names a group as they like
+    let groups = tx.groups_named(to)?;
+    let people = named(tx, to)?;
+    match (groups.as_slice(), people.as_slice()) {
+        ([], []) => Err(unknown(to)),
+        ([], [first, ..]) => Err(ClientError::BadInput(format!(
+            "{to} is what a person is called; write to them by address or number, as in {first}"
+        ))),
+        ([one], []) => Ok(one.clone()),
+        ([one], [first, ..]) => Err(ClientError::BadInput(format!(
+            "{to} is what a group and a person are called; say which: {} is the group, {first} the person",
+            one.chat_id
+        ))),
+        (more, _) => Err(ClientError::BadInput(format!(
             "{} groups are named {to}; say which by its id, `conclave group list` shows them",
             more.len()
         ))),
     }
+}
+
+/// The identifiers of accepted contacts that are called so, by this user or by themselves.
+fn named(tx: &Tx<'_>, name: &str) -> Result<Vec<String>, ClientError> {
+    let wanted = name.to_lowercase();
+    let is_called = |row: &ContactRow| {
+        let names = [&row.given_name, &row.own_name];
+        row.accepted && names.into_iter().any(|name| name.to_lowercase() == wanted)
+    };
+    let contacts = tx.contacts()?.into_iter().filter(is_called);
+    Ok(contacts.map(|row| row.identifier).collect())
+}
+
+/// Words that mean nobody here: what is wrong with them when they were to be an identifier.
+fn unknown(to: &str) -> ClientError {
+    let is_identifier = to.contains('@') || !to.chars().any(char::is_alphabetic);
+    match parse_identifier(to) {
+        Err(error) if is_identifier => error,
+        _ => ClientError::NotFound(format!(
+            "nobody and no group here is called {to}; say who by e-mail address or number, `conclave chats` lists \
+             people and groups"
+        )),
+    }
+}
+
+/// The identifier that `who` is; says what is wrong when it is none.
+pub(crate) fn identifier_of(who: &str) -> Result<Identifier, ClientError> {
+    parse_identifier(who).map_err(|_| unknown(who))
 }
 
 /// Whom `who` means, with the direct chat.
@@ -308,7 +336,7 @@ pub(crate) fn find(tx: &Tx<'_>, who: &str) -> Result<(ContactRow, ChatRow), Clie
         })?;
         tx.contact(peer)?
     } else {
-        tx.contact_by_identifier(parse_identifier(who)?.as_str())?
+        tx.contact_by_identifier(identifier_of(who)?.as_str())?
     };
     let contact = contact.ok_or_else(|| no_chat(who))?;
     let chat = tx

@@ -114,6 +114,10 @@ pub(crate) fn check_text(text: &str) -> Result<(), ClientError> {
 
 /// Whether this user may write in a chat now; says what to do when not.
 pub(crate) fn check_chat(step: &Step<'_>, chat_id: ChatId) -> Result<ChatRow, ClientError> {
+    // C-130: nothing that is queued here would ever go out
+    if step.tx.is_removed()? {
+        return Err(ClientError::Removed);
+    }
     let chat = step
         .tx
         .chat(chat_id)?

@@ -4,12 +4,12 @@ use conclave_core::pin::Pin;
 use conclave_core::safety_number::SafetyNumber;
 use conclave_proto::id::AccountId;
 
-use crate::client::{Client, parse_identifier};
+use crate::client::Client;
 use crate::contact::{malformed, newest_only, parse};
 use crate::engine::{Own, Step, person};
 use crate::error::ClientError;
 use crate::members;
-use crate::people::{find, no_chat};
+use crate::people::{find, identifier_of, no_chat};
 use crate::store::{ChatRow, ChatStage, ContactRow, Tx, parse_known};
 use crate::view::{ChatKind, Safety, Trust, TrustMode};
 
@@ -158,7 +158,7 @@ pub(crate) fn contact(tx: &Tx<'_>, who: &str) -> Result<ContactRow, ClientError>
     } else if who.starts_with("c_") {
         Some(find(tx, who)?.0)
     } else {
-        tx.contact_by_identifier(parse_identifier(who)?.as_str())?
+        tx.contact_by_identifier(identifier_of(who)?.as_str())?
     };
     contact.ok_or_else(|| no_chat(who))
 }

@@ -3,8 +3,10 @@
 pub use conclave_core::content::{AttachmentInfo, ContactCard, Mention, MessageRef};
 use conclave_proto::id::{AccountId, ChatId, DeviceId, MessageId};
 
+mod note;
 mod talk;
 
+pub use note::{Moment, Note, NoteKind};
 pub use talk::{Change, DeviceMark, Mentioned, Profile, Reaction, Reply, SendMore, Timer, Version};
 
 /// How far an own message got, or what a received one is. Never conflated, only moves forward.
@@ -489,6 +491,8 @@ pub struct Status {
     pub account: Option<Whoami>,
     /// Whether the account connection stands.
     pub online: bool,
+    /// Whether the server or the account itself says that this device is none of the account's any more.
+    pub is_removed: bool,
     /// Messages and receipts that the server has not accepted yet.
     pub queued: u64,
     /// Unread messages.

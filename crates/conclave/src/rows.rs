@@ -6,6 +6,7 @@ mod daemon;
 mod device;
 mod group;
 mod message;
+pub(crate) mod note;
 mod people;
 mod talk;
 
@@ -26,7 +27,7 @@ pub(crate) use daemon::{DaemonRow, TokenRow};
 pub(crate) use device::{DeviceRow, HistoryRow, LinkRow};
 pub(crate) use group::{GroupLinkRow, GroupRow};
 pub(crate) use message::{
-    GapRow, IdentityRow, InfoRow, MessageRow, QueuedRow, RotatedRow, SentRow, StateRow, WarningRow,
+    GapRow, IdentityRow, InfoRow, MessageRow, QueuedRow, SentRow, StateRow, WarningRow,
 };
 pub(crate) use people::{ChatRow, ContactRow, DoneRow, ReadRow, RequestRow, SafetyRow, UnreadRow};
 pub(crate) use talk::{ChangedRow, ProfileRow, TimerRow, TypingRow};

@@ -126,8 +126,18 @@ fn c130_removed_device_is_told_with_its_exit_code() {
         .expect_error(3, "DEVICE_REMOVED");
     new.ok(&["whoami"]);
     new.ok(&["chats"]);
-    let listed = devices(&new);
+    let listed = new.run(&["device", "list"]);
+    listed.expect_error(3, "DEVICE_REMOVED");
+    let listed = of_type(&listed.rows(), "device");
     assert!(listed.iter().any(|row| row["this"] == true), "{listed:?}");
+    // what it writes would never go out: nothing is queued
+    new.run(&["send", &old.identifier, "anybody?"])
+        .expect_error(3, "DEVICE_REMOVED");
+    let status = new.ok(&["status"]).remove(0);
+    assert_eq!(
+        (&status["removed"], &status["queued"]),
+        (&true.into(), &0.into())
+    );
     old.ok(&["listen", "--once"]);
 }
 
@@ -163,14 +173,30 @@ fn the_whole_past_goes_along_and_groups_are_there_once() {
     for person in [&new.person, &old, &new.person] {
         person.ok(&["listen", "--once"]);
     }
+    // what one own device says is told on the other, as its own
+    old.ok(&["send", &ben.identifier, "from the old one"]);
+    let heard = of_type(&new.person.ok(&["listen", "--once"]), "message");
+    assert_eq!(heard.len(), 1, "{heard:?}");
+    assert_eq!(
+        (&heard[0]["own"], &heard[0]["text"]),
+        (&true.into(), &"from the old one".into())
+    );
     ben.ok(&["send", "friends", "now"]);
     new.person.ok(&["listen", "--once"]);
     let texts = |chat: &str| -> Vec<_> {
-        let rows = new.person.ok(&["history", chat]);
+        let rows = of_type(&new.person.ok(&["history", chat]), "message");
         rows.into_iter().map(|row| row["text"].clone()).collect()
     };
-    assert_eq!(texts(&ben.identifier), ["hello", "to one"]);
+    let direct = ["hello", "to one", "from the old one"];
+    assert_eq!(texts(&ben.identifier), direct);
     assert_eq!(texts("friends"), ["to all", "now"]);
+    // what happened in the group before it came goes along, too
+    let changes = |person: &Person| -> Vec<_> {
+        let rows = of_type(&person.ok(&["history", "friends"]), "group_change");
+        rows.into_iter().map(|row| row["change"].clone()).collect()
+    };
+    assert_eq!(changes(&old), ["created", "added"]);
+    assert_eq!(changes(&new.person), changes(&old));
     let groups = of_type(&new.person.ok(&["group", "list"]), "group");
     assert_eq!(groups.len(), 1, "{groups:?}");
 }

@@ -50,7 +50,7 @@ fn account(person: &Person) -> String {
 
 /// Who said what, in order.
 fn texts(person: &Person, group: &str) -> Vec<(String, String)> {
-    let rows = person.ok(&["history", group]);
+    let rows = of_type(&person.ok(&["history", group]), "message");
     let text = |row: &Value| row.as_str().unwrap().to_owned();
     rows.iter()
         .map(|row| (text(&row["from"]["account"]), text(&row["text"])))
@@ -127,7 +127,21 @@ fn c106_a_group_talks_and_refuses_by_command_line() {
     anna.run(&["group", "show", &ben.identifier])
         .expect_error(2, "BAD_INPUT");
     anna.run(&["group", "show", "no such group"])
-        .expect_error(2, "BAD_INPUT");
+        .expect_error(8, "NOT_FOUND");
+    anna.run(&["send", "nosuch", "hi"])
+        .expect_error(8, "NOT_FOUND");
+    // who may not is told who may, whoever is meant
+    for words in [
+        ["remove", "hike", "nobody@example.org"].as_slice(),
+        &["role", "hike", &anna.identifier, "member"],
+        &["role", "hike", "nobody@example.org", "admin"],
+        &["link", "show", "hike"],
+    ] {
+        let refused = ben.run(&[&["group"], words].concat());
+        refused.expect_error(3, "NOT_ALLOWED");
+        let message = refused.error()["message"].to_string();
+        assert!(message.contains(&anna.identifier), "{message}");
+    }
     let after = group(&ben, "hike");
     for field in ["epoch", "name", "members", "waiting", "failed"] {
         assert_eq!(after[field], before[field], "{field}");
@@ -190,9 +204,26 @@ fn c115_links_let_in_by_command_line() {
     ben.run(&["join", &link[..link.len() - 4]])
         .expect_error(2, "BAD_INPUT");
     assert_eq!(group_row(&ben.ok(&["join", link]))["state"], "paused");
+    until(&[&ben], "hike", |group| group["state"] == "paused");
+    let mut told = Vec::new();
+    for _ in 0..5 {
+        told.extend(of_type(&anna.ok(&["listen", "--once"]), "group_change"));
+        ben.ok(&["listen", "--once"]);
+    }
+    // anna let him in without doing anything: she is told so, once
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["change"], "added");
+    assert_eq!(told[0]["value"], "link");
+    assert_eq!(told[0]["about"]["account"], account(&ben).as_str());
     until(&[&anna, &ben], "hike", |group| group["state"] == "open");
     ben.ok(&["send", "hike", "thank you"]);
     anna.ok(&["listen", "--once"]);
+    let shown = of_type(&anna.ok(&["history", "hike"]), "group_change");
+    let changes: Vec<_> = shown
+        .iter()
+        .map(|row| row["change"].as_str().unwrap())
+        .collect();
+    assert_eq!(changes, ["created", "link_made", "added"]);
     assert_eq!(texts(&anna, "hike"), texts(&ben, "hike"));
     ben.run(&["join", link]).expect_error(9, "EXISTS");
 

@@ -7,6 +7,7 @@ mod support;
 use std::path::Path;
 
 use serde_json::Value;
+use support::person::of_type;
 use support::{Person, Server};
 
 fn folder_and_server() -> (tempfile::TempDir, Server) {
@@ -182,6 +183,8 @@ fn c138_rotated_key_is_followed() {
     let contact = &ben.ok(&["contact", "list"])[0];
     assert!(contact["rotated_ms"].is_u64(), "{contact}");
     anna.ok(&["send", &ben.identifier, "a new key"]);
+    let shown = ben.ok(&["history", &anna.identifier]);
+    assert_eq!(of_type(&shown, "key_rotated").len(), 1, "{shown:?}");
     ben.ok(&["send", &anna.identifier, "I see"]);
     anna.ok(&["listen", "--once"]);
     assert_eq!(anna.history(&ben).len(), 4);

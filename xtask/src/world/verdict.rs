@@ -214,7 +214,9 @@ fn read(asked: &Asked<'_>) -> anyhow::Result<Shown> {
             "{}: no history of {group}",
             shown.device
         );
-        room.lines = rows.iter().filter(|_| is_known).map(line).collect();
+        // what happened beside messages stands there, too
+        let is_message = |row: &&Value| is_known && text(row, "type") == "message";
+        room.lines = rows.iter().filter(is_message).map(line).collect();
     }
     Ok(shown)
 }

@@ -9,18 +9,18 @@ use conclave_proto::limits::{IDENTIFIER_BYTES_MAX, NAME_BYTES_MAX, TIMER_S_MAX};
 use prost::Message as _;
 use zeroize::Zeroizing;
 
-use super::record::{self, Act, Begin, Chat, Contact, Damaged, Kind, Message, VERSION};
+use super::record::{self, Act, Begin, Chat, Contact, Damaged, Kind, Message, Note, VERSION};
 use crate::blob::BlobError;
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::shared::Shared;
 use crate::store::{
-    ActKind, ActRow, ArchiveRow, ArchivedMessage, ChatRow, ChatStage, ContactRow, Deleted,
+    ActKind, ActRow, ArchiveRow, ArchivedMessage, ChatRow, ChatStage, ContactRow, Deleted, NewNote,
     parse_known,
 };
 use crate::talk;
-use crate::view::{ChatKind, HistoryProgress, MessageState};
+use crate::view::{ChatKind, HistoryProgress, MessageState, NoteKind};
 
 /// Why nothing can be written to a group that is known from an archive alone.
 const NOT_IN_YET: &str = "this device is not in the group yet";
@@ -133,6 +133,7 @@ impl Import {
                     taken.messages += u64::from(take_message(step, message)?);
                 }
                 Some(Kind::Act(act)) => take_act(step, act)?,
+                Some(Kind::Note(note)) => take_note(step, &note)?,
                 Some(Kind::End(_)) => taken.has_ended = true,
                 // of a later version, or a second beginning
                 Some(Kind::Begin(_)) | None => {}
@@ -335,6 +336,31 @@ fn successor_here(step: &Step<'_>, logs: &[LogId]) -> Result<Option<ChatId>, Ref
         }
     }
     Ok(None)
+}
+
+/// Takes a note in, unless it is here or of a kind that this version does not know.
+fn take_note(step: &Step<'_>, note: &Note) -> Result<(), Refused> {
+    let Some(theirs) = ChatId::parse(&note.chat_id) else {
+        return Err(Refused::Damaged("a note is malformed"));
+    };
+    let kind = NoteKind::from_name(&note.kind);
+    let (Some(chat_id), Some(kind)) = (step.tx.archived_chat(theirs)?, kind) else {
+        return Ok(());
+    };
+    if note.value.len() > NAME_BYTES_MAX {
+        return Err(Refused::Damaged("a note is malformed"));
+    }
+    step.tx.put_archived_note(&NewNote {
+        chat_id,
+        at: LogId::parse(&note.log_id).map(|log_id| (log_id, note.seq)),
+        kind,
+        actor: AccountId::parse(&note.actor),
+        subject: AccountId::parse(&note.subject),
+        value: note.value.clone(),
+        noted_ms: note.noted_ms,
+        is_heard: true,
+    })?;
+    Ok(())
 }
 
 /// Takes a message in; whether it was not here yet.

@@ -16,7 +16,7 @@ const LENGTH_BYTES: usize = 4;
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Record {
     /// Absent for a kind that this version does not know: skipped.
-    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub(super) kind: Option<Kind>,
 }
 
@@ -41,6 +41,9 @@ pub(super) enum Kind {
     /// What somebody did to a message or a chat, after all messages.
     #[prost(message, tag = "6")]
     Act(Act),
+    /// What happened in a chat beside messages, after the chat.
+    #[prost(message, tag = "7")]
+    Note(Note),
 }
 
 /// Whose archive.
@@ -201,6 +204,36 @@ pub(super) struct Act {
     pub(super) log_id: Vec<u8>,
     #[prost(uint64, tag = "12")]
     pub(super) seq: u64,
+}
+
+/// A note.
+#[expect(
+    clippy::struct_field_names,
+    reason = "ids are named after what they name"
+)]
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct Note {
+    /// Its chat, as in [`Chat::chat_id`].
+    #[prost(bytes = "vec", tag = "1")]
+    pub(super) chat_id: Vec<u8>,
+    /// 32 bytes; empty when there was no conversation.
+    #[prost(bytes = "vec", tag = "2")]
+    pub(super) log_id: Vec<u8>,
+    #[prost(uint64, tag = "3")]
+    pub(super) seq: u64,
+    /// As the client names it.
+    #[prost(string, tag = "4")]
+    pub(super) kind: String,
+    /// An account; may be empty.
+    #[prost(bytes = "vec", tag = "5")]
+    pub(super) actor: Vec<u8>,
+    /// An account; may be empty.
+    #[prost(bytes = "vec", tag = "6")]
+    pub(super) subject: Vec<u8>,
+    #[prost(string, tag = "7")]
+    pub(super) value: String,
+    #[prost(uint64, tag = "8")]
+    pub(super) noted_ms: u64,
 }
 
 /// How much there was.

@@ -13,13 +13,15 @@ use super::record::{self, Begin, Chat, Contact, End, Kind, VERSION};
 use crate::engine::{Engine, Own};
 use crate::error::ClientError;
 use crate::shared::Shared;
-use crate::store::{ActRow, ArchiveRow, ArchivedMessage, ChatStage, Tx};
+use crate::store::{ActRow, ArchiveRow, ArchivedMessage, ChatStage, NoteRow, Tx};
 use crate::view::{ChatKind, HistoryScope};
 
 /// Messages that are read in one transaction.
 const PAGE_MESSAGES: u32 = 200;
 /// Message bytes in one archive, by a generous estimate of each: padded and sealed it fits a blob.
 const CONTENT_BYTES_MAX: u64 = BLOB_BYTES_MAX / 4 * 3;
+/// Notes of one chat in an archive, the newest.
+const NOTES_MAX: usize = 5_000;
 /// What files of archives end with.
 const ENDING: &str = ".archive";
 
@@ -160,7 +162,7 @@ fn records(
     since_ms: u64,
     put: &mut impl FnMut(Kind) -> Result<(), ClientError>,
 ) -> Result<u64, ClientError> {
-    let head = shared.engine().look(head)?;
+    let head = shared.engine().look(|tx, own| head(tx, own, since_ms))?;
     for kind in head {
         put(kind)?;
     }
@@ -210,7 +212,7 @@ fn page(
 }
 
 /// Everything before the messages. C-152: by name, what people see; the tables of MLS are never read here.
-fn head(tx: &Tx<'_>, own: &Own) -> Result<Vec<Kind>, ClientError> {
+fn head(tx: &Tx<'_>, own: &Own, since_ms: u64) -> Result<Vec<Kind>, ClientError> {
     let mut kinds = vec![Kind::Begin(Begin {
         version: VERSION,
         account_id: own.account.device.account_id.to_vec(),
@@ -250,8 +252,28 @@ fn head(tx: &Tx<'_>, own: &Own) -> Result<Vec<Kind>, ClientError> {
             logs: logs.iter().map(|(log_id, _)| log_id.to_vec()).collect(),
             ordinals: logs.iter().map(|(_, ordinal)| *ordinal).collect(),
         }));
+        let notes = tx.notes(chat.chat_id, NOTES_MAX)?.into_iter();
+        let notes = notes.filter(|note| note.noted_ms >= since_ms);
+        kinds.extend(notes.map(of_note));
     }
     Ok(kinds)
+}
+
+fn of_note(note: NoteRow) -> Kind {
+    let bytes = |account: Option<AccountId>| account.map(|account| account.to_vec());
+    Kind::Note(record::Note {
+        chat_id: note.chat_id.to_vec(),
+        log_id: note
+            .log_id
+            .map(|log_id| log_id.to_vec())
+            .unwrap_or_default(),
+        seq: note.seq,
+        kind: note.kind.name().to_owned(),
+        actor: bytes(note.actor).unwrap_or_default(),
+        subject: bytes(note.subject).unwrap_or_default(),
+        value: note.value,
+        noted_ms: note.noted_ms,
+    })
 }
 
 fn of_message(message: ArchivedMessage) -> record::Message {

@@ -136,7 +136,14 @@ impl Tx<'_> {
 
     /// Moves everything of chat `from` into chat `to` and deletes `from`.
     pub(crate) fn merge_chat(&self, from: ChatId, to: ChatId) -> Result<(), StoreError> {
-        for table in ["conversation", "message", "act", "outbox", "invitation"] {
+        for table in [
+            "conversation",
+            "message",
+            "act",
+            "note",
+            "outbox",
+            "invitation",
+        ] {
             self.0.execute(
                 &format!("UPDATE {table} SET chat_id = ?2 WHERE chat_id = ?1"),
                 params![from.as_bytes(), to.as_bytes()],
@@ -155,7 +162,7 @@ impl Tx<'_> {
         if !matches!(chat.stage, ChatStage::Request | ChatStage::Declined) {
             return Ok(());
         }
-        for table in ["message", "act", "invitation", "outbox", "chat"] {
+        for table in ["message", "act", "note", "invitation", "outbox", "chat"] {
             self.0.execute(
                 &format!("DELETE FROM {table} WHERE chat_id = ?1"),
                 [chat.chat_id.as_bytes()],

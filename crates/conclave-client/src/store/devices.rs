@@ -203,14 +203,30 @@ impl Tx<'_> {
         Ok(bytes.and_then(|bytes| IdentitySecret::from_stored(&bytes)))
     }
 
-    /// Whether a state that follows the pinned one no longer lists this device.
+    /// Whether a state that follows the pinned one no longer lists this device, or the server does not know it.
     pub(crate) fn is_removed(&self) -> Result<bool, StoreError> {
-        Ok(self.meta(REMOVED)?.is_some())
+        Ok(self.meta(REMOVED)?.is_some_and(|mark| !mark.is_empty()))
     }
 
     /// This device is no longer one of its account's.
     pub(crate) fn set_removed(&self) -> Result<(), StoreError> {
         self.set_meta(REMOVED, b"1")
+    }
+
+    /// The server knows this device, or does not; what the account itself said stays.
+    pub(crate) fn set_refused(&self, is_refused: bool) -> Result<(), StoreError> {
+        let mark = self.meta(REMOVED)?;
+        if mark.is_some_and(|mark| mark.as_slice() == b"1") {
+            return Ok(());
+        }
+        self.set_meta(
+            REMOVED,
+            if is_refused {
+                b"refused".as_slice()
+            } else {
+                b""
+            },
+        )
     }
 
     /// Names of the account's devices.

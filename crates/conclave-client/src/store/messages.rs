@@ -27,6 +27,8 @@ pub(crate) struct MessageRow {
     pub(crate) state: MessageState,
     /// Why it failed or cannot be shown.
     pub(crate) reason: String,
+    /// Place of its log in the chat.
+    pub(crate) ordinal: Option<u64>,
     /// Position there.
     pub(crate) seq: Option<u64>,
     /// Epoch of its entry.
@@ -130,7 +132,7 @@ pub(crate) struct NewMessage<'a> {
     pub(crate) reason: &'a str,
     /// When it was written, ms since 1970-01-01 UTC, clamped.
     pub(crate) sent_ms: u64,
-    /// Whether it is told otherwise: with the request that it came in.
+    /// Whether no listener has to be told: it was written here, or came with a request.
     pub(crate) is_heard: bool,
 }
 
@@ -160,6 +162,7 @@ fn message(row: &Row<'_>) -> rusqlite::Result<MessageRow> {
         state: MessageState::from_name(&row.get::<_, String>("state")?)
             .unwrap_or(MessageState::Failed),
         reason: row.get("reason")?,
+        ordinal: optional_counter(row, "ordinal")?,
         seq: optional_counter(row, "seq")?,
         epoch: optional_counter(row, "epoch")?,
         devices: row.get("devices")?,
@@ -222,7 +225,7 @@ impl Tx<'_> {
                 state.name(),
                 new.reason,
                 int(new.sent_ms),
-                new.own || new.is_heard,
+                new.is_heard,
                 new.more.to_bytes(),
                 new.more.expires_s,
             ])?;

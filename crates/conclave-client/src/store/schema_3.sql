@@ -57,3 +57,22 @@ CREATE TABLE picture (account_id BLOB PRIMARY KEY, jpeg BLOB NOT NULL) WITHOUT R
 
 -- When this device saw that the server was put back from a backup, ms; 0 = it was not.
 ALTER TABLE stuck ADD COLUMN restored_ms INTEGER NOT NULL DEFAULT 0;
+
+-- --- notes -----------------------------------------------------------------------------------
+
+-- What happened in a chat beside messages. Its place in the history is that of its log and entry.
+CREATE TABLE note (
+    id       INTEGER PRIMARY KEY,
+    chat_id  BLOB NOT NULL REFERENCES chat (chat_id),
+    log_id   BLOB NOT NULL,                -- empty when there was no conversation
+    seq      INTEGER NOT NULL,             -- of the entry, or of the last one read before
+    kind     TEXT NOT NULL,
+    actor    BLOB NOT NULL,                -- account id; empty when nobody did it
+    subject  BLOB NOT NULL,                -- account id; empty when it is about the chat
+    value    TEXT NOT NULL,
+    noted_ms INTEGER NOT NULL,
+    is_heard INTEGER NOT NULL,             -- told by a listener, or done here
+    UNIQUE (log_id, seq, kind, subject)
+);
+CREATE INDEX note_chat ON note (chat_id);
+CREATE INDEX note_unheard ON note (id) WHERE is_heard = 0;

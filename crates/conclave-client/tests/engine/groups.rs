@@ -1,7 +1,7 @@
 //! Groups: made, joined, talked in, changed by two at once, left.
 
 use conclave_client::ClientError;
-use conclave_client::view::{ChatState, GroupRole, MessageState, TrustMode};
+use conclave_client::view::{ChatState, GroupRole, MessageState, Moment, NoteKind, TrustMode};
 use conclave_proto::id::ChatId;
 
 use crate::support::{LONG, Person, World};
@@ -290,7 +290,7 @@ async fn c115_links_let_ask_and_stale_ones_are_told() {
     group_of(&world, &anna, &[&ben]).await;
     anna.create_group_link("friends").unwrap();
     world.settle(&[&anna, &ben]).await;
-    let link = ben.group_link("friends").unwrap();
+    let link = anna.group_link("friends").unwrap();
     let chat = carl.join_group(&link).unwrap();
     assert_eq!(carl.group("friends").unwrap().chat.state, ChatState::Paused);
     world.settle(&[&carl, &anna, &ben]).await;
@@ -316,7 +316,7 @@ async fn c115_links_let_ask_and_stale_ones_are_told() {
     anna.revoke_group_link("friends").unwrap();
     world.settle(&[&anna, &ben, &carl]).await;
     assert!(matches!(
-        ben.group_link("friends"),
+        anna.group_link("friends"),
         Err(ClientError::NotFound(_))
     ));
     let dora = world.person("dora").await;
@@ -389,5 +389,219 @@ async fn c105_what_two_want_at_once_both_comes_true() {
     assert_eq!(
         carl.group(&name).unwrap().epoch,
         anna.group(&chat).unwrap().epoch
+    );
+}
+
+/// Notes of a person's group as they show them: place, kind, who, whom, value.
+fn notes(person: &Person, group: ChatId) -> Vec<(u64, NoteKind, String, String, String)> {
+    let name = |person: Option<conclave_client::view::Person>| {
+        person.map(|person| person.name).unwrap_or_default()
+    };
+    let timeline = person.timeline(group, 10_000).unwrap().into_iter();
+    let notes = timeline.filter_map(|moment| match moment {
+        Moment::Note(note) => Some(note),
+        Moment::Message(_) => None,
+    });
+    notes
+        .map(|note| {
+            let (by, about) = (name(note.by), name(note.about));
+            (note.seq.unwrap(), note.kind, by, about, note.value)
+        })
+        .collect()
+}
+
+/// What the timeline of a group says, in order, without places.
+fn told(person: &Person, group: ChatId) -> Vec<String> {
+    let name = |person: &Option<conclave_client::view::Person>| match person {
+        Some(person) => person.name.clone(),
+        None => "-".to_owned(),
+    };
+    let line = |moment: Moment| match moment {
+        Moment::Message(message) => format!("{}: {}", message.from.name, message.text),
+        Moment::Note(note) => format!(
+            "{} {} {} {}",
+            name(&note.by),
+            note.kind.name(),
+            name(&note.about),
+            note.value
+        )
+        .trim_end()
+        .to_owned(),
+    };
+    let timeline = person.timeline(group, 10_000).unwrap();
+    timeline.into_iter().map(line).collect()
+}
+
+/// Whoever comes, goes, or is given a name or a role leaves a note among the messages, the same one at the same place
+/// on every device; none is unread, each is told once, and what a device did itself is not told there.
+#[tokio::test(flavor = "multi_thread")]
+async fn c168_changes_of_a_group_are_noted_alike_on_all_devices() {
+    let world = World::new().await;
+    let anna = world.person("anna").await;
+    let (ben, carl) = (world.person("ben").await, world.person("carl").await);
+    let dora = world.person("dora").await;
+    befriend(&world, &anna, &[&dora]).await;
+    let at_anna = group_of(&world, &anna, &[&ben, &carl]).await;
+    let at_ben = ben.find_chat("friends").unwrap();
+    let everybody = [&anna, &ben, &carl, &dora];
+    let before = notes(&ben, at_ben).len();
+    ben.mark_notes_heard(&ben.unheard_notes(None).unwrap())
+        .unwrap();
+    ben.send("friends", "before").await.unwrap();
+    world.settle(&everybody).await;
+    anna.set_group_role("friends", &ben.address, GroupRole::Admin)
+        .unwrap();
+    world.settle(&everybody).await;
+    anna.add_to_group("friends", std::slice::from_ref(&dora.address))
+        .await
+        .unwrap();
+    world.settle(&everybody).await;
+    ben.send("friends", "between").await.unwrap();
+    ben.settle(LONG).await.unwrap();
+    ben.rename_group("friends", "hikers").unwrap();
+    world.settle(&everybody).await;
+    carl.leave_group("hikers").unwrap();
+    world.settle(&everybody).await;
+    anna.create_group_link("hikers").unwrap();
+    world.settle(&everybody).await;
+    let dora_id = dora.whoami().unwrap().account_id.to_string();
+    anna.remove_from_group("hikers", &dora_id).unwrap();
+    world.settle(&everybody).await;
+    let told_ben: Vec<_> = told(&ben, at_ben).split_off(before);
+    assert_eq!(
+        told_ben,
+        [
+            "ben: before",
+            "anna role ben admin",
+            "anna added dora",
+            "ben: between",
+            "ben renamed - hikers",
+            "carl left carl",
+            "anna link_made -",
+            "anna removed dora",
+        ]
+    );
+    let at_carl = carl.find_chat("hikers").unwrap();
+    let of_carl = notes(&carl, at_carl);
+    assert_eq!(of_carl[0].1, NoteKind::Joined);
+    assert_eq!(of_carl.last().unwrap().1, NoteKind::Left);
+    let at_dora = dora.find_chat("hikers").unwrap();
+    assert_eq!(notes(&dora, at_dora)[0].1, NoteKind::Joined);
+    assert_eq!(notes(&dora, at_dora).last().unwrap().1, NoteKind::Removed);
+    // From where ben came in, all that anna and he note is the same, at the same places.
+    let of_ben = notes(&ben, at_ben);
+    let since = of_ben[1..].first().unwrap().0;
+    let of_anna = notes(&anna, at_anna);
+    let of_anna = of_anna.into_iter().filter(|note| note.0 >= since);
+    assert_eq!(of_anna.collect::<Vec<_>>(), of_ben[1..]);
+    // Told once, and not what ben did by himself; the numbers of messages do not count them.
+    let heard = ben.unheard_notes(Some(at_ben)).unwrap();
+    let kinds: Vec<_> = heard.iter().map(|note| note.kind).collect();
+    let expected = [
+        NoteKind::Role,
+        NoteKind::Added,
+        NoteKind::Left,
+        NoteKind::LinkMade,
+        NoteKind::Removed,
+    ];
+    assert_eq!(kinds, expected);
+    ben.mark_notes_heard(&heard).unwrap();
+    assert_eq!(ben.unheard_notes(None).unwrap(), []);
+    assert_eq!(ben.chat(at_ben).unwrap().unread, 0);
+    assert_eq!(told(&ben, at_ben).len(), before + 8);
+    assert_eq!(ben.timeline(at_ben, 2).unwrap().len(), 2);
+}
+
+/// Who comes in by the link is told where they were let in, although nobody there did anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn c168_who_comes_by_the_link_is_told() {
+    let world = World::new().await;
+    let (anna, ben) = (world.person("anna").await, world.person("ben").await);
+    let chat = anna.create_group("friends", &[]).await.unwrap();
+    anna.create_group_link("friends").unwrap();
+    anna.settle(LONG).await.unwrap();
+    assert_eq!(anna.unheard_notes(None).unwrap(), []);
+    ben.join_group(&anna.group_link("friends").unwrap())
+        .unwrap();
+    world.settle(&[&ben, &anna, &ben]).await;
+    let told = anna.unheard_notes(Some(chat)).unwrap();
+    let kinds: Vec<_> = told
+        .iter()
+        .map(|note| (note.kind, note.value.as_str()))
+        .collect();
+    assert_eq!(kinds, [(NoteKind::Added, "link")]);
+    assert_eq!(told[0].about.as_ref().unwrap().name, "ben");
+    let at_ben = ben.unheard_notes(None).unwrap();
+    assert_eq!(at_ben[0].kind, NoteKind::Joined);
+    // A plain member does not hand out the link, and is told who does.
+    let refused = ben.group_link("friends");
+    assert!(
+        matches!(&refused, Err(ClientError::NotAllowed(text)) if text.contains(&anna.address)),
+        "{refused:?}"
+    );
+}
+
+/// Names with characters that cannot be seen are refused wherever a person gives one.
+#[tokio::test(flavor = "multi_thread")]
+async fn c167_names_that_hide_something_are_refused() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    anna.create_group("friends", &[]).await.unwrap();
+    let device = anna.whoami().unwrap().device_id;
+    for name in [
+        "Be\u{200b}n",
+        "Ben\u{202e}",
+        " Ben",
+        "Ben\u{3164}",
+        "a\u{7}b",
+    ] {
+        let refused = [
+            anna.create_group(name, &[]).await.map(|_| ()),
+            anna.rename_group("friends", name).map(|_| ()),
+            anna.rename_contact(&ben.address, name),
+            anna.rename_device(device, name),
+        ];
+        for refusal in refused {
+            assert!(
+                matches!(refusal, Err(ClientError::BadInput(_))),
+                "{name:?}: {refusal:?}"
+            );
+        }
+    }
+    // No device is named to be taken for another.
+    let id = device.to_string();
+    let refused = anna.rename_device(device, &id);
+    assert!(
+        matches!(refused, Err(ClientError::BadInput(_))),
+        "{refused:?}"
+    );
+    anna.rename_device(device, "Zoë’s 📱").unwrap();
+}
+
+/// A group that is called like a contact is not written to in their place, nor they in its.
+#[tokio::test(flavor = "multi_thread")]
+async fn c169_a_group_called_like_a_contact_is_asked_about() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let by_name = anna.send("Ben", "hi").await;
+    assert!(
+        matches!(&by_name, Err(ClientError::BadInput(text)) if text.contains(&ben.address)),
+        "{by_name:?}"
+    );
+    let group = anna.create_group("Ben", &[]).await.unwrap();
+    let refused = anna.send("Ben", "for whom?").await;
+    let Err(ClientError::BadInput(text)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        text.contains(&group.to_string()) && text.contains(&ben.address),
+        "{text}"
+    );
+    anna.send(&group.to_string(), "to the group").await.unwrap();
+    anna.send(&ben.address, "to him").await.unwrap();
+    let nobody = anna.send("nosuch", "hi").await;
+    assert!(
+        matches!(nobody, Err(ClientError::NotFound(_))),
+        "{nobody:?}"
     );
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use conclave_client::view::{ChatState, GroupRole, MessageState, Trust, TrustMode};
+use conclave_client::view::{ChatState, GroupRole, MessageState, NoteKind, Trust, TrustMode};
 use conclave_client::{ClientError, Event};
 use conclave_proto::ErrorCode;
 use conclave_proto::Refusal;
@@ -51,9 +51,15 @@ async fn c138_rotation_is_told_and_both_go_on() {
     assert_ne!(fingerprint(&ben), old);
     world.settle(&[&ben, &anna]).await;
     next_event(&mut events, |event| {
-        matches!(event, Event::KeyRotated { .. }).then_some(())
+        matches!(event, Event::Noted { .. }).then_some(())
     })
     .await;
+    let noted = anna.unheard_notes(None).unwrap();
+    let kinds: Vec<_> = noted.iter().map(|note| note.kind).collect();
+    assert_eq!(kinds, [NoteKind::KeyRotated]);
+    assert_eq!(noted[0].about.as_ref().unwrap().identifier, ben.address);
+    anna.mark_notes_heard(&noted).unwrap();
+    assert_eq!(anna.unheard_notes(None).unwrap(), []);
     let safety = anna.safety(&ben.address).unwrap();
     assert_eq!(safety.trust, Trust::Verified);
     assert!(safety.rotated_ms.is_some());

@@ -6,7 +6,7 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::exit::Failure;
 use crate::profile::Context;
-use crate::rows::{ChangedRow, MessageRow, StateRow, TimerRow, TypingRow};
+use crate::rows::{ChangedRow, MessageRow, StateRow, TimerRow, TypingRow, note};
 
 /// Write and see messages in one terminal: each line you type is a message. What is shown counts as read.
 /// Ends at the end of input (Ctrl-D) when everything is accepted.
@@ -15,7 +15,7 @@ use crate::rows::{ChangedRow, MessageRow, StateRow, TimerRow, TypingRow};
   conclave chat anna@example.org
   conclave chat +4915112345678 -p work")]
 pub(crate) struct Args {
-    /// `+E164` number, e-mail address or chat id
+    /// `+E164` number, e-mail address, name of a group or chat id
     to: String,
 }
 
@@ -121,7 +121,13 @@ impl<'a> Room<'a> {
 
     fn event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
+            // Written on another device of this account.
+            Event::Received(message) if message.own && self.is_here(message.chat) => {
+                self.context.out.row(&MessageRow::from(&message))?;
+                Ok(self.client.mark_heard(&[message])?)
+            }
             Event::Received(message) if self.is_here(message.chat) => self.show(),
+            Event::Noted(note) if !note.is_told && self.is_here(note.chat) => self.show(),
             Event::StateChanged { chat, id, state } if self.is_here(chat) => {
                 let message = self.client.message(id)?.message;
                 Ok(self.context.out.row(&StateRow::new(&message, state))?)
@@ -140,9 +146,14 @@ impl<'a> Room<'a> {
         }
     }
 
-    /// Shows what is unread and marks it read.
+    /// Shows what is new: notes, and what is unread, which is marked read.
     fn show(&mut self) -> Result<(), Failure> {
         let Some(chat) = self.chat else { return Ok(()) };
+        let notes = self.client.unheard_notes(Some(chat))?;
+        for one in &notes {
+            note::print(&self.context.out, one)?;
+        }
+        self.client.mark_notes_heard(&notes)?;
         let unread = self.client.unread(chat)?;
         for message in &unread {
             self.context.out.row(&MessageRow::from(message))?;

@@ -1,5 +1,7 @@
 //! `conclave device`: the account's devices.
 
+use std::time::Duration;
+
 use conclave_client::Client;
 use conclave_client::view::HistoryScope;
 use tokio::sync::broadcast::error::RecvError;
@@ -7,6 +9,9 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::exit::Failure;
 use crate::profile::Context;
 use crate::rows::{DeviceRow, DoneRow, HistoryRow};
+
+/// How long an approval waits until the new device is in the conversations: it is approved before that.
+const CONVERSATIONS: Duration = Duration::from_secs(15);
 
 /// List, rename and remove the account's devices, and let new ones in.
 #[derive(Debug, clap::Args)]
@@ -62,7 +67,7 @@ enum Action {
 /// Shows or changes.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let work = async |client: &Client| match &args.action {
-        Action::List => list(context, client),
+        Action::List => list(context, client).await,
         Action::Approve {
             link,
             code,
@@ -82,11 +87,13 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     context.with_client(work).await
 }
 
-fn list(context: &Context, client: &Client) -> Result<(), Failure> {
+/// Other devices may have changed the account: it is looked at first, when the server is there.
+async fn list(context: &Context, client: &Client) -> Result<(), Failure> {
+    let settled = context.settle(client).await;
     for device in client.devices()? {
         context.out.row(&DeviceRow::from(&device))?;
     }
-    Ok(())
+    settled
 }
 
 async fn approve(
@@ -112,13 +119,14 @@ async fn approve(
     client.offer_history(history)?;
     let approved = context.in_time(client.approve_device(link, &code)).await;
     let offer = approved.map_err(silent)?;
-    // Into the conversations, as far as time goes; the rest goes on with every later run.
-    let settled = context.settle(client).await;
     let to = offer.device.to_string();
     context.out.row(&DoneRow {
         done: "approved",
         to,
     })?;
+    // Into the conversations that are ready at once; the rest goes on with every later run.
+    let settled = client.settle(context.remaining().min(CONVERSATIONS)).await;
+    let settled = settled.map_err(Failure::from);
     carry_history(context, client).await?;
     match settled {
         Err(failure) if failure.exit != crate::exit::TIMED_OUT => Err(failure),

@@ -1,10 +1,11 @@
-//! `conclave history`: the newest messages of a chat, oldest first, from the disk alone.
+//! `conclave history`: the newest messages of a chat and what happened between them, oldest first, from the disk alone.
 
 use conclave_client::Client;
+use conclave_client::view::Moment;
 
 use crate::exit::Failure;
 use crate::profile::Context;
-use crate::rows::MessageRow;
+use crate::rows::{MessageRow, note};
 
 /// Show the newest messages of a chat, oldest first. Does not use the network, marks nothing as read.
 #[derive(Debug, clap::Args)]
@@ -12,9 +13,9 @@ use crate::rows::MessageRow;
   conclave history anna@example.org
   conclave history +4915112345678 --limit 500 -o json")]
 pub(crate) struct Args {
-    /// `+E164` number, e-mail address or chat id
+    /// `+E164` number, e-mail address, name of a group or chat id
     chat: String,
-    /// At most this many messages
+    /// At most this many messages and notes
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: u32,
     /// Print each message's id before it
@@ -22,16 +23,21 @@ pub(crate) struct Args {
     ids: bool,
 }
 
-/// Prints a row per message.
+/// Prints a row per message and per change of the group.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let work = async |client: &Client| {
         let chat = client.find_chat(&args.chat)?;
         let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-        for message in client.history(chat, limit)? {
-            if args.ids {
-                context.out.text(&message.id.to_string())?;
+        for moment in client.timeline(chat, limit)? {
+            match moment {
+                Moment::Message(message) => {
+                    if args.ids {
+                        context.out.text(&message.id.to_string())?;
+                    }
+                    context.out.row(&MessageRow::from(&message))?;
+                }
+                Moment::Note(note) => note::print(&context.out, &note)?,
             }
-            context.out.row(&MessageRow::from(&message))?;
         }
         Ok(())
     };

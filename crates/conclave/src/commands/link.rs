@@ -53,7 +53,12 @@ async fn join(context: &Context, client: &Client, args: &Args) -> Result<(), Fai
         context.in_time(joining).await?
     };
     context.out.row(&WhoamiRow::from(&me))?;
-    // What the other device gives along; the rest goes on with every later run.
-    client.go_online();
-    carry_history(context, client).await
+    // Key packages, so that the other device can let this one into the conversations, and what it gives along; the
+    // rest goes on with every later run.
+    let settled = context.settle(client).await;
+    carry_history(context, client).await?;
+    match settled {
+        Err(failure) if failure.exit != crate::exit::TIMED_OUT => Err(failure),
+        _ => Ok(()),
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use conclave_client::view::Message;
+use conclave_client::view::{Message, Note};
 use conclave_client::{Client, ClientError, Event};
 use conclave_proto::id::{ChatId, MessageId};
 use tokio::sync::broadcast::Receiver;
@@ -14,8 +14,8 @@ use crate::exit::Failure;
 use crate::output::Output;
 use crate::profile::Context;
 use crate::rows::{
-    ChangedRow, GapRow, HistoryRow, IdentityRow, MessageRow, PersonRow, RequestRow, RotatedRow,
-    StateRow, TimerRow, TypingRow, WarningRow,
+    ChangedRow, GapRow, HistoryRow, IdentityRow, MessageRow, PersonRow, RequestRow, StateRow,
+    TimerRow, TypingRow, WarningRow, note,
 };
 
 /// Print messages, requests and state changes as they come in, until interrupted. Printing does not mark
@@ -72,6 +72,7 @@ struct Printer<'a> {
     events: Receiver<Event>,
     /// Printed from the store; an event may tell of them again.
     printed: HashSet<MessageId>,
+    noted: HashSet<i64>,
 }
 
 impl<'a> Printer<'a> {
@@ -82,6 +83,7 @@ impl<'a> Printer<'a> {
             out,
             events: client.events(),
             printed: HashSet::new(),
+            noted: HashSet::new(),
         }
     }
 
@@ -91,13 +93,13 @@ impl<'a> Printer<'a> {
         end: impl Future<Output = Result<(), ClientError>>,
     ) -> Result<(), Failure> {
         tokio::pin!(end);
-        self.messages()?;
+        self.news()?;
         let ended = loop {
             tokio::select! {
                 ended = &mut end => break ended,
                 event = self.events.recv() => match event {
                     Ok(event) => self.event(event)?,
-                    Err(RecvError::Lagged(_)) => self.messages()?,
+                    Err(RecvError::Lagged(_)) => self.news()?,
                     Err(RecvError::Closed) => return Err(ClientError::Broken("the engine has stopped".into()).into()),
                 },
             }
@@ -105,7 +107,7 @@ impl<'a> Printer<'a> {
         loop {
             match self.events.try_recv() {
                 Ok(event) => self.event(event)?,
-                Err(TryRecvError::Lagged(_)) => self.messages()?,
+                Err(TryRecvError::Lagged(_)) => self.news()?,
                 Err(TryRecvError::Empty | TryRecvError::Closed) => break,
             }
         }
@@ -115,6 +117,7 @@ impl<'a> Printer<'a> {
     fn event(&mut self, event: Event) -> Result<(), Failure> {
         match event {
             Event::Received(message) => self.message(&message)?,
+            Event::Noted(note) => self.note(&note)?,
             Event::StateChanged { id, state, .. } => {
                 let message = self.client.message(id)?.message;
                 self.out.row(&StateRow::new(&message, state))?;
@@ -124,14 +127,6 @@ impl<'a> Printer<'a> {
                 // Identities stand in direct chats.
                 if let Some(with) = self.client.chat(chat)?.with {
                     self.out.row(&IdentityRow {
-                        chat: chat.to_string(),
-                        with: PersonRow::from(&with),
-                    })?;
-                }
-            }
-            Event::KeyRotated { chat } => {
-                if let Some(with) = self.client.chat(chat)?.with {
-                    self.out.row(&RotatedRow {
                         chat: chat.to_string(),
                         with: PersonRow::from(&with),
                     })?;
@@ -159,13 +154,31 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints what no listener was told of yet, whichever command received it. Marked only when printed.
-    fn messages(&mut self) -> Result<(), Failure> {
-        let messages = self.client.unheard()?;
+    fn news(&mut self) -> Result<(), Failure> {
+        let (messages, notes) = (self.client.unheard()?, self.client.unheard_notes(None)?);
+        let mut waiting = notes.iter().peekable();
         for message in &messages {
+            while let Some(note) = waiting.next_if(|note| is_before(note, message)) {
+                note::print(&self.out, note)?;
+            }
             self.out.row(&MessageRow::from(message))?;
             self.printed.insert(message.id);
         }
+        for note in waiting {
+            note::print(&self.out, note)?;
+        }
+        self.noted.extend(notes.iter().map(|note| note.id));
+        self.client.mark_notes_heard(&notes)?;
         Ok(self.client.mark_heard(&messages)?)
+    }
+
+    /// Prints what happened beside messages, unless it was done here; also when another listener of this daemon did.
+    fn note(&mut self, note: &Note) -> Result<(), Failure> {
+        if note.is_told || self.noted.remove(&note.id) {
+            return Ok(());
+        }
+        note::print(&self.out, note)?;
+        Ok(self.client.mark_notes_heard(std::slice::from_ref(note))?)
     }
 
     /// Prints one that came in, also when another listener of this daemon did.
@@ -185,4 +198,9 @@ impl<'a> Printer<'a> {
         }
         Ok(())
     }
+}
+
+/// Whether a note is told before a message: in one chat by their places, else at once.
+fn is_before(note: &Note, message: &Message) -> bool {
+    note.chat != message.chat || note.seq < message.seq
 }

@@ -25,7 +25,7 @@ use crate::rows::SentRow;
   conclave send +4915112345678 'hello'
   df -h | conclave send anna@example.org --wait delivered")]
 pub(crate) struct Args {
-    /// `+E164` number, e-mail address or chat id
+    /// `+E164` number, e-mail address, name of a group or chat id
     to: String,
     /// The text; `-` or nothing = standard input, a trailing line end cut
     #[arg(allow_hyphen_values = true)]

@@ -49,6 +49,8 @@ impl Row for WhoamiRow {
 pub(crate) struct StatusRow {
     account: Option<WhoamiRow>,
     online: bool,
+    /// Whether this device is none of the account's any more.
+    removed: bool,
     queued: u64,
     unread: u64,
     requests: u64,
@@ -62,6 +64,7 @@ impl From<&Status> for StatusRow {
         Self {
             account: status.account.as_ref().map(WhoamiRow::from),
             online: status.online,
+            removed: status.is_removed,
             queued: status.queued,
             unread: status.unread,
             requests: status.requests,
@@ -80,7 +83,11 @@ impl Row for StatusRow {
             .account
             .as_ref()
             .map_or("not registered", |me| &me.identifier);
-        let online = if self.online { "online" } else { "offline" };
+        let online = match (self.removed, self.online) {
+            (true, _) => "this device was removed from the account",
+            (false, true) => "online",
+            (false, false) => "offline",
+        };
         let facts = table(&[
             ("account", account),
             ("server", online),

@@ -120,10 +120,15 @@ impl Row for DeviceRow {
             "" => String::new(),
             name => format!("  {}", safe(name)),
         };
+        // Nearly all may; it is worth a word when one may not.
+        let right = if self.role == "certifier" {
+            ""
+        } else {
+            "  (may not let devices in or remove them)"
+        };
         format!(
-            "{}  {}  {}{name}{this}",
+            "{}  {}{name}{this}{right}",
             self.device,
-            self.role,
             short(self.added_ms)
         )
     }

@@ -93,7 +93,10 @@ impl Row for GroupRow {
             ));
         }
         if self.has_link {
-            lines.push("    it has a link: `conclave group link show GROUP`".to_owned());
+            lines.push(
+                "    it has a link: owners and admins see it by `conclave group link show`"
+                    .to_owned(),
+            );
         }
         for wish in &self.waiting {
             lines.push(format!("    waits: {}", safe(&wish.text)));

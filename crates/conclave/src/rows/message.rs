@@ -244,26 +244,6 @@ impl Row for IdentityRow {
     }
 }
 
-/// Somebody's identity key was replaced under the old one's signature.
-#[derive(Debug, Serialize, JsonSchema)]
-pub(crate) struct RotatedRow {
-    /// The chat.
-    pub(crate) chat: String,
-    /// The person whose key was rotated.
-    pub(crate) with: PersonRow,
-}
-
-impl Row for RotatedRow {
-    const TYPE: &'static str = "key_rotated";
-
-    fn text(&self) -> String {
-        let who = self.with.text();
-        format!(
-            "* the identity key of {who} was replaced by a new one, signed by the old one; the safety number is another one now"
-        )
-    }
-}
-
 /// Messages that are gone before this device read them.
 #[derive(Debug, Serialize, JsonSchema)]
 pub(crate) struct GapRow {

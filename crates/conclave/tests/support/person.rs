@@ -108,9 +108,10 @@ impl Person {
         program.spawn(&[&["-o", "json", "--no-input"], args].concat())
     }
 
-    /// The chat with `other` as this profile has it.
+    /// The messages with `other` as this profile has them.
     pub(crate) fn history(&self, other: &Self) -> Vec<Value> {
-        self.ok(&["history", &other.identifier, "--limit", "100000"])
+        let rows = self.ok(&["history", &other.identifier, "--limit", "100000"]);
+        of_type(&rows, "message")
     }
 }
 
