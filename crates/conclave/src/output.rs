@@ -166,7 +166,7 @@ pub(crate) fn safe(text: &str) -> Cow<'_, str> {
             '\n' => out.push_str("\n    "),
             // Spaces of all widths show as one.
             '\t' | '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}' => {
-                out.push(' ')
+                out.push(' ');
             }
             _ if hides => out.push(char::REPLACEMENT_CHARACTER),
             c => out.push(c),

@@ -207,10 +207,6 @@ pub(super) struct Act {
 }
 
 /// A note.
-#[expect(
-    clippy::struct_field_names,
-    reason = "ids are named after what they name"
-)]
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Note {
     /// Its chat, as in [`Chat::chat_id`].

@@ -432,6 +432,22 @@ fn told(person: &Person, group: ChatId) -> Vec<String> {
     timeline.into_iter().map(line).collect()
 }
 
+/// Told once, and not what `ben` did by himself; the numbers of messages do not count them.
+fn told_once(ben: &Person, at_ben: ChatId) {
+    let heard = ben.unheard_notes(Some(at_ben)).unwrap();
+    let kinds: Vec<_> = heard.iter().map(|note| note.kind).collect();
+    let expected = [
+        NoteKind::Role,
+        NoteKind::Added,
+        NoteKind::Left,
+        NoteKind::LinkMade,
+        NoteKind::Removed,
+    ];
+    assert_eq!(kinds, expected);
+    ben.mark_notes_heard(&heard).unwrap();
+    assert_eq!(ben.unheard_notes(None).unwrap(), []);
+}
+
 /// Whoever comes, goes, or is given a name or a role leaves a note among the messages, the same one at the same place
 /// on every device; none is unread, each is told once, and what a device did itself is not told there.
 #[tokio::test(flavor = "multi_thread")]
@@ -494,19 +510,7 @@ async fn c168_changes_of_a_group_are_noted_alike_on_all_devices() {
     let of_anna = notes(&anna, at_anna);
     let of_anna = of_anna.into_iter().filter(|note| note.0 >= since);
     assert_eq!(of_anna.collect::<Vec<_>>(), of_ben[1..]);
-    // Told once, and not what ben did by himself; the numbers of messages do not count them.
-    let heard = ben.unheard_notes(Some(at_ben)).unwrap();
-    let kinds: Vec<_> = heard.iter().map(|note| note.kind).collect();
-    let expected = [
-        NoteKind::Role,
-        NoteKind::Added,
-        NoteKind::Left,
-        NoteKind::LinkMade,
-        NoteKind::Removed,
-    ];
-    assert_eq!(kinds, expected);
-    ben.mark_notes_heard(&heard).unwrap();
-    assert_eq!(ben.unheard_notes(None).unwrap(), []);
+    told_once(&ben, at_ben);
     assert_eq!(ben.chat(at_ben).unwrap().unread, 0);
     assert_eq!(told(&ben, at_ben).len(), before + 8);
     assert_eq!(ben.timeline(at_ben, 2).unwrap().len(), 2);
