@@ -106,9 +106,18 @@ impl From<BlobError> for Trouble {
     }
 }
 
-/// Carries archives for as long as the driver runs.
-pub(crate) async fn run(shared: Arc<Shared>, transport: Arc<dyn Transport>, dir: PathBuf) {
+/// Carries archives for as long as the driver runs. What is left of dead ones goes before this returns: an archive
+/// that is written after it has a file before it has a row.
+pub(crate) fn run(
+    shared: Arc<Shared>,
+    transport: Arc<dyn Transport>,
+    dir: PathBuf,
+) -> impl Future<Output = ()> {
     write::tidy(&shared, &dir);
+    carry_all(shared, transport, dir)
+}
+
+async fn carry_all(shared: Arc<Shared>, transport: Arc<dyn Transport>, dir: PathBuf) {
     let mut backoff = Backoff::new(shared.env.clone());
     loop {
         let rows = waiting(&shared);
