@@ -102,8 +102,16 @@ pub fn inbox_item(bytes: &[u8]) {
         let item = codec::encode(&item);
         assert!(plain[4..].starts_with(&item), "a second spelling");
     }
-    if let Ok(InboxItem::Welcome(pointer)) = inbox_item::parse(&plain) {
-        let _ = pointer.intro.verify(&ben.own, pointer.log_id, today());
+    // C-039: whatever an item says, it counts only from the device that signed its introduction
+    let (intro, log_id) = match inbox_item::parse(&plain) {
+        Ok(InboxItem::Welcome(item)) => (item.intro, item.log_id),
+        Ok(InboxItem::Rejoin(item)) => (item.intro, item.log_id),
+        Ok(InboxItem::Notice(item)) => (item.intro, item.log_id),
+        Ok(InboxItem::JoinRequest(item)) => (item.intro, item.log_id),
+        Err(_) => return,
+    };
+    if let Ok(introduced) = intro.verify(&ben.own, log_id, today()) {
+        assert_eq!(introduced.device_id, people::ana().own.device_id);
     }
 }
 

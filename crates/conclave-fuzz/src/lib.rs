@@ -6,6 +6,7 @@
 //!
 //! - [`proto`]: what both sides parse
 //! - [`core`]: keys, credentials, contents, files
+//! - [`link`]: what lets somebody in
 //! - [`chat`]: entries, commits and welcomes against a live conversation
 //! - [`classic`]: what the classic protocols parse
 //! - [`server`]: what only the server reads
@@ -27,6 +28,7 @@
 pub mod chat;
 pub mod classic;
 pub mod core;
+pub mod link;
 pub mod people;
 pub mod proto;
 pub mod seeds;

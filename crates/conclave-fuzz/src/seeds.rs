@@ -2,9 +2,11 @@
 
 use conclave_core::at_rest::{self, Cost};
 use conclave_core::capability::Capability;
-use conclave_core::content::{Content, Kind, Mark, Receipt, StateHead};
+use conclave_core::content::{
+    Content, IdentitySeeds, Kind, Mark, Receipt, StateHead, SyncContact, SyncItem,
+};
 use conclave_core::credential::Credential;
-use conclave_core::inbox_item::{InboxItem, WelcomePointer};
+use conclave_core::inbox_item::{InboxItem, JoinRequest, Notice, Rejoin, WelcomePointer};
 use conclave_core::intro::{FirstText, Greeting, Intro, IntroFor};
 use conclave_core::sealed_blob;
 use conclave_core::secret::Secret;
@@ -385,6 +387,43 @@ fn content(kind: Kind) -> Content {
     }
 }
 
+/// What own devices tell each other, of each kind.
+fn sync_items() -> impl Iterator<Item = SyncItem> {
+    let ana = people::ana();
+    let contact = SyncContact {
+        account_id: ana.own.account_id,
+        states: AccountStates {
+            states: vec![ana.state.to_bytes()],
+            certs: vec![ana.cert.to_bytes()],
+        },
+        identifier: "ana@example.org".to_owned(),
+        given_name: "Ana".to_owned(),
+        own_name: String::new(),
+        capability: Capability::parse(&[8; 32]),
+        confirmed: true,
+        accepted: true,
+        blocked: false,
+        verified: true,
+        declined: false,
+    };
+    let name = "laptop".to_owned();
+    let device_id = DeviceId::new([2; 16]);
+    let seeds = ana.identity.to_stored().to_vec();
+    let (log_id, seq) = (LOG, 7);
+    let items = [
+        SyncItem::Contact(Box::new(contact)),
+        SyncItem::Device { device_id, name },
+        SyncItem::Profile {
+            name: "Ana".to_owned(),
+            capability: Capability::parse(&[9; 32]).unwrap(),
+            picture: Some(vec![0xff, 0xd8]),
+        },
+        SyncItem::Read { log_id, seq },
+        SyncItem::Identity(IdentitySeeds(seeds.into())),
+    ];
+    items.into_iter()
+}
+
 /// One content of each kind: bare protobuf, and padded.
 pub fn contents() -> Seeds {
     let ana = people::ana();
@@ -408,6 +447,7 @@ pub fn contents() -> Seeds {
         },
         Kind::Leave,
     ];
+    let kinds = kinds.into_iter().chain(sync_items().map(Kind::Sync));
     let mut seeds = Vec::new();
     for kind in kinds.into_iter().chain(talk::acts()) {
         let padded = content(kind).encode_padded().unwrap();
@@ -479,17 +519,46 @@ pub fn welcome_pointers() -> Seeds {
 /// Plaintexts of items: a pointer, a kind to come, lengths that lie.
 pub fn inbox_items() -> Seeds {
     let item = codec::encode(&InboxItem::Welcome(pointer()));
+    let log_id = LOG;
+    let intro = || introduction(None);
+    let others = [
+        InboxItem::Rejoin(Rejoin {
+            log_id,
+            intro: intro(),
+        }),
+        InboxItem::Notice(Notice {
+            log_id,
+            code: 1,
+            text_bytes: "the link is old".as_bytes().into(),
+            intro: intro(),
+        }),
+        InboxItem::Notice(Notice {
+            log_id,
+            code: 0,
+            text_bytes: vec![0xff].into(),
+            intro: intro(),
+        }),
+        InboxItem::JoinRequest(JoinRequest {
+            log_id,
+            secret: [7; 32],
+            intro: intro(),
+        }),
+    ];
     let behind = |length: usize, bytes: &[u8]| {
         let length = u32::try_from(length).unwrap();
         [&length.to_be_bytes(), bytes].concat()
     };
-    vec![
+    let mut seeds = vec![
         behind(item.len(), &item),
         behind(item.len() - 1, &item),
         behind(3, &[2, 1, 1]),
         behind(usize::from(u16::MAX), b"x"),
         vec![],
-    ]
+    ];
+    for other in others.iter().map(codec::encode) {
+        seeds.push(behind(other.len(), &other));
+    }
+    seeds
 }
 
 /// A blob behind its pointer, whole and changed.

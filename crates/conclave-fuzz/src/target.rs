@@ -1,6 +1,6 @@
 //! The table of targets.
 
-use crate::{chat, classic, core, proto, seeds, server};
+use crate::{chat, classic, core, link, proto, seeds, server};
 
 /// One reader of outside bytes.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +29,13 @@ pub const TARGETS: &[Target] = &[
     entry("commit_entry", proto::commit_entry, seeds::commit_entries),
     entry("content", core::content, seeds::contents),
     entry("content_sealed", chat::content_sealed, seeds::contents),
+    entry("context", link::context, link::contexts),
     entry("credential", core::credential, seeds::credentials),
     entry("device_cert", proto::device_cert, seeds::device_certs),
+    entry("device_link", link::device_link, link::device_links),
     entry("entry", proto::entry, seeds::entries),
     entry("frame", proto::frame, seeds::frames),
+    entry("group_link", link::group_link, link::group_links),
     entry("head", proto::head, seeds::heads),
     entry("hello", proto::hello, seeds::hellos),
     entry("http", server::http, server::http_heads),
@@ -44,6 +47,8 @@ pub const TARGETS: &[Target] = &[
     entry("join", chat::join, seeds::joins),
     entry("key_export", core::key_export, seeds::key_exports),
     entry("key_package", chat::key_package, seeds::key_packages),
+    entry("link_offer", link::link_offer, link::link_offers),
+    entry("link_slot", link::link_slot, link::link_slots),
     entry("open", chat::open, seeds::messages),
     entry("reply", proto::reply, seeds::replies),
     entry("request", proto::request, seeds::requests),
