@@ -196,8 +196,13 @@ fn unknown_recipients_are_named() {
     let anna = Person::registered(folder.path(), &server, "anna@example.org");
     anna.run(&["send", "nobody@example.org", "hello"])
         .expect_error(8, "NOT_FOUND");
+    // a name that nobody has is not found; what was to be an address or a number is told to be none
     anna.run(&["send", "no recipient", "hello"])
-        .expect_error(2, "BAD_INPUT");
+        .expect_error(8, "NOT_FOUND");
+    for words in ["no@recipient@", "+49", "0151 1234567"] {
+        anna.run(&["send", words, "hello"])
+            .expect_error(2, "BAD_INPUT");
+    }
     let chat = format!("c_{}", "00".repeat(16));
     anna.run(&["send", &chat, "hello"])
         .expect_error(8, "NOT_FOUND");
