@@ -236,8 +236,8 @@ struct Later {
     seen_seq: u64,
     #[prost(bytes = "vec", tag = "5")]
     seen_hash: Vec<u8>,
-    #[prost(bytes = "vec", tag = "25")]
-    reaction: Vec<u8>,
+    #[prost(bytes = "vec", tag = "31")]
+    poll: Vec<u8>,
 }
 
 /// Content of an unknown kind or version is kept whole and shown as what it is; nonsense is told; both go on.
@@ -253,7 +253,7 @@ async fn c056_newer_content_is_kept_and_shown_as_such() {
                 sent_ms: row.updated_ms,
                 seen_seq: row.cursor_seq.0,
                 seen_hash: row.cursor_hash.to_vec(),
-                reaction: b"kept whole".to_vec(),
+                poll: b"kept whole".to_vec(),
             };
             let bytes = later.encode_to_vec();
             content(row, id, Kind::Newer { bytes })
