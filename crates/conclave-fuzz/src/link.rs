@@ -62,7 +62,7 @@ pub fn group_links() -> Seeds {
         format!("  {}\n", link("Chörchen", vec![ana])),
     ] {
         seeds.push(text.clone().into_bytes());
-        seeds.push(text[..text.len() - 2].as_bytes().to_vec());
+        seeds.push(text.as_bytes()[..text.len() - 2].to_vec());
     }
     seeds
 }
@@ -86,7 +86,7 @@ pub fn device_links() -> Seeds {
     let link = link.to_string();
     let mut seeds = texts(&[link.as_str(), "conclave-link:", "conclave-link:AQEB"]);
     seeds.push(format!(" {link}\n").into_bytes());
-    seeds.push(link[..link.len() - 1].as_bytes().to_vec());
+    seeds.push(link.as_bytes()[..link.len() - 1].to_vec());
     seeds
 }
 

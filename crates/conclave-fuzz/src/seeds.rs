@@ -1,6 +1,5 @@
 //! Where a search begins: real objects, and inputs that reach far.
 
-use conclave_core::at_rest::{self, Cost};
 use conclave_core::capability::Capability;
 use conclave_core::content::{
     Content, IdentitySeeds, Kind, Mark, Receipt, StateHead, SyncContact, SyncItem,
@@ -9,7 +8,6 @@ use conclave_core::credential::Credential;
 use conclave_core::inbox_item::{InboxItem, JoinRequest, Notice, Rejoin, WelcomePointer};
 use conclave_core::intro::{FirstText, Greeting, Intro, IntroFor};
 use conclave_core::sealed_blob;
-use conclave_core::secret::Secret;
 use conclave_hostile::people::{FixedEnv, NOW_MS};
 use conclave_proto::account::{AccountStates, HybridSignature, Lookup, PutState, Register};
 use conclave_proto::address::ServerAddress;
@@ -30,10 +28,15 @@ use conclave_proto::{ErrorCode, PROTOCOL_VERSION, Refusal};
 use prost::Message as _;
 
 use crate::chat;
-use crate::core::{LOG, PASSPHRASE, today};
+use crate::core::{LOG, today};
 use crate::people;
 
+mod edited;
+mod kept;
 mod talk;
+
+pub use edited::{commits, joins, key_packages, messages};
+pub use kept::{key_exports, safety_numbers, wrapped_keys};
 
 pub(crate) type Seeds = Vec<Vec<u8>>;
 
@@ -568,93 +571,4 @@ pub fn sealed_blobs() -> Seeds {
     let mut changed = whole.clone();
     changed[70] ^= 1;
     vec![whole, changed, vec![0; 64]]
-}
-
-/// Wrapped store keys: cheap, dear, and too dear.
-pub fn wrapped_keys() -> Seeds {
-    let key = Secret::parse(&[7; 32]).unwrap();
-    let cost = Cost::new(8, 1).unwrap();
-    let cheap = at_rest::wrap(&key, PASSPHRASE, cost, &FixedEnv::new(9)).unwrap();
-    let mut dear = cheap.clone();
-    dear[1..5].copy_from_slice(&u32::MAX.to_be_bytes());
-    let mut newer = cheap.clone();
-    newer[0] = 2;
-    vec![cheap, dear, newer]
-}
-
-/// Exported keys: two blocks of one round each, one alone, and the text around them.
-pub fn key_exports() -> Seeds {
-    let pem = include_str!("key_export.pem");
-    let (first, _) = pem.split_at(pem.len() / 2);
-    vec![
-        pem.as_bytes().to_vec(),
-        first.as_bytes().to_vec(),
-        format!("Bag attributes\n{pem}").into_bytes(),
-    ]
-}
-
-/// A safety number as shown, as typed, and another one.
-pub fn safety_numbers() -> Seeds {
-    let number = people::safety_number();
-    vec![
-        number.to_string().into_bytes(),
-        number.digits().as_bytes().to_vec(),
-        vec![b'0'; 60],
-    ]
-}
-
-/// What to do with a genuine object: nothing, and one edit at places from its beginning to its end.
-fn edits(modes: &[u8]) -> Seeds {
-    let mut seeds = Vec::new();
-    for &mode in modes {
-        seeds.push(vec![mode]);
-        for (kind, value, place) in [
-            (3, 1, 0_u16),
-            (3, 0x80, 5),
-            (3, 1, 40),
-            (3, 1, 60),
-            (3, 1, 100),
-            (3, 1, 300),
-            (0, 0, 50),
-            (1, 0, 20),
-        ] {
-            let [high, low] = place.to_be_bytes();
-            seeds.push(vec![mode, kind, value, high, low]);
-        }
-    }
-    seeds
-}
-
-/// Edits of Ana's message, Ben's own and a commit; and one invented message.
-pub fn messages() -> Seeds {
-    let [message, ..] = chat::genuine();
-    let mut seeds = edits(&[1, 2, 3]);
-    seeds.push([vec![0], message].concat());
-    seeds
-}
-
-/// Edits of a commit entry, of its commit and its binding; and one invented.
-pub fn commits() -> Seeds {
-    let [message, commit, ..] = chat::genuine();
-    let mut seeds = edits(&[1, 3, 4]);
-    seeds.push([vec![0], commit].concat());
-    seeds.push([vec![2], message].concat());
-    seeds
-}
-
-/// Edits of a key package, and one whole.
-pub fn key_packages() -> Seeds {
-    let [_, _, package, ..] = chat::genuine();
-    let mut seeds = edits(&[1]);
-    seeds.push([vec![0], package].concat());
-    seeds
-}
-
-/// Edits of a welcome and a tree, and each whole.
-pub fn joins() -> Seeds {
-    let [.., welcome, tree] = chat::genuine();
-    let mut seeds = edits(&[1, 3]);
-    seeds.push([vec![0], welcome].concat());
-    seeds.push([vec![2], tree].concat());
-    seeds
 }
