@@ -47,8 +47,10 @@ pub(crate) fn test(root: &Path) -> anyhow::Result<()> {
     test_with(root, OpenSsl::find()?)
 }
 
-/// nextest runs the tests in parallel and bounds their time; plain cargo does without.
+/// nextest runs the tests in parallel and bounds their time; plain cargo does without. The examples that tests
+/// start are built before: built by a test alone they would want other features, and everything under them anew.
 fn test_with(root: &Path, openssl: OpenSsl) -> anyhow::Result<()> {
+    succeed(cargo(root, openssl).args(["build", "--workspace", "--examples", "--locked"]))?;
     if answers("cargo", &["nextest", "--version"]) {
         let words = [
             "nextest",
