@@ -149,6 +149,16 @@ fn is_recheck_due(contact: &ContactRow, now_ms: u64) -> bool {
     !contact.identifier.is_empty() && now_ms.abs_diff(contact.checked_ms) > recheck_ms(contact)
 }
 
+/// Whether the identifier behind an open chat was not looked up for a day.
+pub(crate) fn is_look_due(step: &Step<'_>, chat_id: ChatId) -> Result<bool, ClientError> {
+    let peer = step.tx.chat(chat_id)?.and_then(|chat| chat.peer);
+    let contact = peer
+        .map(|peer| step.tx.contact(peer))
+        .transpose()?
+        .flatten();
+    Ok(contact.is_some_and(|row| is_recheck_due(&row, step.now_ms)))
+}
+
 fn is_rate_limited(error: &TransportError) -> bool {
     matches!(error, TransportError::Refused(refusal) if refusal.code() == ErrorCode::RateLimited)
 }

@@ -52,6 +52,8 @@ pub(crate) struct Net {
     /// Whether this round changed anything.
     pub(crate) progress: bool,
     pub(crate) answered: u64,
+    /// Logs whose next text waits for a look at its reader's identifier in the round to come.
+    pub(crate) look_first: BTreeSet<LogId>,
     /// Signals that came since the last round.
     pub(crate) signals: Vec<(LogId, Vec<u8>)>,
     /// Whether the last round failed because two hellos showed different passes.
@@ -78,6 +80,7 @@ impl Net {
             due_ms: None,
             progress: false,
             answered: 0,
+            look_first: BTreeSet::new(),
             signals: Vec::new(),
             pass_doubted: false,
         }

@@ -23,7 +23,7 @@ use crate::shared::{Shared, broken, is_local};
 use crate::store::{ChatRow, ConversationRow, Deleted, OutboxKind, OutboxRow, Stage};
 use crate::transport::{TransportError, calls};
 use crate::view::{ChatKind, MessageState};
-use crate::{members, membership, own_sync, sync, talk};
+use crate::{contact, members, membership, own_sync, sync, talk};
 
 /// Epoch changes one flush of a log lives through before it lets the round go on.
 const STALE_MAX: u32 = 8;
@@ -115,12 +115,15 @@ enum Next {
     Nothing,
     /// A self-update comes first (C-057).
     Update,
+    /// A look at the identifier comes first: the text was written after this round's.
+    Look,
     /// These bytes.
     Post(Box<OutboxRow>, Vec<u8>),
 }
 
 async fn flush_log(shared: &Shared, net: &mut Net, log_id: LogId) -> Result<(), TransportError> {
     let mut stale = 0;
+    let looked = net.look_first.remove(&log_id);
     while stale < STALE_MAX {
         let after_ms = net.commit_after_ms.get(&log_id).copied().unwrap_or(0);
         let may_update = after_ms <= shared.env.now_ms();
@@ -128,9 +131,16 @@ async fn flush_log(shared: &Shared, net: &mut Net, log_id: LogId) -> Result<(), 
             // What waits for this time must not wait for something else to happen.
             net.due_at(after_ms);
         }
-        let next = shared.engine().step(|step| next(step, log_id, may_update));
+        let next = shared
+            .engine()
+            .step(|step| next(step, log_id, may_update, looked));
         match next.map_err(|error| broken(shared, &error))? {
             Next::Nothing => return Ok(()),
+            Next::Look => {
+                net.look_first.insert(log_id);
+                net.progress = true;
+                return Ok(());
+            }
             Next::Update => {
                 membership::send_bundle(shared, net, log_id).await?;
                 if !read_on(shared, net, log_id).await? {
@@ -164,7 +174,12 @@ async fn read_on(shared: &Shared, net: &mut Net, log_id: LogId) -> Result<bool, 
 }
 
 /// Takes the oldest row and, when it is not sealed for this epoch, seals it: ratchet step and bytes together.
-fn next(step: &mut Step<'_>, log_id: LogId, may_update: bool) -> Result<Next, ClientError> {
+fn next(
+    step: &mut Step<'_>,
+    log_id: LogId,
+    may_update: bool,
+    looked: bool,
+) -> Result<Next, ClientError> {
     let Some(mut conversation) = step
         .tx
         .conversation(log_id)?
@@ -198,6 +213,9 @@ fn next(step: &mut Step<'_>, log_id: LogId, may_update: bool) -> Result<Next, Cl
     }
     if let Some(sealed) = row.sealed.take() {
         return Ok(Next::Post(Box::new(row), sealed));
+    }
+    if !looked && row.kind == OutboxKind::Text && contact::is_look_due(step, chat_id)? {
+        return Ok(Next::Look);
     }
     if may_update && membership::is_update_due(&conversation, step.now_ms) {
         membership::prepare_update(step, &mut conversation)?;

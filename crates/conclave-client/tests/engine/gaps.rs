@@ -130,9 +130,6 @@ async fn retired_log_is_closed() {
     });
     anna.restart(Arc::new(Road(tamper.clone()))).await;
     anna.settle(LONG).await.unwrap();
-    *is_lying.lock().unwrap() = true;
-    anna.settle(LONG).await.unwrap();
-    assert_eq!(anna.chat_state(&ben).0, ChatState::Paused);
     let closed = || {
         let calls = tamper.calls().into_iter();
         calls
@@ -140,6 +137,9 @@ async fn retired_log_is_closed() {
             .count()
     };
     let before = closed();
+    *is_lying.lock().unwrap() = true;
+    anna.settle(LONG).await.unwrap();
+    assert_eq!(anna.chat_state(&ben).0, ChatState::Paused);
     anna.accept_identity(&ben.address).unwrap();
     anna.say(&ben, "in a new one").await;
     anna.settle(LONG).await.unwrap();

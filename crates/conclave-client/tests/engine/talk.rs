@@ -161,10 +161,15 @@ async fn nobody_to_write_to() {
         matches!(oneself, Err(ClientError::BadInput(_))),
         "{oneself:?}"
     );
-    let nonsense = anna.send("nonsense", "hello").await;
+    let nonsense = anna.send("non@sense@", "hello").await;
     assert!(
         matches!(nonsense, Err(ClientError::BadInput(_))),
         "{nonsense:?}"
+    );
+    let unnamed = anna.send("nonsense", "hello").await;
+    assert!(
+        matches!(unnamed, Err(ClientError::NotFound(_))),
+        "{unnamed:?}"
     );
     assert!(anna.chats().unwrap().is_empty());
     assert_eq!(anna.status().unwrap().queued, 0);
