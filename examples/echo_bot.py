@@ -27,13 +27,14 @@ class Conclave:
         return answer["result"]
 
 
-def echo(conclave, chat, unread):
-    """Answers the `unread` newest messages of others in `chat`."""
-    history = conclave.call("messages.history", chat=chat, limit=1000)["messages"]
-    heard = [message for message in history if not message["own"]]
+def echo(conclave, chat):
+    """Answers what came into `chat` since it was read last."""
     # Read before answered: a bot that is killed in between says nothing twice.
-    conclave.call("messages.read", chat=chat)
-    for message in heard[-unread:]:
+    count = conclave.call("messages.read", chat=chat)["count"]
+    history = conclave.call("messages.history", chat=chat, limit=1000)["messages"]
+    # What came after that is not read yet, and has its turn in the next round.
+    heard = [message for message in history if message["read"] and not message["own"]]
+    for message in heard[max(0, len(heard) - count) :]:
         conclave.call("messages.send", to=chat, text=message["text"], wait="queued")
 
 
@@ -44,8 +45,8 @@ def main():
         for request in conclave.call("requests.list")["requests"]:
             conclave.call("requests.accept", chat=request["chat"])
         for chat in conclave.call("messages.unread")["chats"]:
-            echo(conclave, chat["chat"], chat["count"])
-        time.sleep(0.2)
+            echo(conclave, chat["chat"])
+        time.sleep(0.2)  # the daemon does not tell of news by itself: asked again
 
 
 if __name__ == "__main__":

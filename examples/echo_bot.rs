@@ -13,6 +13,9 @@ use conclave_client::{Client, ClientError, Event, Unlock};
 use conclave_proto::env::OsEnv;
 use tokio::sync::broadcast::error::RecvError;
 
+/// Messages of a chat that are looked through for what was not answered.
+const HISTORY_MAX: usize = 1_000;
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let dir: PathBuf = std::env::args_os()
@@ -41,13 +44,12 @@ async fn run(
             client.accept_request(request.chat)?;
         }
         for chat in client.chats()? {
-            let heard = client.unread(chat.id)?;
-            if heard.is_empty() {
-                continue;
-            }
             // Read before answered: a bot that is killed in between says nothing twice.
-            client.mark_read(chat.id)?;
-            for message in heard {
+            let count = usize::try_from(client.mark_read(chat.id)?).unwrap_or(usize::MAX);
+            // What came after that is not read yet, and has its turn in the next round.
+            let mut heard = client.history(chat.id, HISTORY_MAX)?;
+            heard.retain(|message| message.is_read && !message.own);
+            for message in heard.split_off(heard.len().saturating_sub(count)) {
                 client.send(&chat.id.to_string(), &message.text).await?;
             }
         }
