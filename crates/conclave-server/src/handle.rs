@@ -101,8 +101,16 @@ impl ServerHandle {
     }
 }
 
+/// Hands codes to a channel of this process instead of to people; refused once nobody reads it.
 #[derive(Debug)]
-struct ChannelSender(mpsc::UnboundedSender<CodeMessage>);
+pub struct ChannelSender(mpsc::UnboundedSender<CodeMessage>);
+
+impl ChannelSender {
+    /// Codes go into `outlet`.
+    pub const fn new(outlet: mpsc::UnboundedSender<CodeMessage>) -> Self {
+        Self(outlet)
+    }
+}
 
 impl Sender for ChannelSender {
     fn send<'a>(&'a self, message: &'a CodeMessage, leaving: &'a dyn Leaving) -> SendFuture<'a> {

@@ -60,5 +60,5 @@ mod turns;
 mod wake;
 
 pub use classic::server_key as classic_server_key;
-pub use handle::ServerHandle;
+pub use handle::{ChannelSender, ServerHandle};
 pub use server::{ServeError, ServeOptions, Server, address_of};

@@ -7,9 +7,10 @@ use anyhow::Context as _;
 use conclave_proto::address::ServerAddress;
 use conclave_proto::env::SharedEnv;
 use conclave_proto::id::ServerId;
+use conclave_server::ChannelSender;
 use conclave_server::config::Config;
 use conclave_server::in_process::InProcessServer;
-use conclave_server::otp::{CodeMessage, Leaving, SendError, SendFuture, Sender};
+use conclave_server::otp::CodeMessage;
 use conclave_server::store::{MemoryStore, SharedStore, StoreOptions};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
@@ -133,25 +134,7 @@ fn process(
     store: &SharedStore,
     codes: &mpsc::UnboundedSender<CodeMessage>,
 ) -> anyhow::Result<InProcessServer> {
-    let sender = Arc::new(Codes(codes.clone()));
+    let sender = Arc::new(ChannelSender::new(codes.clone()));
     InProcessServer::start(keys_dir, config(), env.clone(), store.clone(), sender)
         .context("the server does not start")
-}
-
-/// Hands codes to whoever plays the people.
-#[derive(Debug)]
-struct Codes(mpsc::UnboundedSender<CodeMessage>);
-
-impl Sender for Codes {
-    fn send<'a>(&'a self, message: &'a CodeMessage, leaving: &'a dyn Leaving) -> SendFuture<'a> {
-        Box::pin(async move {
-            leaving.note().await?;
-            let sent = self.0.send(message.clone());
-            sent.map_err(|_| SendError::Refused("nobody takes codes".to_owned()))
-        })
-    }
-
-    fn probe(&self) -> SendFuture<'_> {
-        Box::pin(std::future::ready(Ok(())))
-    }
 }

@@ -6,12 +6,9 @@ use std::time::Duration;
 
 use conclave_client::view::{ChatState, GroupRole};
 use conclave_proto::env::Env as _;
-use conclave_proto::frame::reply;
-use conclave_proto::frame::request::Body;
-use conclave_proto::label;
 use conclave_proto::limits::RETENTION_DAYS;
 
-use crate::support::tamper::{Fate, Road, Tamper};
+use crate::support::tamper::{Road, forgetful};
 use crate::support::{DAY_MS, LONG, Person, World};
 
 /// How long a group may be unable to talk, in ms.
@@ -330,24 +327,6 @@ async fn comes_back(count: usize) {
         .into_iter()
         .filter(|text| text.contains("was missed"));
     assert_eq!(gap.count(), 1);
-}
-
-/// The server has dropped what stands up to `last` in every log.
-fn forgetful(world: &World, last: u64) -> Arc<Tamper> {
-    Tamper::new(world, move |_, call| match call {
-        Body::ReadLog(_) => Fate::Change(Box::new(move |reply| {
-            let reply::Body::LogPage(page) = reply else {
-                return;
-            };
-            for entry in &mut page.entries {
-                if entry.seq <= last && !entry.is_expired() {
-                    entry.expired_hash = label::sha256(&entry.payload).to_vec();
-                    entry.payload.clear();
-                }
-            }
-        })),
-        _ => Fate::Pass,
-    })
 }
 
 /// One of two people, and one of three.

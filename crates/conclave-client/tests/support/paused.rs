@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use conclave_client::transport::{MemoryTransport, Transport};
 use conclave_proto::address::ServerAddress;
 use conclave_proto::env::SharedEnv;
+use conclave_server::ChannelSender;
 use conclave_server::config::Config;
 use conclave_server::in_process::InProcessServer;
-use conclave_server::otp::{CodeMessage, Leaving, SendError, SendFuture, Sender};
+use conclave_server::otp::CodeMessage;
 use conclave_server::store::{MemoryStore, SharedStore, StoreOptions};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
@@ -107,29 +108,11 @@ fn begin(
     let store = Arc::new(store);
     let shared: SharedStore = store.clone();
     let env: SharedEnv = clock.clone();
-    let sender = Arc::new(Codes(outlet.clone()));
+    let sender = Arc::new(ChannelSender::new(outlet.clone()));
     let server = InProcessServer::start(folder, config(), env, shared, sender).unwrap();
     Life {
         store,
         server,
         streams: Vec::new(),
-    }
-}
-
-/// Hands codes to the test.
-#[derive(Debug)]
-struct Codes(mpsc::UnboundedSender<CodeMessage>);
-
-impl Sender for Codes {
-    fn send<'a>(&'a self, message: &'a CodeMessage, leaving: &'a dyn Leaving) -> SendFuture<'a> {
-        Box::pin(async move {
-            leaving.note().await?;
-            let sent = self.0.send(message.clone());
-            sent.map_err(|_| SendError::Refused("nobody takes codes".to_owned()))
-        })
-    }
-
-    fn probe(&self) -> SendFuture<'_> {
-        Box::pin(std::future::ready(Ok(())))
     }
 }

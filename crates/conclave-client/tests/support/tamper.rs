@@ -11,6 +11,7 @@ use conclave_client::transport::{
 use conclave_proto::frame::{reply, request};
 use conclave_proto::hello::{ConnectionContext, Role};
 use conclave_proto::id::LogId;
+use conclave_proto::label;
 use conclave_proto::log::{LogPage, WireHead};
 use conclave_server::keys::ServerKeys;
 use tokio::sync::{Notify, mpsc};
@@ -240,4 +241,22 @@ impl Connection for Tampered {
     fn close(&self) {
         self.inner.close();
     }
+}
+
+/// The server has dropped what stands up to `last` in every log.
+pub(crate) fn forgetful(world: &World, last: u64) -> Arc<Tamper> {
+    Tamper::new(world, move |_, call| match call {
+        request::Body::ReadLog(_) => Fate::Change(Box::new(move |reply| {
+            let reply::Body::LogPage(page) = reply else {
+                return;
+            };
+            for entry in &mut page.entries {
+                if entry.seq <= last && !entry.is_expired() {
+                    entry.expired_hash = label::sha256(&entry.payload).to_vec();
+                    entry.payload.clear();
+                }
+            }
+        })),
+        _ => Fate::Pass,
+    })
 }

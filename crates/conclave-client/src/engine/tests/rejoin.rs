@@ -1,9 +1,7 @@
 //! Devices that lost their place in a group: they come back, and nobody else is moved.
 
 use conclave_core::inbox_item::Rejoin;
-use conclave_proto::frame::reply;
 use conclave_proto::id::Day;
-use conclave_proto::label;
 use conclave_proto::limits::{RETENTION_DAYS, SUCCESSOR_SPACING_MS};
 
 use super::groups::{conversation, pointer, three};
@@ -12,6 +10,7 @@ use crate::invite::intro;
 use crate::rejoin;
 use crate::store::Stage;
 use crate::support::DAY_MS;
+use crate::support::tamper::forgetful;
 
 fn ids(of: &Client) -> (conclave_proto::id::AccountId, DeviceId) {
     let whoami = of.whoami().unwrap();
@@ -35,24 +34,6 @@ fn send_item(from: &Client, beside: LogId, to: &Client, item: &InboxItem) {
         .step(|step| Ok(step.tx.push_post(beside, to, &item, 0)?));
     queued.unwrap();
     from.wake();
-}
-
-/// The server has dropped what stands up to `last` in every log.
-fn forgetful(world: &World, last: u64) -> Arc<Tamper> {
-    Tamper::new(world, move |_, call| match call {
-        Body::ReadLog(_) => Fate::Change(Box::new(move |reply| {
-            let reply::Body::LogPage(page) = reply else {
-                return;
-            };
-            for entry in &mut page.entries {
-                if entry.seq <= last && !entry.is_expired() {
-                    entry.expired_hash = label::sha256(&entry.payload).to_vec();
-                    entry.payload.clear();
-                }
-            }
-        })),
-        _ => Fate::Pass,
-    })
 }
 
 /// Carl sleeps while the group goes on under new keys, which the server does not keep for him.
