@@ -637,6 +637,81 @@ fn bots_talk_over_socket_pipes_and_calls() {
     piped(&anna);
 }
 
+/// What a page has to manage: the own profile with its picture, settings, the device's name and the identity key; and
+/// none of it takes nonsense.
+#[test]
+fn the_account_is_managed_by_calls() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, anna, daemon) = with_http(folder.path());
+    let ben = Person::registered(folder.path(), &server, "ben@example.org");
+    ben.ok(&["send", &anna.identifier, "hello"]);
+    anna.ok(&["listen", "--once"]);
+    let mut wire = daemon.connect();
+    let chat = wire.ok("requests.list", &json!({}))["requests"][0]["chat"].clone();
+    wire.ok("requests.accept", &json!({"chat": chat}));
+    // A PNG of one white dot.
+    let dot = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGP4DwABAQEAsTj2FAAAAABJRU5ErkJggg==";
+    let set = wire.ok("profile.set", &json!({"name": "Anna B.", "picture": dot}));
+    assert_eq!(set["person"]["name"], "Anna B.");
+    wire.ok("messages.send", &json!({"to": chat, "text": "hello"}));
+    ben.ok(&["listen", "--once"]);
+    let shown = ben.ok(&[
+        "rpc",
+        "call",
+        "profile.show",
+        r#"{"who":"anna@example.org"}"#,
+    ]);
+    assert_eq!(shown[0]["picture"], set["picture"]);
+    assert!(
+        shown[0]["picture"]
+            .as_str()
+            .is_some_and(|jpeg| jpeg.starts_with("/9j/"))
+    );
+    let kept = wire.ok("profile.set", &json!({}));
+    assert_eq!(kept, set, "what is left out stays");
+    let gone = wire.ok("profile.set", &json!({"picture": ""}));
+    assert_eq!(
+        (&gone["picture"], &gone["person"]["name"]),
+        (&json!(null), &json!("Anna B."))
+    );
+    for nonsense in ["%%", "aGVsbG8=", "iVBORw0KGgo="] {
+        let answer = wire.call("profile.set", &json!({"picture": nonsense}));
+        assert!(
+            ["BAD_PARAMS", "BAD_INPUT"].contains(&code(&answer).as_str()),
+            "{answer}"
+        );
+    }
+
+    let strict = json!({"setting": "trust.mode", "value": "strict"});
+    assert_eq!(wire.ok("config.set", &strict)["value"], "strict");
+    let answer = wire.call(
+        "config.set",
+        &json!({"setting": "trust.mode", "value": "lax"}),
+    );
+    assert_eq!(code(&answer), "BAD_INPUT");
+    let settings = wire.ok("config.list", &json!({}));
+    assert_eq!(settings["settings"][0]["value"], "strict");
+
+    let device = wire.ok("devices.list", &json!({}))["devices"][0]["device"].clone();
+    wire.ok("devices.rename", &json!({"device": device, "name": "desk"}));
+    assert_eq!(
+        wire.ok("devices.list", &json!({}))["devices"][0]["name"],
+        "desk"
+    );
+    let before = wire.ok("whoami", &json!({}))["fingerprint"].clone();
+    let after = wire.ok("key.rotate", &json!({}))["fingerprint"].clone();
+    assert_ne!(before, after);
+    let findings = wire.ok("doctor", &json!({}))["findings"].clone();
+    assert!(
+        findings
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["ok"] == true),
+        "{findings}"
+    );
+}
+
 /// Both example bots accept who writes first, and answer every message once.
 #[test]
 fn the_example_bots_echo() {

@@ -1,8 +1,10 @@
 //! `conclave config`: settings of a profile.
 
 use clap::ValueEnum;
-use conclave_client::Client;
 use conclave_client::view::TrustMode;
+use conclave_client::{Client, ClientError};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::exit::Failure;
 use crate::profile::Context;
@@ -46,18 +48,21 @@ enum Action {
 }
 
 /// What can be set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Setting {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize, JsonSchema)]
+pub(crate) enum Setting {
     /// `tofu`: send to whoever is pinned on first use; `strict`: only to people whose safety number was compared
     #[value(name = "trust.mode")]
+    #[serde(rename = "trust.mode")]
     TrustMode,
     /// `on`: accepted people see that you are writing; `off`: they do not
     #[value(name = "typing")]
+    #[serde(rename = "typing")]
     Typing,
 }
 
 impl Setting {
-    const ALL: [Self; 2] = [Self::TrustMode, Self::Typing];
+    /// All of them, as they are listed.
+    pub(crate) const ALL: [Self; 2] = [Self::TrustMode, Self::Typing];
 
     fn name(self) -> &'static str {
         match self {
@@ -73,11 +78,20 @@ impl Setting {
         }
     }
 
-    fn change(self, client: &Client, value: &str) -> Result<(), Failure> {
+    /// It and its value.
+    pub(crate) fn row(self, client: &Client) -> Result<SettingRow, Failure> {
+        Ok(SettingRow {
+            setting: self.name(),
+            value: self.value(client)?,
+        })
+    }
+
+    /// Sets it; a word that it does not know is refused with those that it does.
+    pub(crate) fn change(self, client: &Client, value: &str) -> Result<(), Failure> {
         match self {
             Self::TrustMode => {
                 let mode = TrustMode::from_name(value).ok_or_else(|| {
-                    Failure::usage(format!("`{value}` is no trust mode; say tofu or strict"))
+                    ClientError::BadInput(format!("`{value}` is no trust mode; say tofu or strict"))
                 })?;
                 Ok(client.set_trust_mode(mode)?)
             }
@@ -86,7 +100,8 @@ impl Setting {
                     "on" => true,
                     "off" => false,
                     other => {
-                        return Err(Failure::usage(format!("say on or off, not `{other}`")));
+                        let why = format!("say on or off, not `{other}`");
+                        return Err(ClientError::BadInput(why).into());
                     }
                 };
                 Ok(client.set_says_typing(is_on)?)
@@ -107,10 +122,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             }
         };
         for setting in shown {
-            context.out.row(&SettingRow {
-                setting: setting.name(),
-                value: setting.value(client)?,
-            })?;
+            context.out.row(&setting.row(client)?)?;
         }
         Ok(())
     };

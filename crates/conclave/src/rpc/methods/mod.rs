@@ -2,12 +2,15 @@
 
 mod about;
 mod chats;
+mod devices;
 mod groups;
 mod messages;
 mod people;
+mod profile;
 mod talk;
 
 use std::pin::Pin;
+use std::time::Duration;
 
 use conclave_client::{Client, ClientError};
 use conclave_proto::limits::TEXT_BYTES_MAX;
@@ -81,7 +84,11 @@ pub(crate) const METHODS: &[Entry] = &[
     entry::<people::RenameParams>(),
     entry::<people::BlockParams>(),
     entry::<people::UnblockParams>(),
-    entry::<about::DevicesParams>(),
+    entry::<devices::DevicesParams>(),
+    entry::<devices::HistoryParams>(),
+    entry::<devices::ApproveParams>(),
+    entry::<devices::RenameParams>(),
+    entry::<devices::RemoveParams>(),
     entry::<groups::ListParams>(),
     entry::<groups::ShowParams>(),
     entry::<groups::CreateParams>(),
@@ -117,6 +124,13 @@ pub(crate) const METHODS: &[Entry] = &[
     entry::<about::StatusParams>(),
     entry::<about::VersionParams>(),
     entry::<about::WhoamiParams>(),
+    entry::<about::DoctorParams>(),
+    entry::<about::SettingsParams>(),
+    entry::<about::SetParams>(),
+    entry::<about::RotateParams>(),
+    entry::<profile::ShowParams>(),
+    entry::<profile::SetParams>(),
+    entry::<profile::TypingParams>(),
 ];
 
 /// The method called `name`.
@@ -152,6 +166,17 @@ const LIMIT_MAX: u16 = 1_000;
 impl Default for TimeoutMs {
     fn default() -> Self {
         Self(30_000)
+    }
+}
+
+impl TimeoutMs {
+    /// The outcome of `work`, or that it took too long.
+    async fn limit<T>(
+        self,
+        work: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        let done = tokio::time::timeout(Duration::from_millis(self.0), work).await;
+        done.unwrap_or(Err(ClientError::TimedOut))
     }
 }
 
