@@ -9,7 +9,14 @@ use crate::step::{OpenSsl, cargo, succeed};
 pub(crate) fn run(root: &Path, words: &[&str]) -> anyhow::Result<()> {
     let openssl = OpenSsl::find()?;
     let build = ["build", "--release", "--locked"];
-    let packages = ["-p", "conclave-server", "-p", "conclave-bench"];
+    let packages = [
+        "-p",
+        "conclave-server",
+        "-p",
+        "conclave",
+        "-p",
+        "conclave-bench",
+    ];
     succeed(cargo(root, openssl).args(build).args(packages))?;
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);

@@ -10,6 +10,7 @@
 //!   and TLS without a store
 //! - `people`: registration, first contact, sending and draining with whole clients
 //! - `idle`: memory of connections that do nothing
+//! - `daemon`: start, memory and processor time of a client's daemon
 
 #![expect(clippy::print_stdout, reason = "its output is the table")]
 
@@ -17,6 +18,7 @@ mod append;
 mod bare;
 mod baseline;
 mod crypto;
+mod daemon;
 mod echo;
 mod group;
 mod idle;
@@ -47,6 +49,8 @@ struct Size {
     backlog: usize,
     /// Idle connections.
     idle: usize,
+    /// How long a daemon is watched that does nothing.
+    idle_span: Duration,
     /// Messages sealed and opened in one round.
     sealed: usize,
     /// Of one message, each as a measurement of its own.
@@ -60,6 +64,7 @@ const WHOLE: Size = Size {
     span: Duration::from_millis(1500),
     backlog: 10_000,
     idle: 2_000,
+    idle_span: Duration::from_mins(1),
     sealed: 2_000,
     recipients: &[2, 16, 128, 1_024],
     leaves: &[2, 16, 128, 512, 1_024],
@@ -70,12 +75,15 @@ const QUICK: Size = Size {
     span: Duration::from_millis(250),
     backlog: 100,
     idle: 100,
+    idle_span: Duration::from_secs(3),
     sealed: 100,
     recipients: &[2, 16],
     leaves: &[2, 16, 128],
 };
 
-const NAMES: [&str; 6] = ["crypto", "baseline", "group", "append", "people", "idle"];
+const NAMES: [&str; 7] = [
+    "crypto", "baseline", "group", "append", "people", "idle", "daemon",
+];
 
 fn main() -> ExitCode {
     match run() {
@@ -118,7 +126,8 @@ fn run() -> anyhow::Result<()> {
             "group" => group::measure(size, &mut table)?,
             "append" => runtime.block_on(append::measure(size, &mut table))?,
             "people" => runtime.block_on(people::measure(size, &mut table))?,
-            _ => runtime.block_on(idle::measure(size, &mut table))?,
+            "idle" => runtime.block_on(idle::measure(size, &mut table))?,
+            _ => runtime.block_on(daemon::measure(size, &mut table))?,
         }
     }
     table.print();

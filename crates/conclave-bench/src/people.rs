@@ -1,5 +1,6 @@
 //! What people wait for: registration, first contact, sending, and coming back to a backlog.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,9 @@ use crate::server::Server;
 use crate::table::{Better, Table};
 
 /// How long anything may take.
-const LONG: Duration = Duration::from_mins(5);
+pub(crate) const LONG: Duration = Duration::from_mins(5);
+/// The name of everybody's profile.
+const PROFILE: &str = "default";
 /// Messages of 256 bytes that are sent one after the other.
 const TEXT_BYTES: usize = 256;
 
@@ -39,10 +42,19 @@ impl Env for Hurried {
     }
 }
 
-struct Person {
+/// Somebody with a profile.
+pub(crate) struct Person {
     address: String,
-    client: Client,
-    folder: TempDir,
+    pub(crate) client: Client,
+    /// Holds the profile, in a folder of its own.
+    pub(crate) home: TempDir,
+}
+
+impl Person {
+    /// Where the profile is.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.home.path().join(PROFILE)
+    }
 }
 
 pub(crate) async fn measure(size: Size, table: &mut Table) -> anyhow::Result<()> {
@@ -102,6 +114,7 @@ async fn backlog(
         .context("a request")?;
     ben.client.accept_request(request.chat)?;
     ben.client.settle(LONG).await?;
+    let folder = ben.folder();
     ben.client.close().await;
     anna.client.settle(LONG).await?;
     let text = "x".repeat(TEXT_BYTES);
@@ -114,7 +127,7 @@ async fn backlog(
     anna.client.settle(LONG).await?;
     let sent = ms(begin) / count;
     let synced = synced_transaction_ms(bare, 200)?;
-    ben.client = Client::open(ben.folder.path(), Unlock::KeyFile, Arc::new(Hurried))?;
+    ben.client = Client::open(&folder, Unlock::KeyFile, Arc::new(Hurried))?;
     let begin = Instant::now();
     ben.client.go_online();
     ben.client.settle(LONG).await?;
@@ -147,10 +160,11 @@ async fn backlog(
     Ok(())
 }
 
-async fn register(server: &Server, name: &str) -> anyhow::Result<Person> {
-    let folder = tempfile::tempdir()?;
+/// Somebody new at `server`.
+pub(crate) async fn register(server: &Server, name: &str) -> anyhow::Result<Person> {
+    let home = tempfile::tempdir()?;
     let env: SharedEnv = Arc::new(Hurried);
-    let client = Client::create(folder.path(), Unlock::KeyFile, env)?;
+    let client = Client::create(&home.path().join(PROFILE), Unlock::KeyFile, env)?;
     let address = format!("{name}@example.org");
     let identifier: Identifier = address.parse()?;
     let place = conclave_server::address_of(server.id, server.address);
@@ -161,7 +175,7 @@ async fn register(server: &Server, name: &str) -> anyhow::Result<Person> {
     Ok(Person {
         address,
         client,
-        folder,
+        home,
     })
 }
 

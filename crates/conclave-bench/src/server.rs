@@ -160,7 +160,7 @@ fn until<T>(mut found: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
 }
 
 /// A program that was built into the same folder as this one.
-fn beside_this_one(name: &str) -> anyhow::Result<std::path::PathBuf> {
+pub(crate) fn beside_this_one(name: &str) -> anyhow::Result<std::path::PathBuf> {
     let own = std::env::current_exe()?;
     let program = own.parent().unwrap_or(Path::new(".")).join(name);
     ensure!(

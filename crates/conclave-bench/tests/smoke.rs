@@ -28,6 +28,9 @@ fn the_short_form_measures_everything() {
         "| drain of 100, each message |",
         "| idle connection, frames |",
         "| idle connection, WebSocket |",
+        "| daemon, from start until it listens |",
+        "| idle daemon, resident memory |",
+        "| idle daemon, of one core |",
     ] {
         assert!(out.contains(figure), "{figure} is missing:\n{out}");
     }
