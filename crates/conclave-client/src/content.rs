@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::store::{ContactRow, ConversationRow, Deleted, NewMessage, Position};
 use crate::talk::Rights;
 use crate::view::{ChatKind, MessageState};
-use crate::{members, own_sync, picture, recover, talk};
+use crate::{members, own_sync, picture, recover, settings, talk};
 
 /// Who sent what nobody can open: in a group it may have been anybody.
 const NOBODY: AccountId = AccountId::new([0; 16]);
@@ -332,6 +332,7 @@ fn apply_receipt(
     let read = read.min(delivered);
     if is_own {
         // Read on another own device; the others need not be told twice.
+        step.tx.raise_read(row.log_id, read)?;
         step.tx.mark_read_to(row.log_id, read)?;
         row.want_read = row.want_read.max(read);
         row.told_read = row.told_read.max(read);
@@ -427,9 +428,14 @@ fn insert(
     let Some(written) = step.tx.message(sender, message_id)? else {
         return Ok(());
     };
-    if written.is_read && !own {
+    settings::placed(step, &written)?;
+    let Some(written) = step.tx.message(sender, message_id)? else {
+        return Ok(());
+    };
+    if written.is_read && !own && written.deleted == Deleted::No {
         // Read as the request's first text before its place in the log was known.
         row.want_read = row.want_read.max(entry.seq);
+        step.tx.raise_read(row.log_id, entry.seq)?;
     }
     if is_new && written.deleted == Deleted::No {
         let shown = show(step.tx, step.own, &written)?;

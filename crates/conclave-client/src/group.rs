@@ -169,19 +169,21 @@ impl Client {
 
     /// A group with its people.
     pub fn group(&self, group: &str) -> Result<Group, ClientError> {
+        let now_ms = self.shared().env.now_ms();
         self.engine().look(|tx, own| {
             let chat = group_chat(tx, group)?;
-            show_group(tx, own, &chat)
+            show_group(tx, own, &chat, now_ms)
         })
     }
 
     /// All groups, newest first; those that wait for an answer included.
     pub fn groups(&self) -> Result<Vec<Group>, ClientError> {
+        let now_ms = self.shared().env.now_ms();
         self.engine().look(|tx, own| {
             let chats = tx.chats()?.into_iter();
             let chats = chats.filter(|chat| chat.kind == ChatKind::Group);
             let mut groups = chats
-                .map(|chat| show_group(tx, own, &chat))
+                .map(|chat| show_group(tx, own, &chat, now_ms))
                 .collect::<Result<Vec<_>, _>>()?;
             groups.sort_by_key(|group| std::cmp::Reverse(group.chat.ts_ms));
             Ok(groups)
@@ -433,7 +435,7 @@ fn shown_role(role: Role) -> GroupRole {
     }
 }
 
-fn show_group(tx: &Tx<'_>, own: &Own, chat: &ChatRow) -> Result<Group, ClientError> {
+fn show_group(tx: &Tx<'_>, own: &Own, chat: &ChatRow, now_ms: u64) -> Result<Group, ClientError> {
     let group = match chat.live_log {
         Some(log_id) => Conversation::load(tx, log_id)?,
         None => None,
@@ -463,7 +465,7 @@ fn show_group(tx: &Tx<'_>, own: &Own, chat: &ChatRow) -> Result<Group, ClientErr
         }
     }
     Ok(Group {
-        chat: show_chat(tx, own, chat)?,
+        chat: show_chat(tx, own, chat, now_ms)?,
         epoch: group.as_ref().map(|group| group.epoch().0),
         authenticator: group
             .as_ref()

@@ -17,6 +17,7 @@ use conclave_core::intro::Introduced;
 use conclave_core::pin::Pin;
 use conclave_proto::account::DeviceCert;
 use conclave_proto::id::{AccountId, ChatId, DeviceId, LogId};
+use conclave_proto::limits::DELETED_TOLD_MAX;
 
 use crate::contact::new_group_chat;
 use crate::engine::Step;
@@ -28,9 +29,11 @@ use crate::members;
 use crate::membership::{Intent, want};
 use crate::net::Net;
 use crate::picture;
+use crate::read;
 use crate::register::CERT_BEFORE_MS;
+use crate::settings;
 use crate::shared::{Shared, broken};
-use crate::store::{ChatRow, ChatStage, ContactRow, ConversationRow, Stage, Thing, parse_known};
+use crate::store::{ChatRow, ChatStage, ContactRow, Stage, Thing, parse_known};
 use crate::transport::TransportError;
 use crate::view::ChatKind;
 
@@ -87,6 +90,7 @@ fn reload(shared: &Shared) -> Result<(), ClientError> {
 
 /// Whether and when to look again.
 fn look_through(step: &mut Step<'_>) -> Result<Option<u64>, ClientError> {
+    settings::tend(step)?;
     let begin_ms = begin(step)?;
     let Some(due_ms) = step.tx.reconcile_ms()? else {
         return Ok(begin_ms);
@@ -343,7 +347,7 @@ pub(crate) fn tell_everything(step: &Step<'_>) -> Result<(), ClientError> {
             step.tx.share(Thing::Contact(contact.pin.account_id))?;
         }
     }
-    Ok(())
+    settings::tell_everything(step)
 }
 
 fn is_declined(step: &Step<'_>, account: AccountId) -> Result<bool, ClientError> {
@@ -372,15 +376,18 @@ pub(crate) fn item(step: &Step<'_>, what: Thing) -> Result<Option<SyncItem>, Cli
             picture,
         }),
         Thing::Read(log_id) => {
-            let row = step.tx.conversation(log_id)?;
-            row.map(|row| SyncItem::Read {
-                log_id,
-                seq: row.want_read,
-            })
+            let seq = step.tx.own_read(log_id)?;
+            Some(SyncItem::Read { log_id, seq })
         }
         Thing::Identity => {
             let identity = step.tx.identity()?;
             identity.map(|identity| SyncItem::Identity(IdentitySeeds(identity.to_stored())))
+        }
+        Thing::Chat(chat, field) => settings::item(step, chat, field)?,
+        Thing::Deleted(of) => Some(SyncItem::Deleted(vec![of])),
+        Thing::AllDeleted => {
+            let targets = step.tx.deleted_for_me(DELETED_TOLD_MAX)?;
+            (!targets.is_empty()).then_some(SyncItem::Deleted(targets))
         }
     })
 }
@@ -412,10 +419,13 @@ pub(crate) fn apply(
         return Ok(());
     }
     let what = match &said {
+        // What only grows is never passed over; a setting is looked at where its chat is known.
+        SyncItem::Chat(setting) => return settings::told(step, setting.clone()),
+        SyncItem::Deleted(targets) => return settings::deleted_elsewhere(step, targets.clone()),
+        SyncItem::Read { log_id, seq } => return read::read_elsewhere(step, *log_id, *seq),
         SyncItem::Contact(contact) => Thing::Contact(contact.account_id),
         SyncItem::Device { device_id, .. } => Thing::Device(*device_id),
         SyncItem::Profile { .. } => Thing::Profile,
-        SyncItem::Read { log_id, .. } => Thing::Read(*log_id),
         SyncItem::Identity(_) => Thing::Identity,
     };
     // C-126: this device's own value comes later in the log, and counts everywhere
@@ -437,7 +447,8 @@ pub(crate) fn apply(
             step.tx.put_own_profile(&name, capability.as_bytes())?;
             Ok(step.tx.set_own_changed()?)
         }
-        SyncItem::Read { log_id, seq } => read_elsewhere(step, log_id, seq),
+        // taken above
+        SyncItem::Read { .. } | SyncItem::Chat(_) | SyncItem::Deleted(_) => Ok(()),
         SyncItem::Identity(seeds) => {
             if let Some(identity) = IdentitySecret::from_stored(&seeds.0) {
                 keys::told(step, &identity)?;
@@ -534,19 +545,6 @@ fn decided_elsewhere(
         step.tx.mark_read(chat.chat_id)?;
     }
     Ok(step.tx.put_chat(&chat)?)
-}
-
-fn read_elsewhere(step: &mut Step<'_>, log_id: LogId, seq: u64) -> Result<(), ClientError> {
-    let Some(row) = step.tx.conversation(log_id)? else {
-        return Ok(());
-    };
-    let seq = seq.min(row.cursor_seq.0);
-    step.tx.mark_read_to(log_id, seq)?;
-    Ok(step.tx.put_conversation(&ConversationRow {
-        want_read: row.want_read.max(seq),
-        told_read: row.told_read.max(seq),
-        ..row
-    })?)
 }
 
 /// Whether a chat is the one of own devices: nothing there is a message to people.

@@ -30,24 +30,26 @@ impl Client {
         })
     }
 
-    /// All chats, newest first.
+    /// All chats, pinned ones before the others, newest first.
     pub fn chats(&self) -> Result<Vec<Chat>, ClientError> {
+        let now_ms = self.shared().env.now_ms();
         self.engine().look(|tx, own| {
             let mut chats = Vec::new();
             let rows = tx.chats()?.into_iter();
             for row in rows.filter(|row| row.kind != ChatKind::Own) {
-                chats.push(show_chat(tx, own, &row)?);
+                chats.push(show_chat(tx, own, &row, now_ms)?);
             }
-            chats.sort_by_key(|chat| std::cmp::Reverse(chat.ts_ms));
+            chats.sort_by_key(|chat| std::cmp::Reverse((chat.pinned, chat.ts_ms)));
             Ok(chats)
         })
     }
 
     /// One chat.
     pub fn chat(&self, chat: ChatId) -> Result<Chat, ClientError> {
+        let now_ms = self.shared().env.now_ms();
         self.engine().look(|tx, own| {
             let row = tx.chat(chat)?.ok_or_else(|| no_chat(&chat.to_string()))?;
-            show_chat(tx, own, &row)
+            show_chat(tx, own, &row, now_ms)
         })
     }
 
@@ -75,25 +77,6 @@ impl Client {
                 marks: talk::device_marks(tx, &row)?,
             })
         })
-    }
-
-    /// Marks everything in a chat read and queues the receipt. Returns how many were unread.
-    pub fn mark_read(&self, chat: ChatId) -> Result<u64, ClientError> {
-        let count = self.engine().step(|step| {
-            step.tx
-                .chat(chat)?
-                .ok_or_else(|| no_chat(&chat.to_string()))?;
-            let (count, positions) = step.tx.mark_read(chat)?;
-            for (log_id, seq) in positions {
-                if let Some(mut row) = step.tx.conversation(log_id)? {
-                    row.want_read = row.want_read.max(seq);
-                    step.tx.put_conversation(&row)?;
-                }
-            }
-            Ok(count)
-        })?;
-        self.wake();
-        Ok(count)
     }
 
     /// Unread messages of a chat, in the order they came in.
@@ -413,7 +396,13 @@ pub(crate) fn tell_profile(step: &Step<'_>) -> Result<(), ClientError> {
     Ok(())
 }
 
-pub(crate) fn show_chat(tx: &Tx<'_>, own: &Own, row: &ChatRow) -> Result<Chat, ClientError> {
+pub(crate) fn show_chat(
+    tx: &Tx<'_>,
+    own: &Own,
+    row: &ChatRow,
+    now_ms: u64,
+) -> Result<Chat, ClientError> {
+    let settings = tx.settings(row.chat_id)?;
     let last = tx.history(row.chat_id, 1)?.into_iter().next();
     let last = last.map(|row| show(tx, own, &row)).transpose()?;
     let contact = row.peer.map(|peer| tx.contact(peer)).transpose()?.flatten();
@@ -441,6 +430,11 @@ pub(crate) fn show_chat(tx: &Tx<'_>, own: &Own, row: &ChatRow) -> Result<Chat, C
             .as_ref()
             .map_or(row.created_ms, |message| message.ts_ms),
         last,
+        muted_until_ms: Some(settings.muted_until_ms).filter(|until_ms| *until_ms > now_ms),
+        archived: tx.is_archived(&settings, now_ms)?,
+        pinned: settings.is_pinned,
+        marked_unread: settings.marked_unread,
+        draft: settings.draft,
     })
 }
 

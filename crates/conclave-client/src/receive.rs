@@ -23,7 +23,7 @@ use crate::store::{ConversationRow, OutboxKind, OutboxRow};
 use crate::successor::{self, Why};
 use crate::sync::CheckedPage;
 use crate::view::{ChatKind, MessageState};
-use crate::{invite, members, own_sync, rejoin, restored, talk};
+use crate::{invite, members, own_sync, rejoin, restored, settings, talk};
 
 /// Why a chat pauses whose commit only a newer program can judge; it goes on by itself once that one is here.
 pub(crate) const NEEDS_NEWER: &str = "it needs a newer version of conclave";
@@ -450,6 +450,9 @@ fn own_entry(
         let own = step.own.account.device.account_id;
         step.tx
             .place_message(own, message_id, &position(row, entry, 1))?;
+        if let Some(written) = step.tx.message(own, message_id)? {
+            settings::placed(step, &written)?;
+        }
         if step.tx.accept_message(message_id)? {
             step.moved(row.chat_id, message_id, MessageState::Accepted);
         }

@@ -6,6 +6,7 @@ use conclave_proto::limits::TEXT_BYTES_MAX;
 
 use crate::engine::{Step, person, show};
 use crate::error::ClientError;
+use crate::settings;
 use crate::store::{ChatRow, ChatStage, ContactRow, NewMessage, OutboxKind};
 use crate::trust::check_strict;
 use crate::view::{ChatKind, Message};
@@ -45,6 +46,7 @@ pub(crate) fn queue_with(
         is_heard: true,
     })?;
     introduce_again(step, &chat)?;
+    settings::wrote(step, chat_id)?;
     step.tx
         .push_outbox(chat_id, None, Some(message_id), OutboxKind::Text)?;
     let row = step.tx.message(sender, message_id)?;

@@ -24,6 +24,7 @@ mod client;
 mod show;
 pub(crate) mod typing;
 
+pub(crate) use client::find;
 #[cfg(test)]
 pub(crate) use client::force;
 pub(crate) use show::{device_marks, surround, versions, who};

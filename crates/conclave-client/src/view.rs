@@ -294,7 +294,20 @@ pub struct Chat {
     pub last: Option<Message>,
     /// When that was, ms since 1970-01-01 UTC; else when the chat began.
     pub ts_ms: u64,
+    /// Silent until then, ms since 1970-01-01 UTC, at most [`FOREVER_MS`]; `None` when it is not muted.
+    pub muted_until_ms: Option<u64>,
+    /// Whether it is put away.
+    pub archived: bool,
+    /// Whether it stands above the others.
+    pub pinned: bool,
+    /// Whether the person marked it as unread.
+    pub marked_unread: bool,
+    /// What the person began to write; empty when nothing.
+    pub draft: String,
 }
+
+/// The end of what has no end, in ms since 1970-01-01 UTC.
+pub const FOREVER_MS: u64 = i64::MAX as u64;
 
 /// What somebody may do in a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

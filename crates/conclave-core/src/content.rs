@@ -14,10 +14,12 @@ use zeroize::Zeroizing;
 use crate::capability::Capability;
 use crate::padding;
 
+mod settings;
 mod sync;
 mod talk;
 mod wire;
 
+pub use settings::{ChatName, ChatSetting, LogPlace, SyncChat};
 pub use sync::{IdentitySeeds, SyncContact, SyncItem};
 pub use talk::{AttachmentInfo, ContactCard, Mention, MessageRef, TextMore};
 

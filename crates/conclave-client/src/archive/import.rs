@@ -14,6 +14,7 @@ use crate::blob::BlobError;
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::event::Event;
+use crate::settings;
 use crate::shared::Shared;
 use crate::store::{
     ActKind, ActRow, ArchiveRow, ArchivedMessage, ChatRow, ChatStage, ContactRow, Deleted, NewNote,
@@ -424,6 +425,9 @@ fn take_message(step: &Step<'_>, message: Message) -> Result<bool, Refused> {
         step.tx.wipe_message(target, Deleted::ForMe, None)?;
     }
     talk::arrived(step, chat_id, target)?;
+    if let Some(row) = step.tx.message(sender, message_id)? {
+        settings::placed(step, &row)?;
+    }
     Ok(is_new)
 }
 

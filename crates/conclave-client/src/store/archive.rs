@@ -345,7 +345,7 @@ impl Tx<'_> {
                  more, first_body, first_more, deleted, deleted_by, expires_s, expires_ms)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9,
                  (SELECT ordinal FROM archived_log WHERE log_id = ?9), ?10, ?11, ?12, ?13,
-                 ?14 OR EXISTS (SELECT 1 FROM conversation WHERE log_id = ?9 AND want_read >= ?10), 1,
+                 ?14 OR EXISTS (SELECT 1 FROM own_read WHERE log_id = ?9 AND own_read.seq >= ?10), 1,
                  ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
             )?
             .execute(params![

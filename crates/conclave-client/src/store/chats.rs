@@ -143,14 +143,19 @@ impl Tx<'_> {
             "note",
             "outbox",
             "invitation",
+            "chat_setting",
         ] {
             self.0.execute(
-                &format!("UPDATE {table} SET chat_id = ?2 WHERE chat_id = ?1"),
+                &format!("UPDATE OR IGNORE {table} SET chat_id = ?2 WHERE chat_id = ?1"),
                 params![from.as_bytes(), to.as_bytes()],
             )?;
         }
-        self.0
-            .execute("DELETE FROM chat WHERE chat_id = ?1", [from.as_bytes()])?;
+        for table in ["chat_setting", "chat"] {
+            self.0.execute(
+                &format!("DELETE FROM {table} WHERE chat_id = ?1"),
+                [from.as_bytes()],
+            )?;
+        }
         Ok(())
     }
 
@@ -162,7 +167,15 @@ impl Tx<'_> {
         if !matches!(chat.stage, ChatStage::Request | ChatStage::Declined) {
             return Ok(());
         }
-        for table in ["message", "act", "note", "invitation", "outbox", "chat"] {
+        for table in [
+            "message",
+            "act",
+            "note",
+            "invitation",
+            "outbox",
+            "chat_setting",
+            "chat",
+        ] {
             self.0.execute(
                 &format!("DELETE FROM {table} WHERE chat_id = ?1"),
                 [chat.chat_id.as_bytes()],

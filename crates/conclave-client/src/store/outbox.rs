@@ -204,12 +204,16 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets receipts and profiles of a log that cannot take them any more.
+    /// Forgets receipts and profiles of a log that cannot take them any more. Own devices learn by themselves how far
+    /// it was read (C-203).
     pub(crate) fn drop_silent_outbox(&self, log_id: LogId) -> Result<(), StoreError> {
         self.0.execute(
             "DELETE FROM outbox WHERE log_id = ?1 AND kind NOT IN ('text', 'act')",
             [log_id.as_bytes()],
         )?;
+        if self.own_read(log_id)? > 0 {
+            self.share(super::Thing::Read(log_id))?;
+        }
         Ok(())
     }
 

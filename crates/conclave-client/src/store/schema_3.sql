@@ -76,3 +76,39 @@ CREATE TABLE note (
 );
 CREATE INDEX note_chat ON note (chat_id);
 CREATE INDEX note_unheard ON note (id) WHERE is_heard = 0;
+
+-- --- chat settings ---------------------------------------------------------------------------
+
+-- What the person set for a chat: the same on all their devices.
+CREATE TABLE chat_setting (
+    chat_id        BLOB PRIMARY KEY REFERENCES chat (chat_id),
+    muted_until_ms INTEGER NOT NULL DEFAULT 0,
+    is_archived    INTEGER NOT NULL DEFAULT 0,
+    archived_log   BLOB,                     -- how far it was read when it was put away
+    archived_seq   INTEGER NOT NULL DEFAULT 0,
+    is_pinned      INTEGER NOT NULL DEFAULT 0,
+    draft          TEXT NOT NULL DEFAULT '',
+    marked_unread  INTEGER NOT NULL DEFAULT 0,
+    cleared_log    BLOB,                     -- everything up to here was deleted on own devices
+    cleared_seq    INTEGER NOT NULL DEFAULT 0,
+    news_log       BLOB,                     -- the newest that somebody else said, whether it is still here or not
+    news_seq       INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+-- Settings of chats, or places, that another own device has and this one not yet.
+CREATE TABLE setting_wait (
+    name  BLOB NOT NULL,                     -- how own devices name the chat
+    field INTEGER NOT NULL,
+    item  BLOB NOT NULL,                     -- SyncItem
+    PRIMARY KEY (name, field)
+) WITHOUT ROWID;
+-- Deleted on own devices before it came here.
+CREATE TABLE hidden (
+    sender     BLOB NOT NULL,
+    message_id BLOB NOT NULL,
+    PRIMARY KEY (sender, message_id)
+) WITHOUT ROWID;
+-- How far the person has read each log, on whichever device.
+CREATE TABLE own_read (log_id BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO own_read (log_id, seq)
+    SELECT log_id, max(seq) FROM message WHERE own = 0 AND is_read = 1 AND seq IS NOT NULL AND log_id IS NOT NULL
+    AND log_id NOT IN (SELECT log_id FROM message WHERE is_read = 0 AND log_id IS NOT NULL) GROUP BY log_id;

@@ -1,9 +1,10 @@
 //! What own devices tell each other: which things have a newer value that the others have not heard.
 
-use conclave_proto::id::{AccountId, DeviceId, LogId};
+use conclave_core::content::MessageRef;
+use conclave_proto::id::{AccountId, ChatId, DeviceId, LogId, MessageId};
 use rusqlite::{OptionalExtension as _, params};
 
-use super::{ChatRow, ContactRow, StoreError, Tx};
+use super::{ChatRow, ContactRow, Field, StoreError, Tx};
 use crate::view::ChatKind;
 
 const RECONCILE: &str = "reconcile_ms";
@@ -22,17 +23,33 @@ pub(crate) enum Thing {
     Read(LogId),
     /// The identity key.
     Identity,
+    /// One setting of a chat.
+    Chat(ChatId, Field),
+    /// That a message is deleted on own devices.
+    Deleted(MessageRef),
+    /// The same of the newest of them all.
+    AllDeleted,
 }
 
 impl Thing {
     /// As an outbox row keeps it.
     fn to_bytes(self) -> Vec<u8> {
+        let joined;
         let (tag, key): (u8, &[u8]) = match &self {
             Self::Contact(account) => (1, account.as_bytes()),
             Self::Device(device) => (2, device.as_bytes()),
             Self::Profile => (3, &[]),
             Self::Read(log_id) => (4, log_id.as_bytes()),
             Self::Identity => (5, &[]),
+            Self::Chat(chat, field) => {
+                joined = [&[field.number()], &chat.as_bytes()[..]].concat();
+                (6, &joined)
+            }
+            Self::Deleted(of) => {
+                joined = [of.sender.as_bytes(), &of.message_id.as_bytes()[..]].concat();
+                (7, &joined)
+            }
+            Self::AllDeleted => (8, &[]),
         };
         [&[tag], key].concat()
     }
@@ -46,6 +63,18 @@ impl Thing {
             3 => Self::Profile,
             4 => Self::Read(LogId::parse(key)?),
             5 => Self::Identity,
+            6 => {
+                let (field, chat) = key.split_first()?;
+                Self::Chat(ChatId::parse(chat)?, Field::parse(*field)?)
+            }
+            7 => {
+                let (sender, message_id) = key.split_at_checked(16)?;
+                Self::Deleted(MessageRef {
+                    sender: AccountId::parse(sender)?,
+                    message_id: MessageId::parse(message_id)?,
+                })
+            }
+            8 => Self::AllDeleted,
             _ => return None,
         })
     }
@@ -195,9 +224,7 @@ impl Tx<'_> {
              LEFT JOIN message USING (chat_id) WHERE chat.live_log IS NOT NULL
              GROUP BY chat.chat_id ORDER BY (chat.kind = 'own') DESC, newest DESC",
         )?;
-        let ids = statement.query_map([], |row| {
-            Ok(conclave_proto::id::ChatId::new(super::id(row, "chat_id")?))
-        })?;
+        let ids = statement.query_map([], |row| Ok(ChatId::new(super::id(row, "chat_id")?)))?;
         let mut chats = Vec::new();
         for id in ids.collect::<Result<Vec<_>, _>>()? {
             chats.extend(self.chat(id)?);

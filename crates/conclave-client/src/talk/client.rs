@@ -4,7 +4,7 @@ use conclave_core::content::{ContactCard, Kind, Mention, MessageRef, TextMore};
 use conclave_proto::id::{ChatId, MessageId};
 use conclave_proto::limits::NAME_BYTES_MAX;
 
-use super::{Done, keep, own_rights, row_of, settle, who};
+use super::{Done, keep, own_rights, row_of, who};
 use crate::client::Client;
 use crate::engine::{Step, show};
 use crate::error::ClientError;
@@ -208,14 +208,6 @@ impl Client {
         self.act_on(id, |target, _| Ok(Kind::Delete { target }))
     }
 
-    /// Takes a message away from this account alone. Nothing is told to the others.
-    pub fn delete_for_me(&self, id: MessageId) -> Result<(), ClientError> {
-        self.engine().step(|step| {
-            let row = find(step, id)?;
-            delete_for_me(step, row.chat_id, row.name())
-        })
-    }
-
     /// Holds a message up in its chat, or no longer; in a group as its owner or admin.
     pub fn pin(&self, id: MessageId, pinned: bool) -> Result<Message, ClientError> {
         self.act_on(id, |target, _| Ok(Kind::Pin { target, pinned }))
@@ -289,7 +281,7 @@ fn gone(id: MessageId) -> ClientError {
 }
 
 /// A message that is here and not deleted.
-fn find(step: &Step<'_>, id: MessageId) -> Result<MessageRow, ClientError> {
+pub(crate) fn find(step: &Step<'_>, id: MessageId) -> Result<MessageRow, ClientError> {
     let row = step.tx.find_message(id)?;
     let row = row.filter(|row| row.deleted != Deleted::ForMe);
     let row = row.ok_or_else(|| gone(id))?;
@@ -338,15 +330,4 @@ fn queue(
             .push_outbox(chat_id, None, Some(row.act_id), OutboxKind::Act)?;
     }
     Ok(())
-}
-
-/// Takes a message away from this device: content and what was done to it.
-pub(crate) fn delete_for_me(
-    step: &Step<'_>,
-    chat_id: ChatId,
-    target: MessageRef,
-) -> Result<(), ClientError> {
-    step.tx.wipe_message(target, Deleted::ForMe, None)?;
-    step.tx.forget_acts_on(chat_id, target)?;
-    settle(step, chat_id, target)
 }

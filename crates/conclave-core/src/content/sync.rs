@@ -4,10 +4,15 @@
 
 use conclave_proto::account::AccountStates;
 use conclave_proto::id::{AccountId, DeviceId, LogId};
-use conclave_proto::limits::{IDENTIFIER_BYTES_MAX, NAME_BYTES_MAX, PICTURE_BYTES_MAX};
+use conclave_proto::limits::{
+    DELETED_TOLD_MAX, IDENTIFIER_BYTES_MAX, NAME_BYTES_MAX, PICTURE_BYTES_MAX,
+};
+use prost::Message as _;
 use zeroize::Zeroizing;
 
 use super::ContentError;
+use super::settings::{SyncChat, WireChat};
+use super::talk::{MessageRef, WireRef, parse_ref};
 use crate::capability::Capability;
 use crate::identity::STORED_BYTES;
 
@@ -41,6 +46,10 @@ pub enum SyncItem {
     },
     /// A new identity key; used when the newest state names it.
     Identity(IdentitySeeds),
+    /// One setting of one chat.
+    Chat(SyncChat),
+    /// Messages that the person deleted for themselves, at most 1,000; a deletion is never taken back (C-202).
+    Deleted(Vec<MessageRef>),
 }
 
 /// Both seeds of an identity key, in memory until they are in the encrypted store. Wiped on drop.
@@ -100,6 +109,8 @@ impl SyncItem {
             }
             Self::Read { .. } => true,
             Self::Identity(seeds) => seeds.0.len() == STORED_BYTES,
+            Self::Chat(chat) => chat.is_well(),
+            Self::Deleted(targets) => targets.len() <= DELETED_TOLD_MAX,
         };
         if is_well {
             Ok(())
@@ -147,13 +158,34 @@ impl SyncItem {
             Self::Identity(seeds) => WireItem::Identity(WireIdentity {
                 seeds: seeds.0.to_vec(),
             }),
+            Self::Chat(chat) => WireItem::Chat(chat.to_wire()),
+            Self::Deleted(targets) => WireItem::Deleted(WireDeleted {
+                targets: targets.iter().copied().map(WireRef::from).collect(),
+            }),
         };
         WireSync { item: Some(item) }
     }
 
+    /// The item alone, as a device keeps one that it cannot use yet.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.to_wire().encode_to_vec()
+    }
+
+    /// An item that a device kept; `None` when it is damaged or of a newer version.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let item = Self::from_wire(WireSync::decode(bytes).ok()?)?.ok()?;
+        item.check().ok().map(|()| item)
+    }
+
     /// `None`: an item of a newer version.
     pub(super) fn from_wire(wire: WireSync) -> Option<Result<Self, ContentError>> {
-        Some(parse(wire.item?).ok_or(ContentError::Malformed))
+        let item = wire.item?;
+        if let WireItem::Chat(chat) = &item
+            && chat.is_newer()
+        {
+            return None;
+        }
+        Some(parse(item).ok_or(ContentError::Malformed))
     }
 }
 
@@ -189,12 +221,17 @@ fn parse(item: WireItem) -> Option<SyncItem> {
             seq: wire.seq,
         },
         WireItem::Identity(wire) => SyncItem::Identity(IdentitySeeds(Zeroizing::new(wire.seeds))),
+        WireItem::Chat(wire) => SyncItem::Chat(SyncChat::parse(wire)?),
+        WireItem::Deleted(wire) => {
+            let targets = wire.targets.iter().map(|of| parse_ref(Some(of)).ok());
+            SyncItem::Deleted(targets.collect::<Option<_>>()?)
+        }
     })
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct WireSync {
-    #[prost(oneof = "WireItem", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "WireItem", tags = "1, 2, 3, 4, 5, 6, 7")]
     item: Option<WireItem>,
 }
 
@@ -210,6 +247,16 @@ enum WireItem {
     Read(WireRead),
     #[prost(message, tag = "5")]
     Identity(WireIdentity),
+    #[prost(message, tag = "6")]
+    Chat(WireChat),
+    #[prost(message, tag = "7")]
+    Deleted(WireDeleted),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WireDeleted {
+    #[prost(message, repeated, tag = "1")]
+    targets: Vec<WireRef>,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

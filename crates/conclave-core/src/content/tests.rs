@@ -88,6 +88,10 @@ fn every_kind_survives() {
         Kind::Sync(SyncItem::Identity(IdentitySeeds(
             person.identity.to_stored(),
         ))),
+        Kind::Sync(SyncItem::Deleted(vec![MessageRef {
+            sender: person.own.account_id,
+            message_id: MessageId::new([9; 16]),
+        }])),
         Kind::AccountUpdate {
             states: person.chain(1),
             certs: vec![person.cert],
@@ -267,4 +271,92 @@ fn knows_silent_kinds() {
     assert!(!Kind::Leave.is_silent());
     assert!(!Kind::Newer { bytes: vec![] }.is_silent());
     assert!(!text("x").kind.is_silent());
+}
+
+fn set(setting: ChatSetting) -> SyncItem {
+    SyncItem::Chat(SyncChat {
+        chat: ChatName::Of(conclave_proto::id::LogId::new([6; 32])),
+        setting,
+    })
+}
+
+/// Every setting of a chat comes out as it went in, and its bytes are pinned.
+#[test]
+fn c200_settings_are_read_as_they_were_said() {
+    let place = LogPlace {
+        log_id: conclave_proto::id::LogId::new([7; 32]),
+        seq: 300,
+    };
+    let with = SyncItem::Chat(SyncChat {
+        chat: ChatName::With(conclave_proto::id::AccountId::new([5; 16])),
+        setting: ChatSetting::MutedUntil(1_000),
+    });
+    let archived = |archived, from| set(ChatSetting::Archived { archived, from });
+    let items = [
+        with,
+        archived(true, Some(place)),
+        archived(false, None),
+        set(ChatSetting::Pinned(true)),
+        set(ChatSetting::Draft("hm".into())),
+        set(ChatSetting::MarkedUnread(false)),
+        set(ChatSetting::Cleared(place)),
+    ];
+    for item in &items {
+        assert_eq!(SyncItem::parse(&item.to_bytes()).as_ref(), Some(item));
+        let kind = Kind::Sync(item.clone());
+        let bytes = content(kind.clone()).encode_padded().unwrap();
+        assert_eq!(
+            Content::decode_padded(&bytes).map(|read| read.kind),
+            Ok(kind)
+        );
+    }
+    let of = format!("1220{}", "06".repeat(32));
+    let at = format!("0a20{}10ac02", "07".repeat(32));
+    let bytes: Vec<String> = items
+        .iter()
+        .map(|item| hex::encode(item.to_bytes()))
+        .collect();
+    assert_eq!(
+        bytes,
+        [
+            format!("32150a10{}18e807", "05".repeat(16)),
+            format!("324d{of}222908011225{at}"),
+            format!("3224{of}2200"),
+            format!("3224{of}2801"),
+            format!("3226{of}3202686d"),
+            format!("3224{of}3800"),
+            format!("3249{of}4225{at}"),
+        ]
+    );
+}
+
+/// A setting of two chats or none, a place in no log, and a draft or a list that is too long are refused; a setting
+/// that a later version knows is kept as newer.
+#[test]
+fn c200_settings_that_cannot_be_are_refused() {
+    let log_id = format!("1220{}", "06".repeat(32));
+    let account = format!("0a10{}", "05".repeat(16));
+    for bad in [
+        "32022801".to_owned(),
+        format!("3236{account}{log_id}2801"),
+        format!("3228{log_id}42040a0207072801").replace("2801", ""),
+        "3a040a020a00".to_owned(),
+    ] {
+        assert_eq!(SyncItem::parse(&hex::decode(&bad).unwrap()), None, "{bad}");
+    }
+    let long = set(ChatSetting::Draft("x".repeat(TEXT_BYTES_MAX + 1)));
+    assert!(content(Kind::Sync(long)).encode_padded().is_err());
+    let longest = set(ChatSetting::Draft("x".repeat(TEXT_BYTES_MAX)));
+    assert!(content(Kind::Sync(longest)).encode_padded().is_ok());
+    let of = MessageRef {
+        sender: conclave_proto::id::AccountId::new([5; 16]),
+        message_id: MessageId::new([9; 16]),
+    };
+    for (count, is_fit) in [(1_000, true), (1_001, false)] {
+        let item = Kind::Sync(SyncItem::Deleted(vec![of; count]));
+        assert_eq!(content(item).encode_padded().is_ok(), is_fit, "{count}");
+    }
+    // setting 15 of a later version
+    let newer = hex::decode(format!("3224{log_id}7801")).unwrap();
+    assert_eq!(SyncItem::parse(&newer), None);
 }
