@@ -3,12 +3,13 @@
 //! Every device derives them from the same commits, so all show the same at the same places.
 
 use conclave_core::conversation::{Applied, Conversation, ConversationContext, Role};
-use conclave_proto::id::{AccountId, ChatId, LogId};
+use conclave_proto::id::{AccountId, ChatId, LogId, MessageId};
 
 use crate::client::Client;
 use crate::engine::{Own, Step, person, show};
 use crate::error::ClientError;
 use crate::event::Event;
+use crate::history::message_of;
 use crate::members::newcomers;
 use crate::membership::BY_LINK;
 use crate::store::{ChatRow, ConversationRow, IntentKind, MessageRow, NewNote, NoteRow, Tx};
@@ -22,13 +23,24 @@ impl Client {
     pub fn timeline(&self, chat: ChatId, limit: usize) -> Result<Vec<Moment>, ClientError> {
         self.engine().look(|tx, own| {
             let (messages, notes) = (tx.history(chat, limit)?, tx.notes(chat, limit)?);
-            let mut rows: Vec<Row> = messages.into_iter().map(Row::Message).collect();
-            rows.extend(notes.into_iter().map(Row::Note));
-            // Stable: rows of one place keep the order in which they came.
-            rows.sort_by_key(Row::place);
-            let over = rows.len().saturating_sub(limit);
-            rows.drain(..over);
-            rows.iter().map(|row| row.show(tx, own)).collect()
+            show_rows(tx, own, messages, notes, limit)
+        })
+    }
+
+    /// The `limit` messages and notes of a chat that come before a message of it, oldest first.
+    pub fn timeline_before(
+        &self,
+        chat: ChatId,
+        before: MessageId,
+        limit: usize,
+    ) -> Result<Vec<Moment>, ClientError> {
+        self.engine().look(|tx, own| {
+            let before = message_of(tx, chat, before)?;
+            let messages = tx.history_before(chat, Some(&before), limit)?;
+            let end = Row::Message(before).place();
+            let mut notes = tx.notes(chat, usize::MAX)?;
+            notes.retain(|note| (note.ordinal, note.seq, true) < end);
+            show_rows(tx, own, messages, notes, limit)
         })
     }
 
@@ -53,6 +65,22 @@ impl Client {
             Ok(())
         })
     }
+}
+
+fn show_rows(
+    tx: &Tx<'_>,
+    own: &Own,
+    messages: Vec<MessageRow>,
+    notes: Vec<NoteRow>,
+    limit: usize,
+) -> Result<Vec<Moment>, ClientError> {
+    let mut rows: Vec<Row> = messages.into_iter().map(Row::Message).collect();
+    rows.extend(notes.into_iter().map(Row::Note));
+    // Stable: rows of one place keep the order in which they came.
+    rows.sort_by_key(Row::place);
+    let over = rows.len().saturating_sub(limit);
+    rows.drain(..over);
+    rows.iter().map(|row| row.show(tx, own)).collect()
 }
 
 /// A row of either table.

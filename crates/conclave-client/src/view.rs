@@ -216,6 +216,32 @@ pub struct Message {
     pub pinned: bool,
 }
 
+/// What to look for in messages.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Words, each the beginning of one that the message holds; at most 1 KiB.
+    pub words: String,
+    /// In one chat: `+E164`, e-mail, name of a group or `c_…`.
+    pub chat: Option<String>,
+    /// Written by somebody: `+E164`, e-mail or name.
+    pub from: Option<String>,
+    /// Written then or later, ms since 1970-01-01 UTC.
+    pub since_ms: u64,
+    /// After this one, which was the last that a search before showed.
+    pub before: Option<MessageId>,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// A message that was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The message.
+    pub message: Message,
+    /// Where the words stand in its text: starts and lengths in bytes.
+    pub ranges: Vec<(usize, usize)>,
+}
+
 /// What kind of chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChatKind {

@@ -61,6 +61,8 @@ pub const MENTIONS_MAX: usize = 64;
 pub const EMOJI_BYTES_MAX: usize = 32;
 /// The longest disappearing timer, in seconds: a year.
 pub const TIMER_S_MAX: u32 = 365 * 86_400;
+/// What is looked for in messages at once, in bytes.
+pub const SEARCH_BYTES_MAX: usize = 1_024;
 /// Messages deleted for oneself that one item tells the other own devices: 42 KiB of names.
 pub const DELETED_TOLD_MAX: usize = 1_000;
 /// Files in one message.

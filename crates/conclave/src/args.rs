@@ -121,12 +121,24 @@ pub(crate) enum Command {
     Listen(commands::listen::Args),
     /// Mark a chat as read
     Read(commands::read::Args),
-    /// Count unread messages
+    /// Count unread messages, or mark a chat as unread
     Unread(commands::unread::Args),
-    /// List chats, newest first
+    /// List chats, and pin or clear one
     Chats(commands::chats::Args),
     /// Show the newest messages of a chat
     History(commands::history::Args),
+    /// Look for words in all messages
+    Search(commands::search::Args),
+    /// Write out all messages of a chat
+    Export(commands::export::Args),
+    /// Keep a chat silent
+    Mute(commands::mute::Args),
+    /// Put a chat away
+    Archive(commands::archive::Args),
+    /// Fetch a chat back that was put away
+    Unarchive(commands::archive::BackArgs),
+    /// Show, keep or send what you began to write
+    Draft(commands::draft::Args),
     /// Show one message in detail
     Info(commands::info::Args),
     /// Compare safety numbers

@@ -82,6 +82,11 @@ impl Output {
         }
     }
 
+    /// Prints a line that is what it is, in either format.
+    pub(crate) fn line(&self, line: &str) -> io::Result<()> {
+        self.console.out(line)
+    }
+
     /// Prints any JSON on one line, for programs and people alike.
     pub(crate) fn json(&self, value: &serde_json::Value) -> io::Result<()> {
         self.console.out(&escape(&value.to_string()))

@@ -21,6 +21,25 @@ pub(crate) fn short(unix_ms: u64) -> String {
     format!("{date} {}Z", time.get(..5).unwrap_or_default())
 }
 
+/// The beginning of a day, ms since 1970-01-01 UTC: `2026-11-22`.
+pub(crate) fn since(text: &str) -> Result<u64, String> {
+    let expected = || format!("`{text}` is no date; write 2026-11-22");
+    let mut parts = text.splitn(3, '-').map(|part| {
+        let is_number = part.chars().all(|c| c.is_ascii_digit()) && part.len() <= 4;
+        part.parse::<u64>().ok().filter(|_| is_number)
+    });
+    let mut next = || parts.next().flatten().ok_or_else(expected);
+    let (year, month, day) = (next()?, next()?, next()?);
+    if !(1970..=9999).contains(&year) {
+        return Err(expected());
+    }
+    // The day of each year lies within this span of its start: the first that reads as it, if any.
+    let from = (year - 1970) * 365;
+    let mut days = from..from + 366 + 2_100;
+    let found = days.find(|days| civil(*days) == (year, month, day));
+    found.map(|days| days * Day::MS).ok_or_else(expected)
+}
+
 /// Year, month (1 to 12) and day (1 to 31) of `days` since 1970-01-01.
 const fn civil(days: u64) -> (u64, u64, u64) {
     let z = days + 719_468;
@@ -42,6 +61,32 @@ const fn civil(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A date is the beginning of its day; what is no date is refused.
+    #[test]
+    fn dates_begin_their_day() {
+        for (text, s) in [
+            ("1970-01-01", 0),
+            ("2000-02-29", 951_782_400),
+            ("2024-02-29", 1_709_164_800),
+            ("2100-03-01", 4_107_542_400),
+            ("9999-12-31", 253_402_214_400),
+        ] {
+            assert_eq!(since(text), Ok(s * 1000), "{text}");
+        }
+        for text in [
+            "",
+            "2026",
+            "2026-11",
+            "2026-13-01",
+            "2026-02-29",
+            "1969-12-31",
+            "-1-1-1",
+            "2026-11-22T01",
+        ] {
+            assert!(since(text).is_err(), "{text}");
+        }
+    }
 
     /// Known times, leap days and century rules included (from `date -u -d @…`).
     #[test]

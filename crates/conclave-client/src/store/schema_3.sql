@@ -112,3 +112,29 @@ CREATE TABLE own_read (log_id BLOB PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT RO
 INSERT INTO own_read (log_id, seq)
     SELECT log_id, max(seq) FROM message WHERE own = 0 AND is_read = 1 AND seq IS NOT NULL AND log_id IS NOT NULL
     AND log_id NOT IN (SELECT log_id FROM message WHERE is_read = 0 AND log_id IS NOT NULL) GROUP BY log_id;
+
+-- --- search ----------------------------------------------------------------------------------
+
+-- The words of messages; the text itself stays in message.body. Triggers hold both together, in whichever step a
+-- message comes, is edited, deleted or over.
+CREATE VIRTUAL TABLE message_words USING fts5 (
+    body, content = 'message', content_rowid = 'id', prefix = '2 3',
+    tokenize = 'unicode61 remove_diacritics 2'
+);
+-- What is deleted is overwritten in the index too.
+INSERT INTO message_words (message_words, rank) VALUES ('secure-delete', 1);
+INSERT INTO message_words (rowid, body) SELECT id, body FROM message WHERE body <> '';
+CREATE TRIGGER message_words_new AFTER INSERT ON message WHEN new.body <> '' BEGIN
+    INSERT INTO message_words (rowid, body) VALUES (new.id, new.body);
+END;
+CREATE TRIGGER message_words_gone AFTER DELETE ON message WHEN old.body <> '' BEGIN
+    INSERT INTO message_words (message_words, rowid, body) VALUES ('delete', old.id, old.body);
+END;
+CREATE TRIGGER message_words_wiped AFTER UPDATE OF body ON message
+WHEN old.body <> '' AND old.body <> new.body BEGIN
+    INSERT INTO message_words (message_words, rowid, body) VALUES ('delete', old.id, old.body);
+END;
+CREATE TRIGGER message_words_changed AFTER UPDATE OF body ON message
+WHEN new.body <> '' AND old.body <> new.body BEGIN
+    INSERT INTO message_words (rowid, body) VALUES (new.id, new.body);
+END;

@@ -27,6 +27,8 @@ mod recovery;
 #[cfg(test)]
 mod restored;
 #[cfg(test)]
+mod search;
+#[cfg(test)]
 mod settings;
 #[cfg(test)]
 mod store;

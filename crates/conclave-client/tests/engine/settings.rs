@@ -257,3 +257,146 @@ async fn c200_c203_two_devices_agree_seeds_10() {
 async fn c200_c203_two_devices_agree_seeds_15() {
     after_random_offline_work(15..20).await;
 }
+
+/// The two devices of Anna's, and Ben, when all is quiet.
+async fn two_devices() -> (World, Person, Person, Person) {
+    let world = World::paused();
+    let (anna, ben) = world.friends().await;
+    let second = world.device_of(&anna, "second").await;
+    for _ in 0..3 {
+        world.settle(&[&anna, &second, &ben]).await;
+    }
+    (world, anna, second, ben)
+}
+
+fn chat(device: &Person, with: &Person) -> conclave_client::view::Chat {
+    device.chat(device.chat_with(with)).unwrap()
+}
+
+/// A message brings an archived chat back on every device, in whichever order they learn of both; not a muted one.
+/// Writing there brings it back too.
+#[tokio::test(start_paused = true)]
+async fn c201_a_message_brings_an_archived_chat_back() {
+    let (world, anna, mut second, ben) = two_devices().await;
+    let id = anna.chat_with(&ben);
+    anna.archive(id, true).unwrap();
+    world.settle(&[&anna, &second]).await;
+    assert!(chat(&anna, &ben).archived && chat(&second, &ben).archived);
+    // put away again, by a device that has not seen what the other one has
+    second.die().await;
+    second.wake_up();
+    ben.say(&anna, "are you there?").await;
+    world.settle(&[&ben, &anna]).await;
+    assert!(!chat(&anna, &ben).archived);
+    second.archive(second.chat_with(&ben), true).unwrap();
+    second.go_online_over(world.transport());
+    world.settle(&[&second, &anna, &second]).await;
+    assert!(!chat(&anna, &ben).archived && !chat(&second, &ben).archived);
+    // muted, it stays away, and comes back when it is muted no longer
+    anna.archive(id, true).unwrap();
+    anna.mute(id, FOREVER_MS).unwrap();
+    ben.say(&anna, "hello?").await;
+    world.settle(&[&ben, &anna, &second]).await;
+    assert!(chat(&anna, &ben).archived && chat(&second, &ben).archived);
+    assert_eq!(chat(&second, &ben).muted_until_ms, Some(FOREVER_MS));
+    second.mute(second.chat_with(&ben), 0).unwrap();
+    world.settle(&[&second, &anna]).await;
+    assert!(!chat(&anna, &ben).archived && !chat(&second, &ben).archived);
+    anna.archive(id, true).unwrap();
+    anna.say(&ben, "here").await;
+    world.settle(&[&anna, &second]).await;
+    assert!(!chat(&anna, &ben).archived && !chat(&second, &ben).archived);
+}
+
+/// A mute on one device and a draft on another, both offline, do not undo each other; of two drafts one counts.
+#[tokio::test(start_paused = true)]
+async fn c200_settings_do_not_undo_each_other() {
+    let (world, mut anna, mut second, ben) = two_devices().await;
+    for device in [&mut anna, &mut second] {
+        device.die().await;
+        device.wake_up();
+    }
+    anna.mute(anna.chat_with(&ben), FOREVER_MS).unwrap();
+    anna.set_draft(anna.chat_with(&ben), "one").unwrap();
+    second.pin_chat(second.chat_with(&ben), true).unwrap();
+    second.set_draft(second.chat_with(&ben), "two").unwrap();
+    for device in [&anna, &second] {
+        device.go_online_over(world.transport());
+    }
+    world.settle(&[&anna, &second]).await;
+    let (one, other) = (chat(&anna, &ben), chat(&second, &ben));
+    assert_eq!(one.draft, other.draft);
+    for chat in [one, other] {
+        assert!(chat.pinned && chat.muted_until_ms.is_some());
+        assert!(["one", "two"].contains(&chat.draft.as_str()));
+    }
+    let sent = anna.send_draft(anna.chat_with(&ben)).unwrap();
+    assert_eq!(chat(&anna, &ben).draft, "");
+    world.settle(&[&anna, &second, &ben]).await;
+    assert_eq!(chat(&second, &ben).draft, "");
+    assert_eq!(ben.message(sent.id).unwrap().message.text, sent.text);
+    assert!(matches!(
+        anna.send_draft(anna.chat_with(&ben)),
+        Err(ClientError::NotFound(_))
+    ));
+}
+
+/// What was read and deleted on one device is so on the other when it comes there later.
+#[tokio::test(start_paused = true)]
+async fn c202_c203_what_comes_later_is_deleted_and_read() {
+    let (world, anna, mut second, ben) = two_devices().await;
+    second.die().await;
+    second.wake_up();
+    let mut ids = Vec::new();
+    for text in ["one", "two", "three"] {
+        ids.push(ben.say(&anna, text).await);
+    }
+    world.settle(&[&ben, &anna]).await;
+    assert_eq!(anna.mark_read(anna.chat_with(&ben)).unwrap(), 3);
+    anna.delete_for_me(ids[1]).unwrap();
+    ids.push(ben.say(&anna, "four").await);
+    world.settle(&[&ben, &anna]).await;
+    second.go_online_over(world.transport());
+    world.settle(&[&second]).await;
+    let texts = |device: &Person| -> Vec<String> {
+        let texts = device.texts(&ben).into_iter();
+        texts.filter(|text| text != "hello").collect()
+    };
+    assert_eq!(texts(&anna), ["one", "three", "four"]);
+    assert_eq!(texts(&second), ["one", "three", "four"]);
+    assert_eq!(chat(&second, &ben).unread, 1);
+    // what one cleared is gone on the other, and what comes after stays
+    assert_eq!(second.clear(second.chat_with(&ben)).unwrap(), 3);
+    ben.say(&anna, "five").await;
+    world.settle(&[&ben, &second, &anna]).await;
+    assert_eq!(texts(&anna), ["five"]);
+    assert_eq!(texts(&second), ["five"]);
+    assert_eq!(chat(&anna, &ben).unread, 1);
+}
+
+/// A device that is linked later has the settings that were made before it came.
+#[tokio::test(start_paused = true)]
+async fn c200_a_device_linked_later_has_the_settings() {
+    let world = World::paused();
+    let (anna, ben) = world.friends().await;
+    let id = anna.chat_with(&ben);
+    anna.mute(id, FOREVER_MS).unwrap();
+    anna.pin_chat(id, true).unwrap();
+    anna.set_draft(id, "not yet").unwrap();
+    anna.archive(id, true).unwrap();
+    let second = world.device_of(&anna, "second").await;
+    for _ in 0..3 {
+        world.settle(&[&anna, &second, &ben]).await;
+    }
+    let (one, other) = (chat(&anna, &ben), chat(&second, &ben));
+    assert!(one.archived && one.pinned);
+    assert_eq!(
+        (one.muted_until_ms, one.archived, one.pinned, one.draft),
+        (
+            other.muted_until_ms,
+            other.archived,
+            other.pinned,
+            other.draft
+        )
+    );
+}

@@ -343,7 +343,7 @@ fn downgrade(database: &Connection) {
                AND name NOT LIKE 'kept_%' AND name NOT LIKE 'sqlite_%'";
     for table in names(database, all) {
         database
-            .execute_batch(&format!("DROP TABLE {table}"))
+            .execute_batch(&format!("DROP TABLE IF EXISTS {table}"))
             .unwrap();
     }
     database.execute_batch(schema).unwrap();

@@ -2,6 +2,7 @@
 
 use conclave_client::Client;
 use conclave_client::view::Moment;
+use conclave_proto::id::MessageId;
 
 use crate::exit::Failure;
 use crate::profile::Context;
@@ -18,6 +19,9 @@ pub(crate) struct Args {
     /// At most this many messages and notes
     #[arg(long, value_name = "N", default_value_t = 50)]
     limit: u32,
+    /// Those before this message of the chat, to go on where another page began
+    #[arg(long, value_name = "MESSAGE")]
+    before: Option<MessageId>,
     /// Print each message's id before it
     #[arg(long)]
     ids: bool,
@@ -28,7 +32,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let work = async |client: &Client| {
         let chat = client.find_chat(&args.chat)?;
         let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
-        for moment in client.timeline(chat, limit)? {
+        let page = match args.before {
+            Some(before) => client.timeline_before(chat, before, limit)?,
+            None => client.timeline(chat, limit)?,
+        };
+        for moment in page {
             match moment {
                 Moment::Message(message) => {
                     if args.ids {

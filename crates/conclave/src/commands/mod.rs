@@ -1,6 +1,7 @@
 //! One file per command: its words, and its few steps.
 
 pub(crate) mod act;
+pub(crate) mod archive;
 pub(crate) mod chat;
 pub(crate) mod chats;
 pub(crate) mod classic;
@@ -11,7 +12,9 @@ pub(crate) mod daemon;
 pub(crate) mod delete;
 pub(crate) mod device;
 pub(crate) mod doctor;
+pub(crate) mod draft;
 pub(crate) mod edit;
+pub(crate) mod export;
 pub(crate) mod forward;
 pub(crate) mod group;
 pub(crate) mod history;
@@ -22,6 +25,7 @@ pub(crate) mod lines;
 pub(crate) mod link;
 pub(crate) mod listen;
 pub(crate) mod man;
+pub(crate) mod mute;
 pub(crate) mod passphrase;
 pub(crate) mod paths;
 pub(crate) mod pin;
@@ -35,6 +39,7 @@ pub(crate) mod request;
 pub(crate) mod rpc;
 pub(crate) mod safety;
 mod safety_picture;
+pub(crate) mod search;
 pub(crate) mod send;
 pub(crate) mod status;
 pub(crate) mod timer;
@@ -70,9 +75,15 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Chat(args) => chat::run(context, args).await,
         Command::Listen(args) => listen::run(context, args).await,
         Command::Read(args) => read::run(context, args).await,
-        Command::Unread(_) => unread::run(context).await,
-        Command::Chats(_) => chats::run(context).await,
+        Command::Unread(args) => unread::run(context, args).await,
+        Command::Chats(args) => chats::run(context, args).await,
         Command::History(args) => history::run(context, args).await,
+        Command::Search(args) => search::run(context, args).await,
+        Command::Export(args) => export::run(context, args).await,
+        Command::Mute(args) => mute::run(context, args).await,
+        Command::Archive(args) => archive::away(context, args).await,
+        Command::Unarchive(args) => archive::back(context, args).await,
+        Command::Draft(args) => draft::run(context, args).await,
         Command::Info(args) => info::run(context, args).await,
         Command::Safety(args) => safety::run(context, args).await,
         Command::Contact(args) => contact::run(context, args).await,

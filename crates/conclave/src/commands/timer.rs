@@ -22,7 +22,7 @@ pub(crate) struct Args {
 }
 
 /// Seconds of `30s`, `5m`, `8h`, `1d`, `4w`; 0 for `off`.
-fn seconds(text: &str) -> Result<u32, String> {
+pub(crate) fn seconds(text: &str) -> Result<u32, String> {
     let expected = || format!("`{text}` is no time; write 30s, 5m, 8h, 1d, 4w or off");
     if text == "off" {
         return Ok(0);

@@ -21,6 +21,11 @@ pub(crate) struct ChatRow {
     last: Option<MessageRow>,
     ts: String,
     ts_ms: u64,
+    muted_until_ts_ms: Option<u64>,
+    archived: bool,
+    pinned: bool,
+    marked_unread: bool,
+    draft: String,
 }
 
 impl From<&Chat> for ChatRow {
@@ -36,6 +41,11 @@ impl From<&Chat> for ChatRow {
             last: chat.last.as_ref().map(MessageRow::from),
             ts: rfc3339(chat.ts_ms),
             ts_ms: chat.ts_ms,
+            muted_until_ts_ms: chat.muted_until_ms,
+            archived: chat.archived,
+            pinned: chat.pinned,
+            marked_unread: chat.marked_unread,
+            draft: chat.draft.clone(),
         }
     }
 }
@@ -45,6 +55,7 @@ impl Row for ChatRow {
 
     fn text(&self) -> String {
         let unread = match self.unread {
+            0 if self.marked_unread => "  (marked unread)".to_owned(),
             0 => String::new(),
             count => format!("  ({count} unread)"),
         };
@@ -56,8 +67,18 @@ impl Row for ChatRow {
             "" => String::new(),
             reason => format!("  {}", safe(reason)),
         };
+        let marks = [
+            (self.pinned, "  [pinned]"),
+            (self.archived, "  [archived]"),
+            (self.muted_until_ts_ms.is_some(), "  [muted]"),
+            (!self.draft.is_empty(), "  [draft]"),
+        ];
+        let marks: String = marks
+            .iter()
+            .filter_map(|(is_so, mark)| is_so.then_some(*mark))
+            .collect();
         format!(
-            "{}  {}{unread}{state}{reason}\n    {}",
+            "{}  {}{unread}{marks}{state}{reason}\n    {}",
             short(self.ts_ms),
             title(self.with.as_ref(), &self.name),
             self.id

@@ -57,6 +57,11 @@ fn chat(unread: u64) -> Chat {
         unread,
         last: None,
         ts_ms: 0,
+        muted_until_ms: None,
+        archived: false,
+        pinned: false,
+        marked_unread: false,
+        draft: String::new(),
     }
 }
 

@@ -100,6 +100,9 @@ pub(super) struct HistoryParams {
     /// At most this many.
     #[serde(default)]
     limit: Limit,
+    /// Those before this message of the chat, `m_` and 32 hex digits: the first of the page before.
+    #[serde(default)]
+    before: Short,
 }
 
 impl Method for HistoryParams {
@@ -113,7 +116,12 @@ impl Method for HistoryParams {
 
     async fn call(self, client: &Client, _: &Caller) -> Result<Messages, RpcError> {
         let chat = client.find_chat(&self.chat.0)?;
-        let messages = client.history(chat, usize::from(self.limit.0))?;
+        let limit = usize::from(self.limit.0);
+        let messages = if self.before.0.is_empty() {
+            client.history(chat, limit)?
+        } else {
+            client.history_before(chat, message_id(&self.before)?, limit)?
+        };
         let messages = messages.iter().map(MessageRow::from).collect();
         Ok(Messages { messages })
     }

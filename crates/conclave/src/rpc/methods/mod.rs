@@ -7,6 +7,8 @@ mod groups;
 mod messages;
 mod people;
 mod profile;
+mod search;
+mod settings;
 mod talk;
 
 use std::pin::Pin;
@@ -104,6 +106,7 @@ pub(crate) const METHODS: &[Entry] = &[
     entry::<groups::LinkRevokeParams>(),
     entry::<messages::SendParams>(),
     entry::<messages::HistoryParams>(),
+    entry::<search::SearchParams>(),
     entry::<messages::ReadParams>(),
     entry::<messages::UnreadParams>(),
     entry::<messages::InfoParams>(),
@@ -115,6 +118,13 @@ pub(crate) const METHODS: &[Entry] = &[
     entry::<talk::PinsParams>(),
     entry::<talk::TimerParams>(),
     entry::<talk::SetTimerParams>(),
+    entry::<settings::MuteParams>(),
+    entry::<settings::ArchiveParams>(),
+    entry::<settings::PinParams>(),
+    entry::<settings::DraftParams>(),
+    entry::<settings::SendDraftParams>(),
+    entry::<settings::MarkUnreadParams>(),
+    entry::<settings::ClearParams>(),
     entry::<chats::RequestsParams>(),
     entry::<chats::AcceptParams>(),
     entry::<chats::DeclineParams>(),

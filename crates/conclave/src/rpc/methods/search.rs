@@ -1,0 +1,99 @@
+//! The method that looks for words.
+
+use std::collections::HashMap;
+
+use conclave_client::Client;
+use conclave_client::view::{Found, Search};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::messages::message_id;
+use super::{Caller, Limit, Method, Reach, RpcError, Scope, Short, reach_chat};
+use crate::rows::FoundRow;
+
+/// Look for words in all messages, those that came last first. Each word may be the beginning of one; case and
+/// accents do not matter.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SearchParams {
+    /// All of them must be there.
+    words: Short,
+    /// In one chat: `+E164` number, e-mail address, name of a group, or chat id.
+    #[serde(default)]
+    chat: Short,
+    /// Written by somebody: `+E164` number, e-mail address or name.
+    #[serde(default)]
+    from: Short,
+    /// Written then or later, ms since 1970-01-01 UTC.
+    #[serde(default)]
+    since_ms: u64,
+    /// The last message of the answer before, to go on after it.
+    #[serde(default)]
+    before: Short,
+    /// At most this many.
+    #[serde(default)]
+    limit: Limit,
+}
+
+impl Method for SearchParams {
+    const NAME: &'static str = "messages.search";
+    const SCOPE: Scope = Scope::Read;
+    type Result = Hits;
+
+    fn reach(&self, client: &Client) -> Result<Reach, RpcError> {
+        if self.chat.0.is_empty() {
+            return Ok(Reach::Filtered);
+        }
+        reach_chat(client, &self.chat)
+    }
+
+    async fn call(self, client: &Client, caller: &Caller) -> Result<Hits, RpcError> {
+        let limit = usize::from(self.limit.0);
+        let words = |short: &Short| Some(short.0.clone()).filter(|words| !words.is_empty());
+        let before = Some(&self.before).filter(|id| !id.0.is_empty());
+        let mut search = Search {
+            words: self.words.0.clone(),
+            chat: words(&self.chat),
+            from: words(&self.from),
+            since_ms: self.since_ms,
+            before: before.map(message_id).transpose()?,
+            limit,
+        };
+        let mut seen = Vec::new();
+        // A token for some chats goes on past what it may not see.
+        while seen.len() < limit {
+            let page = client.search(&search)?;
+            let is_last = page.len() < limit;
+            search.before = page.last().map(|found| found.message.id);
+            let visible = page.into_iter();
+            seen.extend(visible.filter(|found| caller.may_see(found.message.chat)));
+            if is_last {
+                break;
+            }
+        }
+        seen.truncate(limit);
+        Ok(Hits {
+            messages: rows(client, &seen)?,
+        })
+    }
+}
+
+fn rows(client: &Client, found: &[Found]) -> Result<Vec<FoundRow>, RpcError> {
+    let mut chats = HashMap::new();
+    let mut rows = Vec::new();
+    for one in found {
+        let chat = one.message.chat;
+        if !chats.contains_key(&chat) {
+            chats.insert(chat, client.chat(chat)?);
+        }
+        rows.extend(chats.get(&chat).map(|chat| FoundRow::new(one, chat)));
+    }
+    Ok(rows)
+}
+
+/// Messages that were found.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Hits {
+    /// Those that came last first.
+    messages: Vec<FoundRow>,
+}
