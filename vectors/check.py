@@ -394,17 +394,43 @@ def act_fields(number, inner):
     return name, found
 
 
+def text_fields(inner):
+    """Words, and what comes with them as far as it is there."""
+    shown = {"body": one(inner, 1, b"").decode()}
+    if 2 in inner:
+        shown["reply_to"] = target_fields({1: inner[2]})
+    if 4 in inner:
+        shown["mentions"] = [mention_fields(data) for data in inner[4]]
+    if 5 in inner:
+        shown["forwarded"] = one(inner, 5, 0) == 1
+    if 6 in inner:
+        shown["expires_s"] = one(inner, 6, 0)
+    if 7 in inner:
+        shown["attachments"] = [file_fields(fields(data)) for data in inner[7]]
+    if 8 in inner:
+        card = fields(one(inner, 8, b""))
+        shown["contact"] = {"identifier": one(card, 1, b"").decode(), "name": one(card, 2, b"").decode()}
+    return shown
+
+
+def file_fields(file):
+    words = {"name": one(file, 2, b"").decode(), "media_type": one(file, 3, b"").decode()}
+    numbers = {"length": one(file, 4, 0), "width": one(file, 6, 0), "height": one(file, 7, 0)}
+    return {"pointer": one(file, 1, b"").hex(), "preview": one(file, 5, b"").hex(), **words, **numbers}
+
+
 def kind_fields(number, inner):
     if 21 <= number <= 26:
         return act_fields(number, inner)
     if number == 16:
-        return "text", {"body": one(inner, 1, b"").decode()}
+        return "text", text_fields(inner)
     if number == 17:
         mark = one(inner, 3, b"").hex()
         up_to = {"delivered_up_to": one(inner, 1, 0), "read_up_to": one(inner, 2, 0)}
         return "receipt", {**up_to, "hash": "h_" + mark}
     if number == 18:
-        return "profile", {"name": one(inner, 1, b"").decode(), "capability": one(inner, 2, b"").hex()}
+        profile = {"name": one(inner, 1, b"").decode(), "capability": one(inner, 2, b"").hex()}
+        return "profile", {**profile, **({"picture": one(inner, 3, b"").hex()} if 3 in inner else {})}
     if number == 19:
         states, certs = inner.get(1, []), inner.get(2, [])
         return "account_update", {"states": [s.hex() for s in states], "certs": [c.hex() for c in certs]}

@@ -13,7 +13,8 @@ fn counted(length: usize) -> Vec<u8> {
     bytes.take(length).collect()
 }
 
-fn sealed(seed: u64, content: &[u8]) -> (Vec<u8>, Vec<u8>) {
+/// What the stream of `seed` seals `content` to: the pointer and the bytes.
+pub(crate) fn sealed(seed: u64, content: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let mut bytes = Vec::new();
     let mut sink = |piece: &[u8]| -> Result<(), AttachmentError> {
         bytes.extend_from_slice(piece);

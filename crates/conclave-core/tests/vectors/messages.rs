@@ -1,7 +1,10 @@
 //! Vectors of what is said: contents, and the intro of a request.
 
 use conclave_core::capability::Capability;
-use conclave_core::content::{Content, Kind, Mark, Mention, MessageRef, Receipt, StateHead};
+use conclave_core::content::{
+    AttachmentInfo, ContactCard, Content, Kind, Mark, Mention, MessageRef, Receipt, StateHead,
+    TextMore,
+};
 use conclave_core::intro::{FirstText, Greeting, Intro, IntroFor};
 use conclave_hostile::people::{NOW_MS, Person};
 use conclave_proto::codec;
@@ -9,7 +12,7 @@ use conclave_proto::id::{AccountId, Day, Hash32, LogId, MessageId, Seq};
 use conclave_proto::identifier::Identifier;
 use serde_json::{Value, json};
 
-use crate::{people, settle};
+use crate::{files, people, settle};
 
 const SEEN: Mark = Mark {
     seq: Seq(7),
@@ -20,6 +23,17 @@ const TARGET: MessageRef = MessageRef {
     sender: AccountId::new([3; 16]),
     message_id: MessageId::new([4; 16]),
 };
+
+/// `Ana` in `Grüße, Ana`.
+const MENTION: Mention = Mention {
+    start: 9,
+    length: 3,
+    account_id: TARGET.sender,
+};
+
+fn mention_json() -> Value {
+    json!({ "start": 9, "length": 3, "account": TARGET.sender.to_string() })
+}
 
 fn target_json() -> Value {
     json!({ "sender": TARGET.sender.to_string(), "message_id": TARGET.message_id.to_string() })
@@ -67,6 +81,61 @@ fn kinds() -> [(&'static str, Value, Kind); 5] {
     ]
 }
 
+/// Words with everything that can come with them, and a profile with its picture.
+fn full() -> [(&'static str, Value, Kind); 2] {
+    let (pointer, _) = files::sealed(1, &[1, 2, 3]);
+    let more = TextMore {
+        reply_to: Some(TARGET),
+        mentions: vec![MENTION],
+        forwarded: true,
+        expires_s: 3600,
+        attachments: vec![AttachmentInfo {
+            pointer: pointer.clone(),
+            name: "Bild 1.jpg".to_owned(),
+            media_type: "image/jpeg".to_owned(),
+            length: 3,
+            preview: vec![0xff, 0xd8],
+            width: 640,
+            height: 480,
+        }],
+        contact: Some(ContactCard {
+            identifier: "ben@example.org".to_owned(),
+            name: "Ben".to_owned(),
+        }),
+    };
+    let body = "Grüße, Ana";
+    [
+        (
+            "text",
+            json!({
+                "body": body,
+                "reply_to": target_json(),
+                "mentions": [mention_json()],
+                "forwarded": true,
+                "expires_s": 3600,
+                "attachments": [{
+                    "pointer": hex::encode(pointer), "name": "Bild 1.jpg", "media_type": "image/jpeg",
+                    "length": 3, "preview": "ffd8", "width": 640, "height": 480,
+                }],
+                "contact": { "identifier": "ben@example.org", "name": "Ben" },
+            }),
+            Kind::Text {
+                body: body.to_owned(),
+                more,
+            },
+        ),
+        (
+            "profile",
+            json!({ "name": "Ana", "capability": hex::encode([8; 32]), "picture": "ffd8ff" }),
+            Kind::Profile {
+                name: "Ana".to_owned(),
+                capability: Capability::parse(&[8; 32]),
+                picture: Some(vec![0xff, 0xd8, 0xff]),
+            },
+        ),
+    ]
+}
+
 /// The same of what people do to a message or a chat.
 fn acts() -> [(&'static str, Value, Kind); 5] {
     [
@@ -80,17 +149,11 @@ fn acts() -> [(&'static str, Value, Kind); 5] {
         ),
         (
             "edit",
-            json!({ "target": target_json(), "body": "Grüße, Ana", "mentions": [
-                { "start": 9, "length": 3, "account": TARGET.sender.to_string() },
-            ] }),
+            json!({ "target": target_json(), "body": "Grüße, Ana", "mentions": [mention_json()] }),
             Kind::Edit {
                 target: TARGET,
                 body: "Grüße, Ana".to_owned(),
-                mentions: vec![Mention {
-                    start: 9,
-                    length: 3,
-                    account_id: TARGET.sender,
-                }],
+                mentions: vec![MENTION],
             },
         ),
         (
@@ -119,6 +182,7 @@ fn acts() -> [(&'static str, Value, Kind); 5] {
 fn content() {
     let contents: Vec<Value> = kinds()
         .into_iter()
+        .chain(full())
         .chain(acts())
         .map(|(name, fields, kind)| {
             let content = Content {
