@@ -116,6 +116,9 @@ pub(crate) struct Serve {
     /// Offer the classic protocols too, on this address [default: off]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) classic: Option<SocketAddr>,
+    /// Where files of clients lie: `s3://BUCKET?endpoint=URL&region=NAME` [default: the data folder]
+    #[arg(long, value_name = "STORE")]
+    pub(crate) blobs: Option<String>,
     /// Let the console sender work while listening beyond this machine: whoever sees this terminal
     /// can register any identifier
     #[arg(long)]

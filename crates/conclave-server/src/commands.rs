@@ -159,6 +159,9 @@ fn settings_of(flags: &Serve) -> Vec<(&'static str, String)> {
     if let Some(listen) = flags.listen {
         settings.push(("server.listen", listen.to_string()));
     }
+    if let Some(blobs) = &flags.blobs {
+        settings.push(("blobs.store", blobs.clone()));
+    }
     if let Some(classic) = flags.classic {
         settings.push(("classic.listen", classic.to_string()));
     }

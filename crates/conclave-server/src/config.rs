@@ -280,6 +280,12 @@ pub struct LogsSection {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BlobsSection {
+    /// Where whole blobs lie: empty = in the data folder, else `s3://BUCKET?endpoint=URL&region=NAME`.
+    pub store: String,
+    /// The id of the key for that store; empty = `AWS_ACCESS_KEY_ID` of the environment.
+    pub s3_key_id: String,
+    /// The key itself.
+    pub s3_key: Secret,
     /// Bytes that one blob may have.
     pub max_bytes: u64,
     /// Bytes of all blobs together; those that are being uploaded count in full.
@@ -293,6 +299,9 @@ pub struct BlobsSection {
 impl Default for BlobsSection {
     fn default() -> Self {
         Self {
+            store: String::new(),
+            s3_key_id: String::new(),
+            s3_key: Secret::default(),
             max_bytes: BLOB_BYTES_MAX,
             quota_bytes: 10 * 1024 * 1024 * 1024,
             keep_free_bytes: 512 * 1024 * 1024,

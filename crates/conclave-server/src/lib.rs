@@ -59,6 +59,7 @@ pub mod tls;
 mod turns;
 mod wake;
 
+pub use blobs::PlaceError;
 pub use classic::server_key as classic_server_key;
 pub use handle::{ChannelSender, ServerHandle};
 pub use server::{ServeError, ServeOptions, Server, address_of};

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::blobs::{BlobStore, FolderBlobs};
+use crate::blobs::{self, BlobStore, PlaceError};
 use crate::clock::Clock;
 use crate::config::{Config, ExemptLoopback, OtpSender};
 use crate::keys::{KeysError, ServerKeys};
@@ -80,6 +80,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// `blobs.store` names no store that could work.
+    #[error(transparent)]
+    Blobs(#[from] PlaceError),
     /// The keys do not hold.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -239,12 +242,15 @@ impl Server {
         let store: SharedStore = Arc::new(SqliteStore::open(&data_dir, store_options)?);
         let keys = ServerKeys::open(&data_dir, &*env)?;
         let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(&keys)?));
-        let blobs = FolderBlobs::open(data_dir.join(BLOBS), config.blobs.limits());
-        let blobs = blobs.map_err(in_folder)?;
+        let blobs = blobs::open(data_dir.join(BLOBS), &config.blobs);
+        let blobs = blobs.map_err(|error| match error {
+            blobs::OpenError::Place(error) => ServeError::Blobs(error),
+            blobs::OpenError::Folder(source) => in_folder(source),
+        })?;
         let admin = admin::listen(&data_dir);
         folder::remember_listening(&data_dir, local_address).map_err(in_folder)?;
         let exempt = exempt_loopback(&config, local_address);
-        let kept = (store, Box::new(blobs) as Box<dyn BlobStore>);
+        let kept = (store, blobs);
         let app = Arc::new(App::new(keys, kept, env, config, senders, exempt));
         let classic = classic::open(&app, &data_dir)?;
         Ok(Self {

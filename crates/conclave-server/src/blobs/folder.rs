@@ -107,6 +107,33 @@ impl FolderBlobs {
         }
     }
 
+    /// The whole blobs and their lengths.
+    pub(super) fn wholes(&self) -> BlobFuture<'_, Vec<(BlobId, u64)>> {
+        self.work(|inner| {
+            let mut found = Vec::new();
+            each_whole(&inner.folder, |path, length, _| {
+                let name = path.file_name().and_then(|name| name.to_str());
+                let blob_id = name.and_then(conclave_proto::blob::parse_hex);
+                found.extend(blob_id.map(|bytes| (BlobId::new(bytes), length)));
+                Ok(())
+            })?;
+            Ok(found)
+        })
+    }
+
+    /// Takes a whole blob out, once it lies elsewhere.
+    pub(super) fn take_out(&self, blob_id: BlobId) -> BlobFuture<'_, ()> {
+        self.work(move |inner| {
+            let Some((_, length)) = inner.whole(blob_id)? else {
+                return Ok(());
+            };
+            fs::remove_file(inner.path(blob_id))?;
+            let mut state = inner.state();
+            state.bytes = state.bytes.saturating_sub(length);
+            Ok(())
+        })
+    }
+
     /// Runs disk work beside the connections.
     fn work<T: Send + 'static>(
         &self,
@@ -438,7 +465,7 @@ fn end_of(offset: u64, bytes: &[u8]) -> u64 {
     offset.saturating_add(bytes.len() as u64)
 }
 
-fn is_past(day: Day, keep_days: u32, today: Day) -> bool {
+pub(super) fn is_past(day: Day, keep_days: u32, today: Day) -> bool {
     day.0.saturating_add(keep_days) < today.0
 }
 

@@ -2,20 +2,31 @@
 //!
 //! A blob has a random id, its bytes and the day it began: no row or name links it to an account, a
 //! device or a log. [`BlobStore`] says what is kept in a few verbs, so that something else than this
-//! machine's disk can stand behind it; [`FolderBlobs`] keeps files in the data folder.
+//! machine's disk can stand behind it; [`FolderBlobs`] keeps files in the data folder, [`S3Blobs`] in a bucket.
+//! [`open`] takes the one that the settings name.
 
 mod ask;
 mod folder;
+mod place;
+mod s3;
 mod serve;
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use conclave_proto::id::{BlobId, Day};
+use conclave_proto::limits::BLOB_PIECE_BYTES;
+
+use crate::config::BlobsSection;
 
 pub(crate) use ask::Asked;
 pub(crate) use folder::{BlobLimits, FolderBlobs};
+pub(crate) use place::Place;
+pub use place::PlaceError;
+pub(crate) use s3::S3Blobs;
 pub(crate) use serve::{Served, run};
 
 /// What every verb gives.
@@ -27,6 +38,9 @@ pub(crate) enum BlobError {
     /// No room left: of the quota, or of the disk.
     #[error("no room for blobs")]
     Full,
+    /// What keeps them does not answer now.
+    #[error("the blob store is away")]
+    Away,
     /// The machine failed.
     #[error("the blob store failed: {0}")]
     Broken(std::io::ErrorKind),
@@ -91,4 +105,36 @@ pub(crate) trait BlobStore: Send + Sync + Debug + 'static {
 
     /// Deletes what has expired by `today`.
     fn sweep(&self, today: Day) -> BlobFuture<'_, ()>;
+
+    /// How many bytes are best read at once.
+    fn read_bytes(&self) -> usize {
+        BLOB_PIECE_BYTES
+    }
+}
+
+/// Opens the blobs that the settings name: in `folder`, or behind an S3 store with its uploads there.
+pub(crate) fn open(
+    folder: PathBuf,
+    section: &BlobsSection,
+) -> Result<Box<dyn BlobStore>, OpenError> {
+    let limits = section.limits();
+    Ok(match Place::parse(&section.store)? {
+        None => Box::new(FolderBlobs::open(folder, limits)?),
+        Some(place) => Box::new(S3Blobs::open(
+            folder,
+            limits,
+            Arc::new(place.open(section)?),
+        )?),
+    })
+}
+
+/// Why blobs cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    /// The setting is none.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// The folder cannot be used.
+    #[error(transparent)]
+    Folder(#[from] std::io::Error),
 }

@@ -20,6 +20,8 @@ use crate::server::App;
 
 /// How long the rest of a refused body may take.
 const LINGER: Duration = Duration::from_secs(2);
+/// What a client waits for when the store behind this server is away, in seconds.
+const AWAY_S: &str = "5";
 /// What a client waits for when too many uploads are open, in seconds.
 const LATER_S: &str = "60";
 
@@ -234,9 +236,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<'_, S> {
         let answer = answer.with("Accept-Ranges", "bytes");
         let head = answer.head(end - at, "application/octet-stream", asked.stays_open);
         self.send(head.as_bytes()).await?;
+        let piece_bytes = self.app.blobs.read_bytes();
         while at < end {
             let most = usize::try_from(end - at).unwrap_or(usize::MAX);
-            let piece = self.app.blobs.read(blob_id, at, most.min(BLOB_PIECE_BYTES));
+            let piece = self.app.blobs.read(blob_id, at, most.min(piece_bytes));
             // the length is promised already: what cannot be read any more ends the connection
             let bytes = piece
                 .await
@@ -357,6 +360,10 @@ fn failed(error: &BlobError) -> Answer {
         BlobError::Full => {
             let text = "the server has no room for more, try again tomorrow";
             Answer::new("507 Insufficient Storage", text)
+        }
+        BlobError::Away => {
+            let text = "the store of files does not answer, try again later";
+            Answer::new("503 Service Unavailable", text).with("Retry-After", AWAY_S)
         }
         BlobError::Broken(_) => {
             tracing::error!("{error}");

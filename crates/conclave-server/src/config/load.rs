@@ -12,7 +12,12 @@ use super::Config;
 pub const ENV_PREFIX: &str = "CONCLAVE_SERVER__";
 
 /// Keys whose values are not shown.
-const SECRET: [&str; 3] = ["otp.smtp.password", "otp.http.url", "otp.http.secret"];
+const SECRET: [&str; 4] = [
+    "blobs.s3_key",
+    "otp.smtp.password",
+    "otp.http.url",
+    "otp.http.secret",
+];
 /// What is shown instead.
 const HIDDEN: &str = "(hidden)";
 
