@@ -98,9 +98,10 @@ enum Trouble {
 impl From<BlobError> for Trouble {
     fn from(error: BlobError) -> Self {
         match error {
-            BlobError::TooLarge(_) | BlobError::Conflict | BlobError::File(_) => {
-                Self::Final(error.to_string())
-            }
+            BlobError::TooLarge(_)
+            | BlobError::Length
+            | BlobError::Conflict
+            | BlobError::File(_) => Self::Final(error.to_string()),
             error => Self::Later(error),
         }
     }

@@ -47,6 +47,11 @@ pub(crate) enum BlobError {
     /// Nobody put the blob there, not all of it yet, or it has expired.
     #[error("the server does not have the file (yet, or any more)")]
     Missing,
+    /// It has another length than the pointer says: whoever made that, or the server, misbehaves.
+    #[error(
+        "the file is not as long as it should be: its sender or the server does not tell the truth"
+    )]
+    Length,
     /// Over the server's limit, in bytes.
     #[error("the server takes files of at most {0} bytes")]
     TooLarge(u64),
@@ -329,8 +334,12 @@ impl Road {
         let answer = self.ask(get, Bytes::new()).await?;
         judge(&answer)?;
         let length = number_of(&answer, CONTENT_LENGTH.as_str());
-        if answer.status() != StatusCode::PARTIAL_CONTENT || length != Some(total - from) {
+        if answer.status() != StatusCode::PARTIAL_CONTENT {
             return Err(BlobError::Protocol);
+        }
+        // C-191: before a byte of it is taken
+        if length != Some(total - from) {
+            return Err(BlobError::Length);
         }
         Ok(answer.into_body())
     }
@@ -376,6 +385,8 @@ fn judge(answer: &Response<Incoming>) -> Result<(), BlobError> {
             BlobError::Later(seconds.saturating_mul(1000))
         }
         StatusCode::INSUFFICIENT_STORAGE => BlobError::NoRoom,
+        // the blob ends before the place where this side is
+        StatusCode::RANGE_NOT_SATISFIABLE => BlobError::Length,
         _ => BlobError::Protocol,
     })
 }

@@ -26,7 +26,7 @@ use crate::shared::Shared;
 use crate::store::{KeyFile, Store, key_kind};
 use crate::transport::{RealTransport, Transport, TransportError, calls};
 use crate::view::{CodeSent, Finding, Message, MessageState, Proof, Status, Whoami};
-use crate::{archive, device, register, send, trust};
+use crate::{archive, attachment, device, register, send, trust};
 
 /// Told as long as a conversation has met entries that this profile did not write.
 const COPIED: &str = "a copy of this profile was in use: messages stand under its name that it did not write; \
@@ -122,8 +122,9 @@ impl Client {
     }
 
     fn over(store: Store, dir: &Path, unlock: Unlock, env: SharedEnv) -> Result<Self, OpenError> {
-        let engine =
+        let mut engine =
             Engine::new(store, env).map_err(|error| OpenError::Store(error.to_string()))?;
+        engine.files = attachment::folder(dir);
         let inner = Inner {
             shared: Arc::new(Shared::new(engine)),
             dir: dir.to_owned(),
@@ -162,10 +163,12 @@ impl Client {
         if driver.is_none() && self.is_registered() {
             let shared = self.inner.shared.clone();
             let archives = archive::run(shared.clone(), transport.clone(), self.inner.dir.clone());
+            let files = attachment::run(shared.clone(), transport.clone());
             *driver = Some(tokio::spawn(async move {
                 tokio::select! {
                     () = driver::run(shared, transport) => {}
                     () = archives => {}
+                    () = files => {}
                 }
             }));
         }

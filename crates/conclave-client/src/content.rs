@@ -15,7 +15,7 @@ use crate::event::Event;
 use crate::store::{ContactRow, ConversationRow, Deleted, NewMessage, Position};
 use crate::talk::Rights;
 use crate::view::{ChatKind, MessageState};
-use crate::{members, own_sync, picture, recover, settings, talk};
+use crate::{attachment, members, own_sync, picture, recover, settings, talk};
 
 /// Who sent what nobody can open: in a group it may have been anybody.
 const NOBODY: AccountId = AccountId::new([0; 16]);
@@ -438,6 +438,7 @@ fn insert(
         step.tx.raise_read(row.log_id, entry.seq)?;
     }
     if is_new && written.deleted == Deleted::No {
+        attachment::arrived(step, &written)?;
         let shown = show(step.tx, step.own, &written)?;
         step.events.push(Event::Received(shown));
     }

@@ -26,8 +26,8 @@ use crate::net::Net;
 use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
 use crate::{
-    contact, device, group_link, invite, join, membership, outbox, own, own_sync, rejoin, request,
-    successor, sync, talk,
+    attachment, contact, device, group_link, invite, join, membership, outbox, own, own_sync,
+    rejoin, request, successor, sync, talk,
 };
 
 /// Rounds that make progress without a pause before the driver lets others run.
@@ -124,6 +124,7 @@ async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     outbox::flush(shared, net).await?;
     talk::typing::tend(shared, net).await?;
     talk::tend(shared, net)?;
+    attachment::tend(shared)?;
     invite::post_due(shared, net).await
 }
 
@@ -136,6 +137,7 @@ fn publish(shared: &Shared, net: &Net, asked: u64, trouble: Option<TransportErro
             .read(|tx| -> Result<u64, crate::store::StoreError> {
                 Ok(tx.outbox_waiting()?
                     + tx.posts_waiting()?
+                    + tx.count_files(crate::store::FileState::Uploading)?
                     + tx.bundles_waiting()?
                     + tx.intents_waiting()?
                     + tx.stuck_groups()?.len() as u64

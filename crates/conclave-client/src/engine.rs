@@ -1,13 +1,16 @@
 //! The engine: sole owner of a profile's state. One step is one transaction; events go out after its commit.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use conclave_core::conversation::{Conversation, Outside};
 use conclave_core::credential::KnownAccount;
 use conclave_proto::env::{Env, SharedEnv};
 use conclave_proto::id::{ChatId, LogId, ServerId};
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
+use crate::attachment;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::store::{Deleted, MessageRow, OwnAccount, Store, StoreError, Tx};
@@ -27,6 +30,10 @@ pub(crate) struct Engine {
     /// Sentences that people should read; kept while this process lives.
     pub(crate) warnings: BTreeSet<String>,
     pub(crate) events: broadcast::Sender<Event>,
+    /// Where files of messages lie sealed.
+    pub(crate) files: PathBuf,
+    /// Told when files are not wanted any more.
+    pub(crate) files_gone: Arc<Notify>,
 }
 
 /// The registered account, as steps need it.
@@ -62,6 +69,8 @@ impl Engine {
             own: None,
             warnings: BTreeSet::new(),
             events,
+            files: PathBuf::new(),
+            files_gone: Arc::default(),
         };
         engine.load_own()?;
         Ok(engine)
@@ -86,7 +95,7 @@ impl Engine {
     ) -> Result<T, ClientError> {
         let own = self.own.as_ref().ok_or(ClientError::NotRegistered)?;
         let env = self.env.as_ref();
-        let (value, events) = self.store.write(|tx| {
+        let (value, events, gone) = self.store.write(|tx| {
             let mut step = Step {
                 tx,
                 own,
@@ -98,8 +107,14 @@ impl Engine {
             tx.delete_expired(step.now_ms)?;
             let value = work(&mut step)?;
             tx.start_clocks(step.now_ms)?;
-            Ok::<_, ClientError>((value, step.events))
+            let gone = tx.take_gone_files()?;
+            Ok::<_, ClientError>((value, step.events, gone))
         })?;
+        if !gone.is_empty() {
+            // C-196: the row is gone, so is the file; one that a death leaves behind goes at the next start
+            attachment::remove_files(&self.files, &gone);
+            self.files_gone.notify_waiters();
+        }
         for event in events {
             if let Event::Warning(text) = &event {
                 self.warnings.insert(text.clone());

@@ -2,7 +2,9 @@
 
 use conclave_proto::id::{ChatId, MessageId};
 
-use crate::view::{Change, HistoryProgress, Message, MessageState, Note, Person, Timer};
+use crate::view::{
+    Attachment, Change, HistoryProgress, Message, MessageState, Note, Person, Timer,
+};
 
 /// Something happened. Every variant is also visible in the store; a slow listener loses only the hint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +62,8 @@ pub enum Event {
     },
     /// History for another device moved on its way there, or here.
     History(HistoryProgress),
+    /// A file of a message moved on its way up or down.
+    File(Attachment),
     /// Something people should know: a sentence with what to do.
     Warning(String),
 }

@@ -27,6 +27,7 @@
 //! - `note`: what happened in a chat beside messages
 //! - `recover`: conversations that cannot go on
 //! - `archive`: history for a new device
+//! - `attachment`: files of messages
 //! - `blob`: files up and down, going on after cuts
 //! - [`transport`]: connections, real and in memory
 //! - `store`: the encrypted database
@@ -54,6 +55,7 @@ pub mod transport;
 pub mod view;
 
 mod archive;
+mod attachment;
 mod blob;
 mod contact;
 mod content;
@@ -99,6 +101,9 @@ pub use client::{Client, KeyKind, Unlock};
 pub use error::{ClientError, OpenError};
 pub use event::Event;
 pub use token::{Token, TokenScope};
+
+#[cfg(test)]
+mod cutting;
 
 // The tests inside this crate use the same server, people and transport as those outside.
 #[cfg(test)]

@@ -25,18 +25,29 @@ pub(crate) fn queue_with(
     step: &mut Step<'_>,
     chat_id: ChatId,
     text: &str,
-    mut more: TextMore,
+    more: TextMore,
 ) -> Result<Message, ClientError> {
+    let message_id = write_down(step, chat_id, text, more)?;
+    release(step, chat_id, message_id)?;
+    shown(step, message_id)
+}
+
+/// Writes a message down that does not go out before it is released.
+pub(crate) fn write_down(
+    step: &mut Step<'_>,
+    chat_id: ChatId,
+    text: &str,
+    mut more: TextMore,
+) -> Result<MessageId, ClientError> {
     check(text, &more)?;
-    let chat = check_chat(step, chat_id)?;
+    check_chat(step, chat_id)?;
     check_reply(step, chat_id, &more)?;
     more.expires_s = step.tx.timer(chat_id)?;
     let message_id = MessageId::random(step.env);
-    let sender = step.own.account.device.account_id;
     step.tx.insert_message(&NewMessage {
         chat_id,
         message_id,
-        sender,
+        sender: step.own.account.device.account_id,
         own: true,
         body: text,
         more: &more,
@@ -45,10 +56,25 @@ pub(crate) fn queue_with(
         sent_ms: step.now_ms,
         is_heard: true,
     })?;
-    introduce_again(step, &chat)?;
     settings::wrote(step, chat_id)?;
-    step.tx
-        .push_outbox(chat_id, None, Some(message_id), OutboxKind::Text)?;
+    Ok(message_id)
+}
+
+/// Hands a message that was written down to the outbox.
+pub(crate) fn release(
+    step: &Step<'_>,
+    chat_id: ChatId,
+    message_id: MessageId,
+) -> Result<(), ClientError> {
+    let chat = check_chat(step, chat_id)?;
+    introduce_again(step, &chat)?;
+    let kind = OutboxKind::Text;
+    Ok(step.tx.push_outbox(chat_id, None, Some(message_id), kind)?)
+}
+
+/// An own message as front ends see it.
+pub(crate) fn shown(step: &Step<'_>, message_id: MessageId) -> Result<Message, ClientError> {
+    let sender = step.own.account.device.account_id;
     let row = step.tx.message(sender, message_id)?;
     let row =
         row.ok_or_else(|| ClientError::Broken("a message vanished while it was queued".into()))?;

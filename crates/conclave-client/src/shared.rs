@@ -30,6 +30,10 @@ pub(crate) struct Shared {
     pub(crate) standing: watch::Sender<Standing>,
     /// An archive waits to be carried.
     pub(crate) archives: Notify,
+    /// A file of a message waits to go up.
+    pub(crate) uploads: Notify,
+    /// One waits to come down.
+    pub(crate) downloads: Notify,
     /// Chats in which the person types.
     typing: std::sync::Mutex<Typing>,
     /// Today's member pass, as the driver has it.
@@ -88,6 +92,8 @@ impl Shared {
             questions: std::sync::Mutex::default(),
             standing: watch::Sender::new(Standing::default()),
             archives: Notify::new(),
+            uploads: Notify::new(),
+            downloads: Notify::new(),
             typing: std::sync::Mutex::default(),
             pass: watch::Sender::new(None),
         }

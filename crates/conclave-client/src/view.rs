@@ -3,9 +3,11 @@
 pub use conclave_core::content::{AttachmentInfo, ContactCard, Mention, MessageRef};
 use conclave_proto::id::{AccountId, ChatId, DeviceId, MessageId};
 
+mod file;
 mod note;
 mod talk;
 
+pub use file::{Attachment, AttachmentState, Pruned};
 pub use note::{Moment, Note, NoteKind};
 pub use talk::{Change, DeviceMark, Mentioned, Profile, Reaction, Reply, SendMore, Timer, Version};
 

@@ -1,130 +1,20 @@
 //! An archive over a network that cuts, between devices that die: everything once, in order.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::Ordering;
 
 use conclave_core::content::TextMore;
 use conclave_proto::env::OsEnv;
-use conclave_proto::hello::Role;
 use conclave_proto::id::{AccountId, Epoch, LogId, MessageId, Seq};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::record::{self, Begin, End, Kind};
 use super::*;
+use crate::cutting::Cutting;
 use crate::store::{NewMessage, Position};
 use crate::support::{LONG, Person, World};
-use crate::transport::{BoxFuture, Connection, HttpStream};
 use crate::view::{ChatKind, MessageState};
 
 /// Messages of the past.
 const MANY: u64 = 2_000;
-/// Bytes that a connection carries in one direction before it is cut.
-const CUT_AFTER: usize = 200_000;
-
-/// A way on which HTTP connections break after a while.
-#[derive(Debug)]
-struct Cutting {
-    inner: Arc<dyn Transport>,
-    cuts: Arc<AtomicUsize>,
-}
-
-impl Cutting {
-    fn new(world: &World) -> (Arc<Self>, Arc<AtomicUsize>) {
-        let cuts = Arc::<AtomicUsize>::default();
-        let inner = world.transport();
-        (
-            Arc::new(Self {
-                inner,
-                cuts: cuts.clone(),
-            }),
-            cuts,
-        )
-    }
-}
-
-impl Transport for Cutting {
-    fn connect(&self, role: Role) -> BoxFuture<'_, Result<Arc<dyn Connection>, TransportError>> {
-        self.inner.connect(role)
-    }
-
-    fn http(&self) -> BoxFuture<'_, Result<Box<dyn HttpStream>, TransportError>> {
-        Box::pin(async {
-            let inner = self.inner.http().await?;
-            Ok(Box::new(Cut {
-                inner,
-                left: [CUT_AFTER; 2],
-                cuts: self.cuts.clone(),
-                reader: None,
-            }) as Box<dyn HttpStream>)
-        })
-    }
-}
-
-struct Cut {
-    inner: Box<dyn HttpStream>,
-    /// Bytes left to read and to write.
-    left: [usize; 2],
-    cuts: Arc<AtomicUsize>,
-    /// Whoever waits to read hears of the end too, as from a socket.
-    reader: Option<Waker>,
-}
-
-impl Cut {
-    fn broken<T>(&mut self) -> Poll<io::Result<T>> {
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
-        self.cuts.fetch_add(1, Ordering::SeqCst);
-        Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
-    }
-}
-
-impl AsyncRead for Cut {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.left.contains(&0) {
-            return self.broken();
-        }
-        self.reader = Some(context.waker().clone());
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.inner).poll_read(context, buffer);
-        let read = buffer.filled().len() - before;
-        self.left[0] = self.left[0].saturating_sub(read);
-        polled
-    }
-}
-
-impl AsyncWrite for Cut {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.left.contains(&0) {
-            return self.broken();
-        }
-        let now = bytes.len().min(self.left[1]);
-        let polled = Pin::new(&mut self.inner).poll_write(context, &bytes[..now]);
-        if let Poll::Ready(Ok(written)) = polled {
-            self.left[1] -= written;
-        }
-        polled
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
-    }
-}
 
 /// Puts a long past into the chat with `ben`: in two logs, every third message his own, those of the last ten
 /// unread.

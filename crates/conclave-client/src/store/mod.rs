@@ -6,6 +6,7 @@
 mod account;
 mod acts;
 mod archive;
+mod attachments;
 mod chats;
 mod contacts;
 mod conversations;
@@ -31,6 +32,7 @@ mod tokens;
 pub(crate) use account::{OwnAccount, PendingRegistration};
 pub(crate) use acts::{ActKind, ActRow};
 pub(crate) use archive::{ArchiveRow, ArchivedMessage};
+pub(crate) use attachments::{FileRow, FileState};
 pub(crate) use chats::{ChatRow, ChatStage};
 pub(crate) use contacts::{ContactRow, Known, parse_known};
 pub(crate) use conversations::{ConversationRow, Stage};

@@ -138,3 +138,33 @@ CREATE TRIGGER message_words_changed AFTER UPDATE OF body ON message
 WHEN new.body <> '' AND old.body <> new.body BEGIN
     INSERT INTO message_words (rowid, body) VALUES (new.id, new.body);
 END;
+
+-- --- attachments -----------------------------------------------------------------------------
+
+-- Files on their way up or down, and those that lie sealed in the profile's folder.
+CREATE TABLE attachment (
+    sender     BLOB NOT NULL,                 -- of their message
+    message_id BLOB NOT NULL,
+    number     INTEGER NOT NULL,              -- the place among the files of the message, from 0
+    chat_id    BLOB NOT NULL,
+    pointer    BLOB NOT NULL,
+    file       TEXT NOT NULL,                 -- name in the profile's folder
+    state      TEXT NOT NULL,                 -- uploading | uploaded | loading | loaded | failed
+    done       INTEGER NOT NULL,              -- sealed bytes
+    total      INTEGER NOT NULL,
+    reason     TEXT NOT NULL,                 -- why it waits or failed
+    began_ms   INTEGER NOT NULL,
+    PRIMARY KEY (sender, message_id, number)
+) WITHOUT ROWID;
+CREATE INDEX attachment_state ON attachment (state, began_ms);
+-- Files whose row is gone: removed with the next commit, once no other row has the same.
+CREATE TABLE attachment_gone (file TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TRIGGER attachment_left AFTER DELETE ON attachment BEGIN
+    INSERT OR IGNORE INTO attachment_gone (file) VALUES (OLD.file);
+END;
+CREATE TRIGGER attachment_of_gone AFTER DELETE ON message BEGIN
+    DELETE FROM attachment WHERE sender = OLD.sender AND message_id = OLD.message_id;
+END;
+CREATE TRIGGER attachment_of_wiped AFTER UPDATE OF deleted ON message WHEN NEW.deleted <> 0 BEGIN
+    DELETE FROM attachment WHERE sender = NEW.sender AND message_id = NEW.message_id;
+END;

@@ -3,6 +3,7 @@
 use conclave_core::content::MessageRef;
 use conclave_proto::id::AccountId;
 
+use crate::attachment;
 use crate::engine::{Own, person};
 use crate::error::ClientError;
 use crate::store::{ActKind, Deleted, MessageRow, Tx};
@@ -48,6 +49,13 @@ pub(crate) fn surround(
         }
     }
     message.attachments = more.attachments;
+    for file in &mut message.attachments {
+        // C-192, C-195: what others wrote is shown as what it may be
+        file.name = attachment::safe_name(&file.name);
+        if !attachment::is_well(&file.preview) {
+            file.preview.clear();
+        }
+    }
     message.contact = more.contact;
     let acts = |kind| tx.acts_on(row.chat_id, row.name(), kind);
     message.edited_ms = acts(ActKind::Edit)?.last().map(|edit| edit.sent_ms);
