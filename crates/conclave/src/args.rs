@@ -93,6 +93,8 @@ pub(crate) enum Command {
     Status(commands::status::Args),
     /// Send a message
     Send(commands::send::Args),
+    /// List and load files of messages
+    Attachment(commands::attachment::Args),
     /// Answer a message
     Reply(commands::reply::Args),
     /// Put an emoji on a message

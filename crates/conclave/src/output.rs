@@ -111,6 +111,18 @@ impl Output {
         // When standard error is closed there is nobody to tell.
         let _ = self.console.err(&format!("{text}\n"));
     }
+
+    /// Shows how far something is: a row for programs; for people at a terminal a line that the next one replaces, and
+    /// an empty one clears.
+    pub(crate) fn progress<T: Row>(&self, row: &T, line: &str) -> io::Result<()> {
+        match self.format {
+            Format::Json if !line.is_empty() => self.console.out(&json(T::TYPE, row)?),
+            Format::Text if self.console.is_output_terminal() => {
+                self.console.err(&format!("\r\u{1b}[K{}", safe(line)))
+            }
+            Format::Json | Format::Text => Ok(()),
+        }
+    }
 }
 
 /// A row as programs read it, without a line end.

@@ -2,6 +2,7 @@
 
 mod account;
 mod chat;
+pub(crate) mod attachment;
 mod classic;
 mod daemon;
 mod device;
@@ -22,6 +23,7 @@ pub(crate) use account::{
     WhoamiRow,
 };
 pub(crate) use chat::{ClearedRow, DraftRow, ExportedRow, FoundRow};
+pub(crate) use attachment::{AttachmentRow, PrunedRow};
 pub(crate) use classic::{
     ClassicAccountRow, ClassicKeyRow, ClassicMessageRow, ClassicReceiptRow, ClassicSentRow,
 };

@@ -58,23 +58,43 @@ pub(crate) enum Setting {
     #[value(name = "typing")]
     #[serde(rename = "typing")]
     Typing,
+    /// The largest file that is sent or loaded: bytes, or with KiB, MiB, GiB; the server has its own limit
+    #[value(name = "attachments.max")]
+    #[serde(rename = "attachments.max")]
+    AttachmentsMax,
+    /// Files up to this size are loaded when they come, from people you accepted; `off`: none
+    #[value(name = "attachments.auto")]
+    #[serde(rename = "attachments.auto")]
+    AttachmentsAuto,
 }
 
 impl Setting {
     /// All of them, as they are listed.
-    pub(crate) const ALL: [Self; 2] = [Self::TrustMode, Self::Typing];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::TrustMode,
+        Self::Typing,
+        Self::AttachmentsMax,
+        Self::AttachmentsAuto,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::TrustMode => "trust.mode",
             Self::Typing => "typing",
+            Self::AttachmentsMax => "attachments.max",
+            Self::AttachmentsAuto => "attachments.auto",
         }
     }
 
-    fn value(self, client: &Client) -> Result<&'static str, Failure> {
+    fn value(self, client: &Client) -> Result<String, Failure> {
         match self {
-            Self::TrustMode => Ok(client.trust_mode()?.name()),
-            Self::Typing => Ok(if client.says_typing()? { "on" } else { "off" }),
+            Self::TrustMode => Ok(client.trust_mode()?.name().to_owned()),
+            Self::Typing => Ok(on_off(client.says_typing()?).to_owned()),
+            Self::AttachmentsMax => Ok(client.attachment_bytes_max()?.to_string()),
+            Self::AttachmentsAuto => Ok(match client.attachment_auto_bytes()? {
+                0 => "off".to_owned(),
+                bytes => bytes.to_string(),
+            }),
         }
     }
 
@@ -106,8 +126,35 @@ impl Setting {
                 };
                 Ok(client.set_says_typing(is_on)?)
             }
+            Self::AttachmentsMax => Ok(client.set_attachment_bytes_max(bytes(value)?)?),
+            Self::AttachmentsAuto => {
+                let bytes = if value == "off" { 0 } else { bytes(value)? };
+                Ok(client.set_attachment_auto_bytes(bytes)?)
+            }
         }
     }
+}
+
+fn on_off(is_on: bool) -> &'static str {
+    if is_on { "on" } else { "off" }
+}
+
+/// A size: whole bytes, or with `KiB`, `MiB`, `GiB`.
+fn bytes(text: &str) -> Result<u64, Failure> {
+    let wrong = || {
+        let why = format!("`{text}` is no size; write bytes, or 100MiB");
+        Failure::from(ClientError::BadInput(why))
+    };
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.trim_end().parse().map_err(|_| wrong())?;
+    let factor: u64 = match text.strip_prefix(digits).unwrap_or_default() {
+        "" | "B" => 1,
+        "KiB" | "K" => 1 << 10,
+        "MiB" | "M" => 1 << 20,
+        "GiB" | "G" => 1 << 30,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(factor).ok_or_else(wrong)
 }
 
 /// Shows, or changes and shows.

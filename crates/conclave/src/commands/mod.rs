@@ -2,6 +2,7 @@
 
 pub(crate) mod act;
 pub(crate) mod archive;
+pub(crate) mod attachment;
 pub(crate) mod chat;
 pub(crate) mod chats;
 pub(crate) mod classic;
@@ -61,6 +62,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Whoami(_) => whoami::run(context).await,
         Command::Status(_) => status::run(context).await,
         Command::Send(args) => send::run(context, args).await,
+        Command::Attachment(args) => attachment::run(context, args).await,
         Command::Reply(args) => reply::run(context, args).await,
         Command::React(args) => react::run(context, args).await,
         Command::Edit(args) => edit::run(context, args).await,

@@ -1,5 +1,7 @@
 //! `conclave reply`: a message that answers another one, in its chat.
 
+use std::path::PathBuf;
+
 use conclave_client::Client;
 use conclave_proto::id::MessageId;
 
@@ -21,15 +23,22 @@ pub(crate) struct Args {
     /// Somebody whom the text names as `@WHO`; may be repeated
     #[arg(long, value_name = "WHO")]
     mention: Vec<String>,
+    /// A file to send with it; may be repeated. The text may be left out
+    #[arg(long, value_name = "FILE")]
+    attach: Vec<PathBuf>,
 }
 
 /// Answers.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let text = send::text(context, args.text).await?;
+    let text = match args.text {
+        None if !args.attach.is_empty() => String::new(),
+        words => send::text(context, words).await?,
+    };
     let more = More {
         reply_to: Some(args.message),
         mention: args.mention,
         contact: None,
+        attach: args.attach,
     };
     let work = async |client: &Client| {
         let to = client.message(args.message)?.message.chat.to_string();

@@ -5,6 +5,7 @@
 //! 3. the outbox settles: the server has accepted it, or the command says why not
 //! 4. with `--wait`, until the recipient's device has it or the recipient has read it
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -14,6 +15,7 @@ use conclave_proto::id::MessageId;
 use conclave_proto::limits::TEXT_BYTES_MAX;
 use tokio::time::Instant;
 
+use crate::commands::attachment::{self, FileId};
 use crate::commands::lines;
 use crate::exit::{self, Failure};
 use crate::profile::Context;
@@ -23,7 +25,7 @@ use crate::rows::SentRow;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
   conclave send +4915112345678 'hello'
-  df -h | conclave send anna@example.org --wait delivered")]
+  conclave send anna@example.org 'the plans' --attach plan.pdf --attach photo.jpg")]
 pub(crate) struct Args {
     /// `+E164` number, e-mail address, name of a group or chat id
     to: String,
@@ -52,6 +54,9 @@ pub(crate) struct More {
     /// Pass somebody's address on: a contact of yours; the text may be left out
     #[arg(long, value_name = "WHO", conflicts_with = "lines")]
     pub(crate) contact: Option<String>,
+    /// A file to send with it; may be repeated. The text may be left out, or is what stands below
+    #[arg(long, value_name = "FILE", conflicts_with = "lines")]
+    pub(crate) attach: Vec<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,7 +92,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         return context.with_client(work).await;
     }
     let text = match args.text {
-        None if args.more.contact.is_some() => String::new(),
+        None if args.more.contact.is_some() || !args.more.attach.is_empty() => String::new(),
         words => text(context, words).await?,
     };
     let work =
@@ -156,11 +161,39 @@ pub(crate) async fn send(
             .transpose()?,
         attachments: Vec::new(),
     };
-    let id = context.in_time(client.send_with(to, text, with)).await?.id;
-    let waited = wait(client, &[id], state, context.remaining()).await;
+    let (id, waited) = if more.attach.is_empty() {
+        let id = context.in_time(client.send_with(to, text, with)).await?.id;
+        (id, wait(client, &[id], state, context.remaining()).await)
+    } else {
+        send_files(context, client, to, text, (with, &more.attach), state).await?
+    };
     let mut tally = Tally::default();
     tally.tell(context, client, &client.message(id)?.message)?;
     tally.outcome(None, waited, || key_changed(client, to))
+}
+
+/// Step 2 and 3 of a message with files: sealed, queued, and waited for as long as they move.
+async fn send_files(
+    context: &Context,
+    client: &Client,
+    to: &str,
+    text: &str,
+    (with, files): (SendMore, &[PathBuf]),
+    state: MessageState,
+) -> Result<(MessageId, Result<(), Failure>), Failure> {
+    let files: Vec<PathBuf> = files.iter().map(|file| context.path(file)).collect();
+    let sent = client.send_files(to, text, &files, with).await?;
+    for number in 1..=sent.attachments.len() {
+        let file = FileId {
+            message: sent.id,
+            number: u32::try_from(number).ok(),
+        };
+        if let Err(error) = attachment::carried(context, client, file).await {
+            return Ok((sent.id, Err(error.into())));
+        }
+    }
+    let waited = wait(client, &[sent.id], state, context.global.timeout).await;
+    Ok((sent.id, waited))
 }
 
 /// Steps 3 and 4, each for at most `timeout`.

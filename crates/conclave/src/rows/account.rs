@@ -159,7 +159,7 @@ pub(crate) struct SettingRow {
     /// Its name.
     pub(crate) setting: &'static str,
     /// What it is set to.
-    pub(crate) value: &'static str,
+    pub(crate) value: String,
 }
 
 impl Row for SettingRow {

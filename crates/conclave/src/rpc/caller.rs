@@ -27,6 +27,8 @@ pub(crate) enum Reach {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     scopes: BTreeSet<Scope>,
+    /// Whether it is this user, who may read and write files of this disk.
+    is_owner: bool,
     /// The only chats it may reach; none: all of them.
     chats: Option<BTreeSet<ChatId>>,
 }
@@ -36,6 +38,7 @@ impl Caller {
     pub(crate) fn owner() -> Self {
         Self {
             scopes: Scope::ALL.into(),
+            is_owner: true,
             chats: None,
         }
     }
@@ -44,6 +47,7 @@ impl Caller {
     pub(crate) fn with(token: Token) -> Self {
         Self {
             scopes: token.scopes,
+            is_owner: false,
             chats: Some(token.chats).filter(|chats| !chats.is_empty()),
         }
     }
@@ -53,6 +57,16 @@ impl Caller {
         self.chats
             .as_ref()
             .is_none_or(|chats| chats.contains(&chat))
+    }
+
+    /// Refuses callers over HTTP, whatever their token: a path would lead them to every file of this user.
+    pub(crate) fn check_owner(&self) -> Result<(), RpcError> {
+        if self.is_owner {
+            return Ok(());
+        }
+        Err(RpcError::forbidden(
+            "files of this disk are for programs at the profile's own socket or pipes",
+        ))
     }
 
     /// Refuses what the token is not for.

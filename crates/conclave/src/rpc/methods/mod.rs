@@ -1,6 +1,7 @@
 //! Every method, in one table. A new one is a type with its parameters, and a line in [`METHODS`].
 
 mod about;
+mod attachments;
 mod chats;
 mod devices;
 mod groups;
@@ -81,6 +82,12 @@ async fn call<M: Method>(client: Client, caller: Caller, params: Value) -> Resul
 
 /// Every method.
 pub(crate) const METHODS: &[Entry] = &[
+    entry::<attachments::ListParams>(),
+    entry::<attachments::SendParams>(),
+    entry::<attachments::GetParams>(),
+    entry::<attachments::SaveParams>(),
+    entry::<attachments::CancelParams>(),
+    entry::<attachments::PruneParams>(),
     entry::<chats::ListParams>(),
     entry::<people::ContactsParams>(),
     entry::<people::RenameParams>(),
