@@ -14,7 +14,7 @@ use crate::step::{OpenSsl, cargo, succeed};
 pub(crate) use chance::Chance;
 pub(crate) use frame::{Frame, in_folder, join};
 pub(crate) use person::{Person, identifier, parse, text};
-pub(crate) use process::{Ended, Process, pause};
+pub(crate) use process::{Ended, Process, kib_of, pause};
 pub(crate) use server::Server;
 pub(crate) use turns::{Turns, each};
 

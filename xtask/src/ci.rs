@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::step::{OpenSsl, answers, cargo, step, succeed};
-use crate::{classic, demo, kill, sim, tidy, vectors};
+use crate::{attachment, classic, demo, kill, sim, tidy, vectors};
 
 /// Everything that must pass before a change lands; cheap steps first.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
@@ -34,6 +34,9 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     step("demo", || demo::run(root, false))?;
     step("classic", || classic::run(root))?;
     step("simulator", || sim::fixed(root))?;
+    step("attachment", || {
+        attachment::run(root, attachment::Plan::SHORT)
+    })?;
     step("kill", || kill::run(root, kill::Plan::SHORT))?;
     println!(
         "everything passed after {} min",

@@ -1,9 +1,10 @@
-//! The project's chores: `cargo xtask demo | test | classic | bench | ci | tidy | fuzz | vectors | kill | sim | world`. Links no Conclave crate.
+//! The project's chores: `cargo xtask attachment | demo | test | classic | bench | ci | tidy | fuzz | vectors | kill | sim | world`. Links no Conclave crate.
 #![expect(
     clippy::print_stdout,
     reason = "a chore's output is for the person who runs it"
 )]
 
+mod attachment;
 mod bench;
 mod campaign;
 mod ci;
@@ -43,6 +44,8 @@ usage: cargo xtask CHORE
                  four people talk while their programs and the server are killed: nothing may be lost
   world [--short] [--seed N] [--operations N]
                  five people with up to three devices each do everything at once: all must agree
+  attachment [--short | --mib N]
+                 a file of 1 GiB goes up and comes down while programs and server are killed
   sim --seed N | --seeds A..B | --minutes M [--steps N] [--trace]
                  worlds of real clients and a real server under one seed each, where everything breaks";
 
@@ -71,6 +74,7 @@ fn run() -> anyhow::Result<()> {
         ["tidy"] => tidy::run(&root),
         ["vectors"] => vectors::write(&root),
         ["vectors", "--check"] => vectors::check(&root),
+        ["attachment", flags @ ..] => attachment::run(&root, attachment::Plan::parse(flags)?),
         ["world", flags @ ..] => world::run(&root, world::Plan::parse(flags)?),
         ["sim", flags @ ..] => sim::run(&root, flags),
         ["kill", flags @ ..] => kill::run(&root, kill::Plan::parse(flags)?),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 
-use super::process::{PATIENCE, Process, pause};
+use super::process::{PATIENCE, Process, kib_of, pause};
 
 /// A `conclave-server` on a port of its own.
 pub(crate) struct Server {
@@ -55,6 +55,12 @@ impl Server {
                 return Ok(code.to_owned());
             }
         }
+    }
+
+    /// The most memory that it has had since it was started, in KiB.
+    pub(crate) fn memory_kib(&self) -> anyhow::Result<u64> {
+        let process = self.process.as_ref().context("the server does not run")?;
+        kib_of(process.id()).context("the server has ended")
     }
 
     /// Kills it as a power cut does, and starts it again after `dark`.
