@@ -1,8 +1,8 @@
 //! The rows that commands print: the JSON shape and the line for people of each. Fields are only ever added.
 
 mod account;
-mod chat;
 pub(crate) mod attachment;
+mod chat;
 mod classic;
 mod daemon;
 mod device;
@@ -22,8 +22,8 @@ pub(crate) use account::{
     CodeSentRow, FindingRow, KeyRow, PassphraseRow, PathsRow, ProofRow, SettingRow, StatusRow,
     WhoamiRow,
 };
-pub(crate) use chat::{ClearedRow, DraftRow, ExportedRow, FoundRow};
 pub(crate) use attachment::{AttachmentRow, PrunedRow};
+pub(crate) use chat::{ClearedRow, DraftRow, ExportedRow, FoundRow};
 pub(crate) use classic::{
     ClassicAccountRow, ClassicKeyRow, ClassicMessageRow, ClassicReceiptRow, ClassicSentRow,
 };
