@@ -1,10 +1,12 @@
 //! Lookups and pins: which account an identifier leads to, and what may change about it.
 
+use conclave_core::credential::{Accounts as _, Wanted, former_devices};
 use conclave_core::pin::{Pin, Verdict, is_retired, judge};
 use conclave_proto::ErrorCode;
-use conclave_proto::account::{AccountState, AccountStates};
+use conclave_proto::account::{AccountState, AccountStates, DeviceCert};
 use conclave_proto::hello::Role;
 use conclave_proto::id::{AccountId, ChatId, ServerId};
+use conclave_proto::limits::DEVICES_MAX;
 
 use crate::engine::Step;
 use crate::error::ClientError;
@@ -244,6 +246,62 @@ pub(crate) async fn fetch_missing(
             Err(error) => return Err(broken(shared, &error)),
         }
     }
+    Ok(true)
+}
+
+/// Fetches what entries of logs and welcomes are judged by (C-017, C-180). Whether the server could be asked now.
+pub(crate) async fn fetch_wanted(
+    shared: &Shared,
+    net: &mut Net,
+    wanted: &[Wanted],
+) -> Result<bool, TransportError> {
+    for one in wanted {
+        let is_asked = match one {
+            Wanted::Newest(account) => fetch_missing(shared, net, &[*account]).await?,
+            Wanted::Since(account, seq) => fetch_former(shared, net, *account, *seq).await?,
+        };
+        if !is_asked {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Remembers which devices an account listed in its state `seq` and lists no more, as far as the server shows it.
+async fn fetch_former(
+    shared: &Shared,
+    net: &mut Net,
+    account: AccountId,
+    seq: u64,
+) -> Result<bool, TransportError> {
+    let (directory, _) = net.connection(Role::Directory).await?;
+    let states = calls::fetch_states(directory.as_ref(), net.pass()?, account, seq);
+    let shown = match states.await {
+        Ok(shown) => shown,
+        Err(error) if is_rate_limited(&error) => {
+            net.due_at(shared.env.now_ms().saturating_add(LIMITED_RECHECK_MS));
+            return Ok(false);
+        }
+        Err(error) if is_about_contact(&error) => return Ok(true),
+        Err(error) => return Err(error),
+    };
+    let kept = shared.engine().step(|step| {
+        let states = shown.states.iter().map(|state| AccountState::parse(state));
+        let certs = shown.former_certs.iter().take(DEVICES_MAX);
+        let certs = certs.map(|cert| DeviceCert::parse(cert));
+        let (states, certs): (Result<Vec<_>, _>, Result<Vec<_>, _>) =
+            (states.collect(), certs.collect());
+        let known = step.tx.known_accounts(&step.own.known).known(account);
+        if let (Ok(states), Ok(certs), Some(known)) = (states, certs, known) {
+            // C-181
+            for former in former_devices(&known, &states, &certs) {
+                step.tx.put_former_device(&former)?;
+            }
+        }
+        Ok(())
+    });
+    kept.map_err(|error| broken(shared, &error))?;
+    net.progress = true;
     Ok(true)
 }
 
@@ -497,6 +555,7 @@ pub(crate) fn newest_only(states: &AccountStates) -> AccountStates {
     AccountStates {
         states: states.states.last().cloned().into_iter().collect(),
         certs: states.certs.clone(),
+        former_certs: vec![],
     }
 }
 

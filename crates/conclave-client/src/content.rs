@@ -234,6 +234,7 @@ fn account_update(
     let states = AccountStates {
         states: states.iter().map(AccountState::to_bytes).collect(),
         certs: certs.iter().map(DeviceCert::to_bytes).collect(),
+        former_certs: vec![],
     };
     match accept_states(step, Source::Peer, &states) {
         Err(ClientError::WrongServer(_)) | Ok(_) => Ok(()),

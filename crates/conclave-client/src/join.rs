@@ -9,7 +9,7 @@ use conclave_core::conversation::join::join;
 use conclave_core::conversation::{
     Conversation, ConversationKind, JoinError, Joined, RebootPsk, SuccessorError,
 };
-use conclave_core::credential::LeafError;
+use conclave_core::credential::{LeafError, Wanted};
 use conclave_core::inbox_item::WelcomePointer;
 use conclave_core::leaf::LeafNodeError;
 use conclave_core::mls_store::MlsRows as _;
@@ -17,11 +17,11 @@ use conclave_core::sealed_blob;
 use conclave_proto::ErrorCode;
 use conclave_proto::codec;
 use conclave_proto::hello::Role;
-use conclave_proto::id::{AccountId, ChatId, Incarnation, LogId};
+use conclave_proto::id::{ChatId, Incarnation, LogId};
 use conclave_proto::limits::{JOIN_UPDATE_MS, SELF_UPDATE_MS};
 use conclave_proto::log::Head;
 
-use crate::contact::fetch_missing;
+use crate::contact::fetch_wanted;
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::members;
@@ -99,12 +99,12 @@ async fn join_one(
             }
             Entered::Asked => return Ok(()),
             Entered::Refused(reason) => return give_up(shared, invitation, &reason),
-            Entered::Missing(accounts) => {
-                // C-017: each account is asked for once, then the welcome is judged by what is known.
-                if !fetch_missing(shared, net, &accounts).await? {
+            Entered::Missing(wanted) => {
+                // C-017, C-180: each state is asked for once, then the welcome is judged by what is known.
+                if !fetch_wanted(shared, net, &wanted).await? {
                     return Ok(());
                 }
-                tried.extend(accounts);
+                tried.extend(wanted);
             }
         }
     }
@@ -116,8 +116,8 @@ enum Entered {
     Refused(String),
     /// It is out of date; whoever sent it is asked for another.
     Asked,
-    /// Newest states of these accounts are needed first.
-    Missing(Vec<AccountId>),
+    /// These states are needed first.
+    Missing(Vec<Wanted>),
 }
 
 /// Joins, in one transaction with everything that follows from it.
@@ -126,7 +126,7 @@ fn enter(
     invitation: &InvitationRow,
     pointer: &WelcomePointer,
     (welcome, tree): (&[u8], &[u8]),
-    tried: &BTreeSet<AccountId>,
+    tried: &BTreeSet<Wanted>,
 ) -> Result<Entered, ClientError> {
     let result = step
         .tx
@@ -310,6 +310,10 @@ fn settle(
         let name = joined.conversation.context().name();
         name.clone_into(&mut chat.name);
         successor::joined(step, &chat, joined)?;
+        for account in joined.conversation.people() {
+            // C-180: the welcome may show devices that were removed since
+            members::drop_revoked_from(step, chat.chat_id, &joined.conversation, account)?;
+        }
     }
     step.tx.put_chat(&chat)?;
     match chat.peer {

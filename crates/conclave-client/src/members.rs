@@ -1,6 +1,7 @@
 //! What happens when members of a conversation change: names, marks, revoked devices, leaving and being removed.
 
 use conclave_core::conversation::{Applied, Change, Conversation, ConversationKind, Member};
+use conclave_core::credential::Wanted;
 use conclave_core::mls_store::MlsRows as _;
 use conclave_proto::id::{AccountId, ChatId};
 
@@ -191,15 +192,12 @@ pub(crate) fn is_giving_up(step: &Step<'_>, chat_id: ChatId) -> Result<bool, Cli
     }))
 }
 
-/// Who of `accounts` shows a new key that this person has not decided about, as commands take them.
-pub(crate) fn undecided(
-    step: &Step<'_>,
-    accounts: &[AccountId],
-) -> Result<Option<String>, ClientError> {
-    for account in accounts {
-        let contact = step.tx.contact(*account)?;
+/// Who of those whose states are `wanted` shows a new key that this person has not decided about, as commands take them.
+pub(crate) fn undecided(step: &Step<'_>, wanted: &[Wanted]) -> Result<Option<String>, ClientError> {
+    for account in wanted.iter().map(|wanted| wanted.account_id()) {
+        let contact = step.tx.contact(account)?;
         if contact.is_some_and(|contact| contact.changed.is_some()) {
-            return Ok(Some(trust::name(step.tx, *account)?));
+            return Ok(Some(trust::name(step.tx, account)?));
         }
     }
     Ok(None)

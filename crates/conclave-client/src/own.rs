@@ -227,6 +227,7 @@ pub(crate) fn adopt(shared: &Shared, put: &PutState) -> Result<(), ClientError> 
     let states = AccountStates {
         states: vec![before, put.state.clone()],
         certs: put.certs.clone(),
+        former_certs: vec![],
     };
     match follow_by(shared, &states, true)? {
         Followed::Here | Followed::Removed => Ok(()),

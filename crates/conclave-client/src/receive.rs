@@ -7,9 +7,9 @@ use std::collections::BTreeSet;
 
 use conclave_core::content::Content;
 use conclave_core::conversation::{Applied, ApplyError, Conversation, Member, Opened, Unreadable};
-use conclave_core::credential::LeafError;
+use conclave_core::credential::{LeafError, Wanted};
 use conclave_core::leaf::LeafNodeError;
-use conclave_proto::id::{AccountId, Day, Epoch, Hash32, LogId, Seq};
+use conclave_proto::id::{Day, Epoch, Hash32, LogId, Seq};
 use conclave_proto::label;
 use conclave_proto::limits::{HEAL_SPACING_MS, RETENTION_DAYS};
 use conclave_proto::log::{Entry, EntryKind};
@@ -35,8 +35,8 @@ pub(crate) struct PageOutcome {
     pub(crate) progress: bool,
     /// The conversation cannot be read on for now.
     pub(crate) stuck: bool,
-    /// Newest states of these accounts are needed to read on.
-    pub(crate) missing: Vec<AccountId>,
+    /// These states are needed to read on.
+    pub(crate) missing: Vec<Wanted>,
 }
 
 /// How an entry left the conversation.
@@ -46,17 +46,17 @@ pub(crate) enum Outcome {
     Done,
     /// Not applied; the cursor stays before it.
     Stuck,
-    /// Not applied before newer states of these accounts were asked for.
-    Missing(Vec<AccountId>),
+    /// Not applied before these states were asked for.
+    Missing(Vec<Wanted>),
 }
 
-/// Applies a verified page to the conversation, entry by entry. `tried` are accounts whose newest states were
-/// fetched already: what is refused under them is refused.
+/// Applies a verified page to the conversation, entry by entry. `tried` are states that were fetched
+/// already: what is refused under them is refused.
 pub(crate) fn apply_page(
     step: &mut Step<'_>,
     log_id: LogId,
     page: CheckedPage,
-    tried: &BTreeSet<AccountId>,
+    tried: &BTreeSet<Wanted>,
 ) -> Result<PageOutcome, ClientError> {
     let mut outcome = PageOutcome::default();
     let Some(mut row) = step.tx.conversation(log_id)? else {
@@ -212,7 +212,7 @@ fn commit(
     row: &mut ConversationRow,
     slot: &mut Option<Conversation>,
     (entry, hash): (&Entry, Hash32),
-    tried: &BTreeSet<AccountId>,
+    tried: &BTreeSet<Wanted>,
 ) -> Result<Outcome, ClientError> {
     group(step, row.log_id, slot)?;
     let Some(mut group) = slot.take() else {
@@ -232,8 +232,8 @@ fn commit(
         }
         Err(Attempt::Store(error)) => Err(error.into()),
         Err(Attempt::Refused(error)) => {
-            let missing = error.missing().iter();
-            let missing: Vec<_> = missing.filter(|of| !tried.contains(*of)).copied().collect();
+            let mut missing = error.missing();
+            missing.retain(|of| !tried.contains(of));
             if missing.is_empty() {
                 refused(step, row, error)
             } else {
@@ -313,7 +313,7 @@ fn refused(
 ) -> Result<Outcome, ClientError> {
     let chat = step.tx.chat(row.chat_id)?;
     let group = chat.filter(|chat| chat.kind == ChatKind::Group);
-    if let (Some(chat), Some(who)) = (&group, members::undecided(step, error.missing())?) {
+    if let (Some(chat), Some(who)) = (&group, members::undecided(step, &error.missing())?) {
         // C-163: held until the person decides; the others may have decided already
         let reason = format!("{}: {who}", members::NEW_KEY_INSIDE);
         if chat.reason != reason {

@@ -161,6 +161,7 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
             .iter()
             .map(conclave_proto::account::DeviceCert::to_bytes)
             .collect(),
+        former_certs: vec![],
     };
     let before = step.tx.contact(sender)?;
     match accept_states(step, Source::Peer, &states) {

@@ -133,8 +133,8 @@ pub(crate) async fn sync_log(
                 let applied = applied.map_err(|error| broken(shared, &error))?;
                 net.progress |= applied.progress;
                 if !applied.missing.is_empty() {
-                    // C-017: each account is asked for once, then the entry is judged by what is known.
-                    if !contact::fetch_missing(shared, net, &applied.missing).await? {
+                    // C-017, C-180: each state is asked for once, then the entry is judged by what is known.
+                    if !contact::fetch_wanted(shared, net, &applied.missing).await? {
                         return Ok(Read::Later);
                     }
                     tried.extend(applied.missing);

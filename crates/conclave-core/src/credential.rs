@@ -1,6 +1,6 @@
 //! The MLS credential of a leaf, and the one check that a leaf is a device of its account.
 
-use conclave_proto::account::{AccountError, AccountState, DeviceCert};
+use conclave_proto::account::{AccountError, AccountState, DeviceCert, DeviceEntry};
 use conclave_proto::codec;
 use conclave_proto::id::{AccountId, DeviceId, IdentityFingerprint, ServerId};
 use tls_codec::{TlsDeserializeBytes, TlsSerialize, TlsSize};
@@ -152,10 +152,128 @@ impl KnownAccount {
     }
 }
 
+/// A device that an account listed once and that its newest state lists no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FormerDevice {
+    /// Whose it was.
+    pub account_id: AccountId,
+    /// Never used again.
+    pub device_id: DeviceId,
+    /// The key that its certificate named.
+    pub leaf_key: [u8; 32],
+    /// Seq of the first state, of those shown, that lists it.
+    pub first_seq: u64,
+    /// Seq of the last one.
+    pub last_seq: u64,
+}
+
+impl FormerDevice {
+    /// C-180: whether `leaf` is this device's, made under a state that listed it.
+    fn made(&self, leaf: &LeafClaim) -> bool {
+        let claim = &leaf.credential;
+        (self.account_id, self.device_id) == (claim.account_id, claim.device_id)
+            && self.leaf_key == leaf.signature_key
+            && (self.first_seq..=self.last_seq).contains(&claim.account_seq)
+    }
+}
+
+/// The devices behind `certs` that `states`, oldest first, list and the accepted state does not. A state counts when
+/// an unbroken chain of hashes leads from it to the accepted one, a certificate by its hash in such a state (C-181);
+/// whatever else is shown is passed over.
+pub fn former_devices(
+    known: &KnownAccount,
+    states: &[AccountState],
+    certs: &[DeviceCert],
+) -> Vec<FormerDevice> {
+    let newest = &known.state.content;
+    let mut next = known.state.hash();
+    let mut chain: Vec<&AccountState> = Vec::new();
+    for state in states.iter().rev() {
+        if state.hash() == next && state.content.generation == newest.generation {
+            next = state.content.prev_hash;
+            chain.push(state);
+        }
+    }
+    let is_listed = |device_id| {
+        let mut devices = newest.devices.iter();
+        devices.any(|entry| entry.device_id == device_id)
+    };
+    let mut found = Vec::new();
+    for cert in certs {
+        let (device_id, hash) = (cert.content.device_id, cert.hash());
+        let lists = |state: &&&AccountState| {
+            let mut devices = state.content.devices.iter();
+            devices.any(|entry| entry.device_id == device_id)
+        };
+        let entry = DeviceEntry {
+            device_id,
+            cert_hash: hash,
+        };
+        let is_its = chain
+            .iter()
+            .any(|state| state.content.devices.contains(&entry));
+        let mut listing = chain.iter().filter(lists);
+        let last = listing.next().map(|state| state.content.seq);
+        let first = listing.next_back().map(|state| state.content.seq).or(last);
+        if let (true, false, Some(first_seq), Some(last_seq)) =
+            (is_its, is_listed(device_id), first, last)
+        {
+            found.push(FormerDevice {
+                account_id: newest.account_id,
+                device_id,
+                leaf_key: cert.content.leaf_key,
+                first_seq,
+                last_seq,
+            });
+        }
+    }
+    found
+}
+
+/// What of an account could change a verdict about one of its leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wanted {
+    /// Its newest states and certificates.
+    Newest(AccountId),
+    /// Its states from this seq on, with the certificates of devices that are gone since.
+    Since(AccountId, u64),
+}
+
+impl Wanted {
+    /// Whose.
+    pub fn account_id(self) -> AccountId {
+        match self {
+            Self::Newest(account_id) | Self::Since(account_id, _) => account_id,
+        }
+    }
+}
+
 /// Where accepted account states come from: the client's store, inside the transaction that needs them.
 pub trait Accounts {
     /// The newest accepted state of `account`, own account included; `None` when none was ever accepted.
     fn known(&self, account: AccountId) -> Option<KnownAccount>;
+
+    /// What is known of a device that `account` listed once ([`former_devices`]); nothing by default.
+    fn former(&self, account: AccountId, device: DeviceId) -> Option<FormerDevice> {
+        let _ = (account, device);
+        None
+    }
+}
+
+/// C-180: how a leaf that comes in and that its account's newest state does not list is judged by the state that it
+/// names. What is needed for that, when it is not at hand; `None` when that state does not list it either.
+pub(crate) fn check_former(
+    leaf: &LeafClaim,
+    accounts: &dyn Accounts,
+) -> Result<(), Option<Wanted>> {
+    let claim = &leaf.credential;
+    let former = accounts.former(claim.account_id, claim.device_id);
+    if former.is_some_and(|former| former.made(leaf)) {
+        return Ok(());
+    }
+    let known = accounts.known(claim.account_id);
+    let is_older = known.is_some_and(|known| claim.account_seq < known.state.content.seq);
+    Err(is_older.then_some(Wanted::Since(claim.account_id, claim.account_seq)))
 }
 
 /// The one check of a leaf, made at every leaf on every path: key package, welcome tree, add, update, commit.

@@ -6,7 +6,7 @@ use openmls::credentials::Credential as MlsCredential;
 use openmls::treesync::LeafNode;
 use tls_codec::{Deserialize, Serialize, VLBytes};
 
-use crate::credential::{Accounts, LeafClaim, LeafError, check_leaf};
+use crate::credential::{Accounts, LeafClaim, LeafError, Wanted, check_former, check_leaf};
 use crate::hpke::{self, HpkeError};
 
 /// Why a leaf or key package's leaf is refused.
@@ -21,12 +21,12 @@ pub enum LeafNodeError {
     Key(#[from] HpkeError),
 }
 
-/// A refused leaf, and whose newer states could change that.
+/// A refused leaf, and whose states could change that.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) error: LeafNodeError,
     /// None when no state could.
-    pub(crate) missing: Vec<AccountId>,
+    pub(crate) missing: Vec<Wanted>,
 }
 
 impl Refusal {
@@ -41,7 +41,7 @@ impl Refusal {
     /// Until a newer state of `account_id` is accepted, when that could help.
     fn about(error: LeafNodeError, account_id: AccountId) -> Self {
         let missing = match error {
-            LeafNodeError::Leaf(error) if error.wants_states() => vec![account_id],
+            LeafNodeError::Leaf(error) if error.wants_states() => vec![Wanted::Newest(account_id)],
             _ => vec![],
         };
         Self { error, missing }
@@ -55,6 +55,24 @@ impl Refusal {
             LeafNodeError::Leaf(LeafError::NotListed) if may_stay => Ok(()),
             _ => Err(self),
         }
+    }
+
+    /// C-180: nothing, when the device was removed since the state that the leaf names, or it is not known yet
+    /// whether it was.
+    pub(crate) fn unless_former(
+        self,
+        credential: &MlsCredential,
+        signature_key: &[u8],
+        accounts: &dyn Accounts,
+    ) -> Result<(), Self> {
+        let LeafNodeError::Leaf(LeafError::NotListed) = self.error else {
+            return Err(self);
+        };
+        let claim = claim(credential, signature_key).map_err(|error| Self::of(error.into()))?;
+        check_former(&claim, accounts).map_err(|missing| Self {
+            error: self.error,
+            missing: missing.into_iter().collect(),
+        })
     }
 }
 
@@ -79,9 +97,9 @@ impl Checks {
         if refusal.missing.is_empty() {
             self.last.get_or_insert(refusal);
         } else if let Some(first) = &mut self.curable {
-            for account_id in refusal.missing {
-                if !first.missing.contains(&account_id) {
-                    first.missing.push(account_id);
+            for wanted in refusal.missing {
+                if !first.missing.contains(&wanted) {
+                    first.missing.push(wanted);
                 }
             }
         } else {

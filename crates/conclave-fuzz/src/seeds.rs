@@ -255,6 +255,7 @@ pub fn replies() -> Seeds {
         reply::Body::AccountStates(AccountStates {
             states: vec![ana.state.to_bytes()],
             certs: vec![ana.cert.to_bytes()],
+            former_certs: vec![],
         }),
         reply::Body::LogPage(LogPage {
             entries: log_entries(),
@@ -398,6 +399,7 @@ fn sync_items() -> impl Iterator<Item = SyncItem> {
         states: AccountStates {
             states: vec![ana.state.to_bytes()],
             certs: vec![ana.cert.to_bytes()],
+            former_certs: vec![],
         },
         identifier: "ana@example.org".to_owned(),
         given_name: "Ana".to_owned(),

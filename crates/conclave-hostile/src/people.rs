@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use conclave_core::credential::{Accounts, KnownAccount, LeafClaim};
+use conclave_core::credential::{Accounts, FormerDevice, KnownAccount, LeafClaim};
 use conclave_core::identity::{DeviceFacts, DeviceSecret, IdentitySecret, OwnDevice, StateFacts};
 use conclave_proto::account::{AccountState, DeviceCert, DeviceRole, FLAG_DISCOVERABLE};
 use conclave_proto::env::Env;
@@ -177,7 +177,7 @@ pub fn state_facts(account_id: AccountId) -> StateFacts {
 
 /// Accepted states held in memory.
 #[derive(Debug, Default)]
-pub struct Book(BTreeMap<AccountId, KnownAccount>);
+pub struct Book(BTreeMap<AccountId, KnownAccount>, Vec<FormerDevice>);
 
 impl Book {
     /// A book in which exactly these people are accepted.
@@ -187,6 +187,7 @@ impl Book {
                 .iter()
                 .map(|person| (person.own.account_id, person.known()))
                 .collect(),
+            Vec::new(),
         )
     }
 
@@ -194,10 +195,22 @@ impl Book {
     pub fn accept(&mut self, known: KnownAccount) {
         self.0.insert(known.state().content.account_id, known);
     }
+
+    /// Remembers one more device that its account listed once, and none else of its id.
+    pub fn remember(&mut self, former: FormerDevice) {
+        self.1.retain(|other| other.device_id != former.device_id);
+        self.1.push(former);
+    }
 }
 
 impl Accounts for Book {
     fn known(&self, account: AccountId) -> Option<KnownAccount> {
         self.0.get(&account).cloned()
+    }
+
+    fn former(&self, account: AccountId, device: DeviceId) -> Option<FormerDevice> {
+        let mut all = self.1.iter();
+        let found = all.find(|it| (it.account_id, it.device_id) == (account, device));
+        found.copied()
     }
 }

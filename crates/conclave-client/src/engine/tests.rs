@@ -540,6 +540,7 @@ fn planted(victim: &Client) -> AccountStates {
     AccountStates {
         states: vec![state.to_bytes()],
         certs: vec![cert.to_bytes()],
+        former_certs: vec![],
     }
 }
 

@@ -1,9 +1,9 @@
 //! People: pins, accepted states, names, blocks.
 
-use conclave_core::credential::{Accounts, KnownAccount};
+use conclave_core::credential::{Accounts, FormerDevice, KnownAccount};
 use conclave_core::pin::Pin;
 use conclave_proto::account::{AccountState, AccountStates, DeviceCert};
-use conclave_proto::id::{AccountId, Hash32, IdentityFingerprint};
+use conclave_proto::id::{AccountId, DeviceId, Hash32, IdentityFingerprint};
 use prost::Message as _;
 use rusqlite::{OptionalExtension as _, Row, params};
 
@@ -119,6 +119,44 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Remembers a device that an account listed once, in the place of what was known of it.
+    pub(crate) fn put_former_device(&self, former: &FormerDevice) -> Result<(), StoreError> {
+        self.0
+            .prepare_cached(
+                "INSERT OR REPLACE INTO former_device
+                 (account_id, device_id, leaf_key, first_seq, last_seq) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                former.account_id.as_bytes(),
+                former.device_id.as_bytes(),
+                former.leaf_key,
+                int(former.first_seq),
+                int(former.last_seq),
+            ])?;
+        Ok(())
+    }
+
+    fn former_device(
+        &self,
+        account_id: AccountId,
+        device_id: DeviceId,
+    ) -> Result<Option<FormerDevice>, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT * FROM former_device WHERE account_id = ?1 AND device_id = ?2",
+        )?;
+        let former = |row: &Row<'_>| {
+            Ok(FormerDevice {
+                account_id,
+                device_id,
+                leaf_key: id(row, "leaf_key")?,
+                first_seq: counter(row, "first_seq")?,
+                last_seq: counter(row, "last_seq")?,
+            })
+        };
+        let found = statement.query_row([account_id.as_bytes(), device_id.as_bytes()], former);
+        Ok(found.optional()?)
+    }
+
     /// One person by account.
     pub(crate) fn contact(&self, account: AccountId) -> Result<Option<ContactRow>, StoreError> {
         let mut statement = self
@@ -217,5 +255,9 @@ impl Accounts for Known<'_> {
         }
         // Someone whose key changed is known by what was pinned: their old leaves hold, new ones do not.
         self.tx.contact(account).ok()??.known()
+    }
+
+    fn former(&self, account: AccountId, device: DeviceId) -> Option<FormerDevice> {
+        self.tx.former_device(account, device).ok()?
     }
 }

@@ -105,6 +105,7 @@ impl Tx<'_> {
         let stored = AccountStates {
             states: Vec::new(),
             certs: certs.iter().map(DeviceCert::to_bytes).collect(),
+            former_certs: vec![],
         };
         self.set_meta(CERTS, &stored.encode_to_vec())?;
         // What is said next tells of the new state: a device may be out that others still talk to.

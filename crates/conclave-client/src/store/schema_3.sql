@@ -168,3 +168,15 @@ END;
 CREATE TRIGGER attachment_of_wiped AFTER UPDATE OF deleted ON message WHEN NEW.deleted <> 0 BEGIN
     DELETE FROM attachment WHERE sender = NEW.sender AND message_id = NEW.message_id;
 END;
+
+-- --- former devices --------------------------------------------------------------------------
+
+-- Devices that an account listed once, as far as entries of logs named them since (C-180).
+CREATE TABLE former_device (
+    account_id BLOB NOT NULL,
+    device_id  BLOB NOT NULL,
+    leaf_key   BLOB NOT NULL,
+    first_seq  INTEGER NOT NULL,  -- of the account's states that list it
+    last_seq   INTEGER NOT NULL,
+    PRIMARY KEY (account_id, device_id)
+) WITHOUT ROWID;

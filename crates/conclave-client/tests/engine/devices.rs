@@ -724,10 +724,9 @@ async fn groups_reach_every_own_device() {
     }
 }
 
-/// A welcome that shows a device which its account has removed meanwhile cannot be taken: the new device asks whoever
-/// sent it, and is in the group by a newer one.
+/// A welcome that shows a device which its account has removed meanwhile is taken, and the device is out.
 #[tokio::test(flavor = "multi_thread")]
-async fn c100_a_welcome_that_shows_a_removed_device_is_asked_for_again() {
+async fn c180_a_welcome_that_shows_a_removed_device_is_taken() {
     let world = World::new().await;
     let (anna, ben) = world.friends().await;
     let with = [ben.address.clone()];

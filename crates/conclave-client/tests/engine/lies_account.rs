@@ -94,6 +94,7 @@ impl Liar {
         let pack = |states: &[&AccountState]| AccountStates {
             states: states.iter().map(|state| state.to_bytes()).collect(),
             certs: vec![self.cert.to_bytes()],
+            former_certs: vec![],
         };
         *self.lie.lock().unwrap() = Lie {
             lookup: Some(pack(states)),
@@ -230,6 +231,7 @@ async fn c082_lookup_that_leads_back_lifts_the_stop() {
         lookup: Some(AccountStates {
             states: vec![stranger.to_bytes()],
             certs: Vec::new(),
+            former_certs: vec![],
         }),
         walk: None,
     };
@@ -353,6 +355,7 @@ async fn lie_about_one_asker_leaves_the_inbox_moving() {
             Fate::Answer(reply::Body::AccountStates(AccountStates {
                 states: vec![vec![7; 100]],
                 certs: Vec::new(),
+                former_certs: vec![],
             }))
         }
         _ => Fate::Pass,

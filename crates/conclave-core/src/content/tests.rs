@@ -40,6 +40,7 @@ fn sync_contact(person: &Person) -> SyncContact {
         states: conclave_proto::account::AccountStates {
             states: vec![person.state.to_bytes()],
             certs: vec![person.cert.to_bytes()],
+            former_certs: vec![],
         },
         identifier: "+491700000001".into(),
         given_name: "Benni".into(),

@@ -21,7 +21,7 @@ use super::{
     successor,
 };
 use crate::access::{AccessKey, Exporter, Use};
-use crate::credential::Accounts;
+use crate::credential::{Accounts, Wanted};
 use crate::key_package::check_capabilities;
 use crate::leaf::{self, Checks, LeafNodeError, Refusal};
 use crate::mls_store::RowsError;
@@ -109,7 +109,7 @@ pub enum ApplyError {
         /// Why; of the first such leaf.
         error: LeafNodeError,
         /// Accounts whose newer states could change that.
-        missing: Box<[AccountId]>,
+        missing: Box<[Wanted]>,
         /// Who committed.
         committer: Member,
     },
@@ -132,13 +132,13 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
-    /// The accounts whose newest states may turn the refusal into an acceptance: fetch and accept them, then
+    /// The accounts whose states may turn the refusal into an acceptance: fetch and accept them, then
     /// apply the same entry again. Bounded: what is refused twice under the same states is refused.
-    pub fn missing(&self) -> &[AccountId] {
+    pub fn missing(&self) -> Vec<Wanted> {
         match self {
-            Self::Leaf { missing, .. } => missing,
-            Self::Revocation { account_id, .. } => core::slice::from_ref(account_id),
-            _ => &[],
+            Self::Leaf { missing, .. } => missing.to_vec(),
+            Self::Revocation { account_id, .. } => vec![Wanted::Newest(*account_id)],
+            _ => vec![],
         }
     }
 }
@@ -286,7 +286,13 @@ impl Conversation {
         for add in staged.add_proposals() {
             let package = add.add_proposal().key_package();
             shape(package.leaf_node())?;
-            checks.take(leaf::check_node(package.leaf_node(), accounts, None).map(|_| ()));
+            let node = package.leaf_node();
+            let checked = leaf::check_node(node, accounts, None).map(|_| ());
+            // C-180: so that who reads this after the device was removed comes to the same verdict
+            let key = node.signature_key().as_slice();
+            checks.take(
+                checked.or_else(|refused| refused.unless_former(node.credential(), key, accounts)),
+            );
             let init_key = leaf::trial_seal(package.hpke_init_key().as_slice());
             checks.take(init_key.map_err(|error| Refusal::of(error.into())));
         }

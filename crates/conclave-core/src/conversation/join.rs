@@ -1,6 +1,6 @@
 //! From a welcome and a tree to a conversation: every leaf and the context are checked before it exists.
 
-use conclave_proto::id::{AccountId, Epoch, LogId};
+use conclave_proto::id::{Epoch, LogId};
 use conclave_proto::limits::{LEAVES_MAX, WELCOME_BLOB_BYTES_MAX};
 use openmls::credentials::Credential;
 use openmls::group::{GroupContext, JoinBuilder, ProcessedWelcome, StagedWelcome, WelcomeError};
@@ -15,7 +15,7 @@ use super::{
     PolicyViolation, RebootPsk, group_id, join_config, people, policy, read_member, successor,
 };
 use crate::access::AccessKey;
-use crate::credential::Accounts;
+use crate::credential::{Accounts, Wanted};
 use crate::leaf::{self, Checks, LeafNodeError, Refusal};
 use crate::mls_store::RowsError;
 use crate::provider::{MlsFailure, Provider, SUITE};
@@ -74,7 +74,7 @@ pub enum JoinError {
         /// Why; of the first such leaf.
         error: LeafNodeError,
         /// Accounts whose newer states could change that.
-        missing: Vec<AccountId>,
+        missing: Vec<Wanted>,
     },
     /// More or fewer than two people are in a direct conversation.
     #[error("the conversation is not between two people")]
@@ -91,9 +91,9 @@ pub enum JoinError {
 }
 
 impl JoinError {
-    /// The accounts whose newest states may turn the refusal into an acceptance: fetch and accept them, then
+    /// The accounts whose states may turn the refusal into an acceptance: fetch and accept them, then
     /// join again. Bounded: what is refused twice under the same states is refused.
-    pub fn missing(&self) -> &[AccountId] {
+    pub fn missing(&self) -> &[Wanted] {
         match self {
             Self::Leaf { missing, .. } => missing,
             _ => &[],
@@ -289,7 +289,14 @@ fn check_members(
             accounts,
             None,
         );
-        checks.take(checked.map(|_| ()));
+        let checked = checked.map(|_| ());
+        // C-180; of a conversation of two no commit would take the device out (C-156)
+        checks.take(match context.kind {
+            ConversationKind::Direct => checked,
+            _ => checked.or_else(|refused| {
+                refused.unless_former(credential, &member.signature_key, accounts)
+            }),
+        });
         members.extend(read_member(&member));
     }
     checks.refused()?;

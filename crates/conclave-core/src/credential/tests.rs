@@ -210,3 +210,40 @@ fn c137_leaves_of_a_lost_key_are_refused() {
         Err(LeafError::Changed)
     );
 }
+
+/// Devices that an account listed once are known by states that a chain of hashes ties to the accepted one, and by
+/// certificates that those states list; not by a broken chain, another account's states or another certificate.
+#[test]
+fn c181_former_devices_are_known_by_an_unbroken_chain() {
+    let (one, other) = (Person::new(1), Person::new(2));
+    let first = one.state.clone();
+    let second = one
+        .identity
+        .next_state(&first, std::slice::from_ref(&one.cert), NOW_MS);
+    let third = one.identity.next_state(&second, &[], NOW_MS);
+    let known = KnownAccount::new(SERVER, third.clone(), vec![]).unwrap();
+    let certs = [other.cert.clone(), one.cert.clone()];
+    let found = |states: &[AccountState]| former_devices(&known, states, &certs);
+    let wanted = |first_seq| FormerDevice {
+        account_id: one.own.account_id,
+        device_id: one.own.device_id,
+        leaf_key: one.claim().signature_key,
+        first_seq,
+        last_seq: 2,
+    };
+    let all = [first.clone(), second.clone(), third.clone()];
+    assert_eq!(found(&all), [wanted(1)]);
+    assert_eq!(found(&all[1..]), [wanted(2)]);
+    // a newer state than the accepted one is no matter
+    let newer = one.identity.next_state(&third, &[], NOW_MS);
+    assert_eq!(found(&[second.clone(), third.clone(), newer]), [wanted(2)]);
+    assert_eq!(found(&[first.clone(), third.clone()]), []);
+    assert_eq!(found(&all[..2]), []);
+    let mut forged = second;
+    forged.content.issued_ms += 1;
+    assert_eq!(found(&[first, forged, third.clone()]), []);
+    assert_eq!(found(&[other.state.clone(), third.clone()]), []);
+    // a device that is listed still is no former one
+    let listed = KnownAccount::new(SERVER, all[1].clone(), vec![]).unwrap();
+    assert_eq!(former_devices(&listed, &all, &certs), []);
+}

@@ -5,6 +5,7 @@ use conclave_core::conversation::{
     Change, CommitError, ConversationKind, CreateError, CreateOptions, JoinError, PolicyViolation,
     Role,
 };
+use conclave_core::credential::Wanted;
 use conclave_core::mls_store;
 use conclave_hostile::people::FixedEnv;
 use conclave_hostile::side::{
@@ -218,7 +219,7 @@ fn c017_all_missing_accounts_are_named_at_once() {
     let mut missing = refused.missing().to_vec();
     missing.sort();
     let mut others: Vec<_> = [0, 2, 3, 4]
-        .map(|place: usize| sides[place].person.own.account_id)
+        .map(|place: usize| Wanted::Newest(sides[place].person.own.account_id))
         .to_vec();
     others.sort();
     assert_eq!(missing, others);

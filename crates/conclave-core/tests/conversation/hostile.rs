@@ -6,7 +6,9 @@ use conclave_core::conversation::{
     Applied, ApplyError, Change, CommitError, Member as Somebody, OpenError, Opened,
     PolicyViolation, SealError, Unreadable,
 };
-use conclave_core::credential::{Credential, KnownAccount, LeafError};
+use conclave_core::credential::{
+    Accounts as _, Credential, KnownAccount, LeafError, Wanted, former_devices,
+};
 use conclave_core::identity::DeviceSecret;
 use conclave_core::leaf::LeafNodeError;
 use conclave_core::secret::Secret;
@@ -286,6 +288,54 @@ fn c099_a_removal_changes_no_verdict_about_a_commit() {
     assert_eq!(
         before.next_access.unwrap().public(),
         after.next_access.unwrap().public()
+    );
+}
+
+/// A device that its account removed after somebody added it comes in for whoever reads that later, too, by the state
+/// that its leaf names; with a key that this state did not certify, or under a state that did not list it, it does not.
+#[test]
+fn c180_a_device_removed_since_comes_in_by_the_state_that_its_leaf_names() {
+    let (mut ana, mut ben) = friends();
+    let package = key_package(ana.outside(), &second_device(&mut ben));
+    let account = ben.person.own.account_id;
+    let listing = ben.book.known(account).unwrap();
+    let (commit, next) = raw_commit(&mut ana, |builder| builder.propose_adds([package]));
+    let entry = bundle(&mut ana, &commit, &next);
+    let unread = ben.rows.snapshot();
+    let in_time = ben.try_apply(&entry).unwrap();
+    ben.roll_back(&unread);
+
+    let certs = [ben.person.cert.clone()];
+    let newest = ben
+        .person
+        .identity
+        .next_state(listing.state(), &certs, NOW_MS);
+    let newest = KnownAccount::new(SERVER, newest, certs.to_vec()).unwrap();
+    ben.book.accept(newest.clone());
+    let refused = ben.try_apply(&entry);
+    assert_eq!(leaf_error(&refused), LeafError::NotListed);
+    assert_eq!(refused.unwrap_err().missing(), [Wanted::Since(account, 1)]);
+    ben.roll_back(&unread);
+
+    let chain = [listing.state().clone(), newest.state().clone()];
+    let former = former_devices(&newest, &chain, listing.certs());
+    let [mut former] = former.try_into().unwrap();
+    // its leaf was made under state 1, before it was listed
+    ben.book.remember(former);
+    assert_eq!(leaf_error(&ben.try_apply(&entry)), LeafError::NotListed);
+    ben.roll_back(&unread);
+    former.first_seq = 1;
+    former.leaf_key[0] ^= 1;
+    ben.book.remember(former);
+    assert_eq!(leaf_error(&ben.try_apply(&entry)), LeafError::NotListed);
+    ben.roll_back(&unread);
+    former.leaf_key[0] ^= 1;
+    ben.book.remember(former);
+    let later = ben.try_apply(&entry).unwrap();
+    assert_eq!(later.added, in_time.added);
+    assert_eq!(
+        later.next_access.unwrap().public(),
+        in_time.next_access.unwrap().public()
     );
 }
 

@@ -5,7 +5,7 @@ use conclave_core::conversation::join::join;
 use conclave_core::conversation::{
     ConversationContext, ConversationKind, CreateError, CreateOptions, JoinError, Joined, Opened,
 };
-use conclave_core::credential::{KnownAccount, LeafError};
+use conclave_core::credential::{KnownAccount, LeafError, Wanted};
 use conclave_core::identity::DeviceSecret;
 use conclave_core::leaf::LeafNodeError;
 use conclave_core::mls_store;
@@ -134,7 +134,7 @@ fn c017_every_leaf_of_a_tree_is_checked() {
     assert!(matches!(
         refused,
         JoinError::Leaf { error: LeafNodeError::Leaf(LeafError::UnknownAccount), ref missing }
-            if *missing == [ana.person.own.account_id]
+            if *missing == [Wanted::Newest(ana.person.own.account_id)]
     ));
     // Ana's account as Ben knows it lists another device key: a swapped leaf
     ben.rows.restore(&before);

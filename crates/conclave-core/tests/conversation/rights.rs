@@ -6,7 +6,7 @@ use conclave_core::conversation::{
     AccountRole, ApplyError, Change, CommitError, ConversationContext, ConversationKind,
     CreateOptions, JoinError, PolicyViolation, Role,
 };
-use conclave_core::credential::{KnownAccount, LeafError};
+use conclave_core::credential::{KnownAccount, LeafError, Wanted};
 use conclave_core::identity::DeviceSecret;
 use conclave_core::leaf::LeafNodeError;
 use conclave_core::mls_store;
@@ -232,7 +232,7 @@ fn c095_a_removal_without_the_right_is_refused() {
         };
         assert_eq!(*account_id, account);
         assert_eq!(committer.account_id, sides[by].person.own.account_id);
-        assert_eq!(result.unwrap_err().missing(), [account]);
+        assert_eq!(result.unwrap_err().missing(), [Wanted::Newest(account)]);
     }
 }
 
@@ -265,7 +265,7 @@ fn c095_a_revoked_device_is_removed_by_anybody() {
     // who is out learns it by the own account's newest state
     assert_eq!(
         sides[OTHER].try_apply(entry).unwrap_err().missing(),
-        [sides[OTHER].person.own.account_id]
+        [Wanted::Newest(sides[OTHER].person.own.account_id)]
     );
     sides[OTHER].book.accept(known);
     assert!(sides[OTHER].try_apply(entry).unwrap().removed_self());

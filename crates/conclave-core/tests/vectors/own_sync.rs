@@ -16,6 +16,7 @@ fn items() -> [(&'static str, Value, SyncItem); 5] {
     let states = AccountStates {
         states: vec![first.to_bytes()],
         certs: vec![cert.to_bytes()],
+        former_certs: vec![],
     };
     let device_id = DeviceId::new([2; 16]);
     let log_id = LogId::new([0x10; 32]);

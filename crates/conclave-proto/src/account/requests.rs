@@ -146,4 +146,8 @@ pub struct AccountStates {
     /// Encoded [`super::DeviceCert`]s of the newest state.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub certs: Vec<Vec<u8>>,
+    /// Encoded [`super::DeviceCert`]s of devices that the first of the states lists and the newest one does not
+    /// (C-181).
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub former_certs: Vec<Vec<u8>>,
 }

@@ -53,6 +53,7 @@ fn published(found: Published) -> reply::Body {
     reply::Body::AccountStates(AccountStates {
         states: found.states,
         certs: found.certs,
+        former_certs: found.former_certs,
     })
 }
 

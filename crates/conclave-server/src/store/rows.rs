@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use conclave_proto::account::AccountState;
 use conclave_proto::env::Env;
 use conclave_proto::id::{
     AccountId, BlobId, ChallengeId, DeviceId, Epoch, Hash32, IdentityFingerprint, LogId,
@@ -114,6 +115,18 @@ pub struct Published {
     pub states: Vec<Vec<u8>>,
     /// Encoded certificates of the newest state, in device id order.
     pub certs: Vec<Vec<u8>>,
+    /// The last ones of devices that the first of the states lists and the newest one does not (C-181).
+    pub former_certs: Vec<Vec<u8>>,
+}
+
+/// The devices that the oldest of these states lists.
+pub(super) fn listed_first(states: &[Vec<u8>]) -> Vec<DeviceId> {
+    let oldest = states.first().map(|state| AccountState::parse(state));
+    let Some(Ok(oldest)) = oldest else {
+        return Vec::new();
+    };
+    let devices = oldest.content.devices.iter();
+    devices.map(|entry| entry.device_id).collect()
 }
 
 /// What concerns one device.

@@ -6,14 +6,17 @@ use conclave_core::inbox_item::WelcomePointer;
 use conclave_core::sealed_blob;
 use conclave_proto::account::{AccountState, AccountStates, DeviceCert};
 use conclave_proto::env::OsEnv;
+use conclave_proto::hello::Role;
 use conclave_proto::id::{AccountId, Day, DeviceId, Epoch, Hash32, LogId, Seq};
 
+use super::groups::{conversation, three};
 use super::{LONG, Person, World};
-use crate::contact::{Source, accept_states};
+use crate::contact::{Judged, Source, accept_states};
 use crate::invite;
 use crate::own::{self, Followed};
 use crate::own_sync::{self, Pointed};
-use crate::store::Thing;
+use crate::store::{Stage, Thing};
+use crate::transport::calls;
 
 /// A device of `person`'s account as a member of the own conversation.
 fn member(person: &Person) -> Member {
@@ -192,6 +195,7 @@ fn shown(states: &[&AccountState], certs: &[DeviceCert]) -> AccountStates {
     AccountStates {
         states: states.iter().map(|state| state.to_bytes()).collect(),
         certs: certs.iter().map(DeviceCert::to_bytes).collect(),
+        former_certs: vec![],
     }
 }
 
@@ -255,6 +259,7 @@ async fn c017_a_known_state_gets_its_other_certificates() {
     let shown = |certs: &[DeviceCert]| AccountStates {
         states: vec![state.to_bytes()],
         certs: certs.iter().map(DeviceCert::to_bytes).collect(),
+        former_certs: vec![],
     };
     let account = state.content.account_id;
     let show = |certs: &[DeviceCert]| {
@@ -271,4 +276,62 @@ async fn c017_a_known_state_gets_its_other_certificates() {
     assert_eq!(show(&foreign), 1);
     assert_eq!(show(&certs), 2);
     assert_eq!(show(&certs[1..]), 2);
+}
+
+/// Learns what the server shows of `of`, before anything else is read.
+async fn look_at(world: &World, reader: &Person, of: AccountId) {
+    let (way, shared) = (world.transport(), reader.shared());
+    let account = way.connect(Role::Account).await.unwrap();
+    own::authenticate(shared, account.as_ref()).await.unwrap();
+    let pass = calls::fetch_status(account.as_ref()).await.unwrap().pass;
+    let directory = way.connect(Role::Directory).await.unwrap();
+    let states = calls::fetch_states(directory.as_ref(), &pass, of, 1);
+    let states = states.await.unwrap();
+    let judged = reader
+        .engine()
+        .step(|step| accept_states(step, Source::Fetched, &states));
+    assert!(matches!(judged, Ok(Judged::Accepted(_))));
+}
+
+/// Who was away while a device came and went, and knows that it is gone before reading how it came, reads on: nobody is
+/// blamed, no new group is made, and the device is out.
+#[tokio::test(flavor = "multi_thread")]
+async fn c180_who_reads_of_a_removed_device_later_reads_on() {
+    let world = World::new().await;
+    let (anna, mut ben, carl) = three(&world).await;
+    ben.die().await;
+    let carl2 = world.device_of(&carl, "lost").await;
+    for _ in 0..3 {
+        world.settle(&[&carl, &carl2, &anna]).await;
+    }
+    assert_eq!(carl2.group("friends").unwrap().people.len(), 3);
+    let id = carl2.whoami().unwrap().device_id;
+    let way = world.transport();
+    carl.remove_device_over(way.as_ref(), id).await.unwrap();
+    carl.send("friends", "without it").await.unwrap();
+    for _ in 0..2 {
+        world.settle(&[&carl, &anna]).await;
+    }
+    let before = conversation(&anna, anna.find_chat("friends").unwrap());
+
+    ben.wake_up();
+    look_at(&world, &ben, carl.whoami().unwrap().account_id).await;
+    ben.go_online_over(world.transport());
+    for _ in 0..2 {
+        world.settle(&[&ben, &carl, &anna]).await;
+    }
+    let after = conversation(&ben, ben.find_chat("friends").unwrap());
+    assert_eq!((after.log_id, after.stage), (before.log_id, Stage::Live));
+    assert_eq!(ben.status().unwrap().warnings, Vec::<String>::new());
+    let epoch = |person: &Person| person.group("friends").unwrap().epoch;
+    assert_eq!((epoch(&ben), epoch(&carl)), (epoch(&anna), epoch(&anna)));
+    let devices = ben.group("friends").unwrap().people;
+    assert!(devices.iter().all(|member| member.devices == 1));
+    ben.send("friends", "all here").await.unwrap();
+    world.settle(&[&ben, &anna, &carl]).await;
+    for person in [&anna, &ben, &carl] {
+        let chat = person.find_chat("friends").unwrap();
+        let last = person.history(chat, 10).unwrap().pop();
+        assert_eq!(last.unwrap().text, "all here");
+    }
 }

@@ -204,6 +204,7 @@ fn without_devices(person: &Person) -> AccountStates {
     AccountStates {
         states: vec![own.state.to_bytes(), state.to_bytes()],
         certs: vec![cert.to_bytes()],
+        former_certs: vec![],
     }
 }
 

@@ -8,6 +8,7 @@ use super::{
     DeviceStatus, Model, NewAccount, NewState, Published, PutStateOutcome, RegisterOutcome,
 };
 use crate::store::NewDevice;
+use crate::store::rows::listed_first;
 
 /// One account.
 #[derive(Debug, Clone)]
@@ -175,10 +176,15 @@ impl Model {
         let account = self.accounts.get(&account_id)?;
         let skipped = usize::try_from(from_seq.saturating_sub(1)).unwrap_or(usize::MAX);
         let states = account.states.iter().skip(skipped).take(STATE_CHAIN_MAX);
+        let states: Vec<_> = states.map(|(_, state)| state.clone()).collect();
         let listed = self.devices.values().filter(|device| device.listed);
+        let former = listed_first(&states).into_iter();
+        let former = former.filter_map(|device_id| self.devices.get(&device_id));
+        let gone = former.filter(|device| device.account_id == account_id && !device.listed);
         Some(Published {
             account_id,
-            states: states.map(|(_, state)| state.clone()).collect(),
+            former_certs: gone.map(|device| device.cert.clone()).collect(),
+            states,
             certs: listed
                 .filter(|device| device.account_id == account_id)
                 .map(|device| device.cert.clone())

@@ -6,6 +6,7 @@ use rusqlite::{Connection, Result, params};
 
 use super::otp::invite_valid;
 use super::query::{all, bytes, count, int, length, one, run, uint};
+use crate::store::rows::listed_first;
 use crate::store::{
     DeviceStatus, NewAccount, NewDevice, NewState, Published, PutStateOutcome, RegisterOutcome,
 };
@@ -262,10 +263,19 @@ pub(super) fn states(
         [account],
         |row| row.get(0),
     )?;
+    let mut former_certs = Vec::new();
+    for device_id in listed_first(&states) {
+        let gone = "SELECT cert FROM device WHERE device_id = ?1 AND account = ?2 AND listed = 0";
+        let cert = one(tx, gone, params![device_id.as_bytes(), account], |row| {
+            row.get(0)
+        })?;
+        former_certs.extend(cert);
+    }
     Ok(Some(Published {
         account_id,
         states,
         certs,
+        former_certs,
     }))
 }
 
