@@ -65,6 +65,7 @@ mod engine;
 mod group;
 mod group_link;
 mod history;
+mod held;
 mod intent;
 mod invite;
 mod join;

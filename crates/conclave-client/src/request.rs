@@ -21,6 +21,7 @@ use crate::engine::{Step, show};
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::group_link;
+use crate::held;
 use crate::members::LEFT;
 use crate::net::Net;
 use crate::own;
@@ -34,6 +35,10 @@ use crate::view::ChatKind;
 
 /// Step 2 of a round: every item becomes rows in one transaction, then is acknowledged.
 pub(crate) async fn read_inbox(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
+    let held = shared.engine().step(|step| held::due(step));
+    for item in held.map_err(|error| broken(shared, &error))? {
+        take_one(shared, net, &item).await?;
+    }
     if !net.inbox_moved {
         return Ok(());
     }
@@ -57,22 +62,7 @@ pub(crate) async fn read_inbox(shared: &Shared, net: &mut Net) -> Result<(), Tra
                 return Err(TransportError::Protocol("inbox items do not grow"));
             }
             after = item.number;
-            let mut taken = take_item(shared, &item.item, false)?;
-            net.progress = true;
-            if let Some(asker) = taken.confirm.take() {
-                confirm(shared, net, &asker).await?;
-            }
-            if taken.own_seq > 0 {
-                net.own_seq = net.own_seq.max(taken.own_seq);
-                own::catch_up_in_round(shared, net).await?;
-            }
-            if taken.again {
-                taken = take_item(shared, &item.item, true)?;
-            }
-            if let Some(chat) = taken.requested {
-                // Nobody listening is fine: the request stands in the store.
-                let _ = shared.engine().events.send(Event::Requested { chat });
-            }
+            take_one(shared, net, &item.item).await?;
             // The rows are on disk, or it is void: the server may delete it.
             done.push(item.number);
         }
@@ -91,6 +81,27 @@ pub(crate) async fn read_inbox(shared: &Shared, net: &mut Net) -> Result<(), Tra
     }
     // C-083: everything else has its turn first.
     net.progress = true;
+    Ok(())
+}
+
+/// One item becomes rows, after what it needs was asked for.
+async fn take_one(shared: &Shared, net: &mut Net, item: &[u8]) -> Result<(), TransportError> {
+    let mut taken = take_item(shared, item, false)?;
+    net.progress = true;
+    if let Some(asker) = taken.confirm.take() {
+        confirm(shared, net, &asker).await?;
+    }
+    if taken.own_seq > 0 {
+        net.own_seq = net.own_seq.max(taken.own_seq);
+        own::catch_up_in_round(shared, net).await?;
+    }
+    if taken.again {
+        taken = take_item(shared, item, true)?;
+    }
+    if let Some(chat) = taken.requested {
+        // Nobody listening is fine: the request stands in the store.
+        let _ = shared.engine().events.send(Event::Requested { chat });
+    }
     Ok(())
 }
 
@@ -148,6 +159,8 @@ fn take(step: &mut Step<'_>, bytes: &[u8], looked_up: bool) -> Result<Taken, Cli
     if let InboxItem::Welcome(pointer) = &item
         && !may_lead_on(step, pointer)?
     {
+        // C-182
+        held::hold(step, pointer, sender, bytes)?;
         return asked_before(step, sender);
     }
     if sender == device.account_id {

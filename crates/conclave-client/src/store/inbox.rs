@@ -20,6 +20,19 @@ pub(crate) struct InvitationRow {
     pub(crate) received_ms: u64,
 }
 
+/// A sealed pointer into a log that is not read far enough to follow it.
+#[derive(Debug, Clone)]
+pub(crate) struct HeldRow {
+    /// The log.
+    pub(crate) log_id: LogId,
+    /// Who sent it.
+    pub(crate) account_id: AccountId,
+    /// The epoch that it leads to.
+    pub(crate) epoch: u64,
+    /// The item as it came.
+    pub(crate) item: Vec<u8>,
+}
+
 /// That this person asked to come into a group.
 #[derive(Debug, Clone)]
 pub(crate) struct JoinWish {
@@ -132,6 +145,57 @@ impl Tx<'_> {
             [log_id.as_bytes()],
         )?;
         Ok(())
+    }
+
+    /// Keeps a sealed pointer until its log is read further, the newest of each sender.
+    pub(crate) fn put_held(&self, row: &HeldRow) -> Result<(), StoreError> {
+        self.0.execute(
+            "INSERT INTO held (log_id, account_id, epoch, item) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (log_id, account_id) DO UPDATE
+             SET epoch = excluded.epoch, item = excluded.item WHERE excluded.epoch > epoch",
+            params![
+                row.log_id.as_bytes(),
+                row.account_id.as_bytes(),
+                int(row.epoch),
+                row.item
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Everything that is kept so, the newest of each log first.
+    pub(crate) fn held(&self) -> Result<Vec<HeldRow>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT * FROM held ORDER BY log_id, epoch DESC")?;
+        let held = |row: &Row<'_>| {
+            Ok(HeldRow {
+                log_id: LogId::new(id(row, "log_id")?),
+                account_id: AccountId::new(id(row, "account_id")?),
+                epoch: counter(row, "epoch")?,
+                item: row.get("item")?,
+            })
+        };
+        let rows = statement.query_map([], held)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// It is followed, or leads nowhere.
+    pub(crate) fn delete_held(&self, row: &HeldRow) -> Result<(), StoreError> {
+        self.0.execute(
+            "DELETE FROM held WHERE log_id = ?1 AND account_id = ?2",
+            params![row.log_id.as_bytes(), row.account_id.as_bytes()],
+        )?;
+        Ok(())
+    }
+
+    /// The invitation to this log, void or not.
+    pub(crate) fn invitation(&self, log_id: LogId) -> Result<Option<InvitationRow>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT * FROM invitation WHERE log_id = ?1")?;
+        let row = statement.query_row([log_id.as_bytes()], invitation);
+        Ok(row.optional()?)
     }
 
     /// Whether an invitation to this log is here, void or not.

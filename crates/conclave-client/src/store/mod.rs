@@ -37,7 +37,7 @@ pub(crate) use chats::{ChatRow, ChatStage};
 pub(crate) use contacts::{ContactRow, Known, parse_known};
 pub(crate) use conversations::{ConversationRow, Stage};
 pub(crate) use devices::{Approval, PendingLink};
-pub(crate) use inbox::{InvitationRow, JoinWish};
+pub(crate) use inbox::{HeldRow, InvitationRow, JoinWish};
 pub(crate) use intents::{IntentKind, IntentRow, PendingWelcome};
 pub(crate) use keys::Taken;
 pub(crate) use messages::{Deleted, MessageRow, NewMessage, Position};

@@ -180,3 +180,14 @@ CREATE TABLE former_device (
     last_seq   INTEGER NOT NULL,
     PRIMARY KEY (account_id, device_id)
 ) WITHOUT ROWID;
+
+-- --- held pointers ---------------------------------------------------------------------------
+
+-- Sealed pointers into logs that are not read far enough to follow them (C-182).
+CREATE TABLE held (
+    log_id     BLOB NOT NULL,
+    account_id BLOB NOT NULL,
+    epoch      INTEGER NOT NULL,
+    item       BLOB NOT NULL,
+    PRIMARY KEY (log_id, account_id)
+) WITHOUT ROWID;

@@ -371,3 +371,40 @@ async fn c002_a_pause_for_a_newer_version_ends_by_itself() {
     let heard = anna.history(anna.find_chat("hikers").unwrap(), 1).unwrap();
     assert_eq!(heard[0].text, "up to date");
 }
+
+/// Who was away while they were taken out of a group and let in again comes back into it, whatever they read first, once
+/// or twice over.
+#[tokio::test(flavor = "multi_thread")]
+async fn c182_who_was_out_and_in_again_while_away_is_in() {
+    let world = World::new().await;
+    let (anna, ben, mut carl) = three(&world).await;
+    carl.die().await;
+    for round in 0..2 {
+        anna.remove_from_group("friends", &carl.address).unwrap();
+        world.settle(&[&anna, &ben]).await;
+        let back = [carl.address.clone()];
+        anna.add_to_group("friends", &back).await.unwrap();
+        world.settle(&[&anna, &ben]).await;
+        let text = format!("again {round}");
+        ben.send("friends", &text).await.unwrap();
+        world.settle(&[&anna, &ben]).await;
+    }
+    carl.wake_up();
+    carl.go_online_over(world.transport());
+    for _ in 0..2 {
+        world.settle(&[&carl, &anna, &ben]).await;
+    }
+    let epoch = |person: &Person| person.group("friends").unwrap().epoch;
+    assert_eq!(epoch(&carl), epoch(&anna));
+    assert_eq!(carl.groups().unwrap().len(), 1);
+    carl.send("friends", "in").await.unwrap();
+    world.settle(&[&carl, &anna, &ben]).await;
+    for person in [&anna, &ben, &carl] {
+        let chat = person.find_chat("friends").unwrap();
+        let texts = person.history(chat, 10).unwrap();
+        let texts: Vec<_> = texts.iter().map(|row| row.text.as_str()).collect();
+        assert!(texts.ends_with(&["again 1", "in"]), "{texts:?}");
+    }
+    let kept = carl.engine().look(|tx, _| Ok(tx.held()?.len()));
+    assert_eq!(kept.unwrap(), 0);
+}
