@@ -11,6 +11,9 @@ use crate::engine::Step;
 use crate::error::ClientError;
 use crate::store::{HeldRow, Stage};
 
+/// Pointers of one sender into one log that are kept.
+const HELD_MAX: u32 = 8;
+
 /// What a pointer to a log that is known here waits for.
 #[derive(Debug, PartialEq, Eq)]
 enum Held {
@@ -59,7 +62,7 @@ pub(crate) fn hold(
     if judge(step, &row)? != Held::Waits || !may_invite(step, &row)? {
         return Ok(());
     }
-    Ok(step.tx.put_held(&row)?)
+    Ok(step.tx.put_held(&row, HELD_MAX)?)
 }
 
 /// Whether it comes from somebody who can be meant to let this device in: of everybody else nothing is kept.
@@ -75,17 +78,20 @@ fn may_invite(step: &Step<'_>, row: &HeldRow) -> Result<bool, ClientError> {
     Ok(step.group(row.log_id)?.people().contains(&sender))
 }
 
-/// Sealed items that can be followed now; what leads nowhere is forgotten.
+/// Sealed items that can be followed now, of each log the one to the earliest epoch: what was said while this device was
+/// in, it reads. What leads nowhere is forgotten.
 pub(crate) fn due(step: &Step<'_>) -> Result<Vec<Vec<u8>>, ClientError> {
-    let mut due = Vec::new();
+    let mut due: Vec<HeldRow> = Vec::new();
     for row in step.tx.held()? {
+        let is_later = due.last().is_some_and(|first| first.log_id == row.log_id);
         let held = judge(step, &row)?;
-        if held != Held::Waits {
-            step.tx.delete_held(&row)?;
+        if held == Held::Waits || held == Held::Leads && is_later {
+            continue;
         }
+        step.tx.delete_held(&row)?;
         if held == Held::Leads {
-            due.push(row.item);
+            due.push(row);
         }
     }
-    Ok(due)
+    Ok(due.into_iter().map(|row| row.item).collect())
 }

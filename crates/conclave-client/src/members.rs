@@ -1,7 +1,7 @@
 //! What happens when members of a conversation change: names, marks, revoked devices, leaving and being removed.
 
 use conclave_core::conversation::{Applied, Change, Conversation, ConversationKind, Member};
-use conclave_core::credential::Wanted;
+use conclave_core::credential::{Accounts as _, Wanted};
 use conclave_core::mls_store::MlsRows as _;
 use conclave_proto::id::{AccountId, ChatId};
 
@@ -215,9 +215,12 @@ pub(crate) fn key_accepted(step: &Step<'_>, account: AccountId) -> Result<(), Cl
             })?;
         }
     }
-    let Some(pin) = step.tx.contact(account)?.map(|contact| contact.pin) else {
+    let known = step.tx.known_accounts(&step.own.known).known(account);
+    let Some(known) = known else {
         return Ok(());
     };
+    // C-136: places under a key that was replaced under its own signature hold, and follow by themselves
+    let used = known.state().keys_used();
     for row in step.tx.active_conversations()? {
         let chat = step.tx.chat(row.chat_id)?;
         if row.stage != Stage::Live || chat.is_none_or(|chat| chat.kind != ChatKind::Group) {
@@ -225,8 +228,8 @@ pub(crate) fn key_accepted(step: &Step<'_>, account: AccountId) -> Result<(), Cl
         }
         let group = step.group(row.log_id)?;
         for member in group.members() {
-            let is_left = member.account_id == account
-                && member.identity_fingerprint != pin.identity_fingerprint;
+            let is_left =
+                member.account_id == account && !used.contains(&member.identity_fingerprint);
             if is_left {
                 let device = member.device_id;
                 want_soon(step, row.chat_id, Intent::Readd { account, device })?;

@@ -147,12 +147,10 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Keeps a sealed pointer until its log is read further, the newest of each sender.
-    pub(crate) fn put_held(&self, row: &HeldRow) -> Result<(), StoreError> {
+    /// Keeps a sealed pointer until its log is read further, the newest `most` of each sender.
+    pub(crate) fn put_held(&self, row: &HeldRow, most: u32) -> Result<(), StoreError> {
         self.0.execute(
-            "INSERT INTO held (log_id, account_id, epoch, item) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (log_id, account_id) DO UPDATE
-             SET epoch = excluded.epoch, item = excluded.item WHERE excluded.epoch > epoch",
+            "INSERT OR REPLACE INTO held (log_id, account_id, epoch, item) VALUES (?1, ?2, ?3, ?4)",
             params![
                 row.log_id.as_bytes(),
                 row.account_id.as_bytes(),
@@ -160,14 +158,20 @@ impl Tx<'_> {
                 row.item
             ],
         )?;
+        self.0.execute(
+            "DELETE FROM held WHERE log_id = ?1 AND account_id = ?2 AND epoch NOT IN
+             (SELECT epoch FROM held WHERE log_id = ?1 AND account_id = ?2
+              ORDER BY epoch DESC LIMIT ?3)",
+            params![row.log_id.as_bytes(), row.account_id.as_bytes(), most],
+        )?;
         Ok(())
     }
 
-    /// Everything that is kept so, the newest of each log first.
+    /// Everything that is kept so, of each log the earliest epoch first.
     pub(crate) fn held(&self) -> Result<Vec<HeldRow>, StoreError> {
         let mut statement = self
             .0
-            .prepare_cached("SELECT * FROM held ORDER BY log_id, epoch DESC")?;
+            .prepare_cached("SELECT * FROM held ORDER BY log_id, epoch, account_id")?;
         let held = |row: &Row<'_>| {
             Ok(HeldRow {
                 log_id: LogId::new(id(row, "log_id")?),
@@ -183,8 +187,12 @@ impl Tx<'_> {
     /// It is followed, or leads nowhere.
     pub(crate) fn delete_held(&self, row: &HeldRow) -> Result<(), StoreError> {
         self.0.execute(
-            "DELETE FROM held WHERE log_id = ?1 AND account_id = ?2",
-            params![row.log_id.as_bytes(), row.account_id.as_bytes()],
+            "DELETE FROM held WHERE log_id = ?1 AND account_id = ?2 AND epoch = ?3",
+            params![
+                row.log_id.as_bytes(),
+                row.account_id.as_bytes(),
+                int(row.epoch)
+            ],
         )?;
         Ok(())
     }

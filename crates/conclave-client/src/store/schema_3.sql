@@ -189,5 +189,5 @@ CREATE TABLE held (
     account_id BLOB NOT NULL,
     epoch      INTEGER NOT NULL,
     item       BLOB NOT NULL,
-    PRIMARY KEY (log_id, account_id)
+    PRIMARY KEY (log_id, account_id, epoch)
 ) WITHOUT ROWID;

@@ -335,3 +335,33 @@ async fn c180_who_reads_of_a_removed_device_later_reads_on() {
         assert_eq!(last.unwrap().text, "all here");
     }
 }
+
+/// A device that hears of somebody's rotated key from another own device moves nobody in a group: their place there
+/// follows by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn c163_a_rotated_key_told_by_an_own_device_moves_nobody() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let anna2 = world.device_of(&anna, "second").await;
+    let with = [ben.address.clone()];
+    anna.create_group("friends", &with).await.unwrap();
+    for _ in 0..2 {
+        world.settle(&[&anna, &anna2, &ben]).await;
+    }
+    let bens = ben.whoami().unwrap().account_id;
+    let old = anna2.safety(&ben.address).unwrap();
+    look_at(&world, &anna, bens).await;
+    ben.rotate_key_over(world.transport().as_ref())
+        .await
+        .unwrap();
+    look_at(&world, &anna, bens).await;
+    let by = member(&anna);
+    let item = said(&anna, bens);
+    let chat = anna2.find_chat("friends").unwrap();
+    let wishes = anna2.engine().step(|step| {
+        own_sync::apply(step, &by, item)?;
+        Ok(step.tx.intents_of(chat)?.len())
+    });
+    assert_eq!(wishes.unwrap(), 0);
+    assert_ne!(anna2.safety(&ben.address).unwrap().number, old.number);
+}
