@@ -7,12 +7,14 @@ use std::sync::Arc;
 use conclave_core::conversation::{Conversation, Outside};
 use conclave_core::credential::KnownAccount;
 use conclave_proto::env::{Env, SharedEnv};
-use conclave_proto::id::{ChatId, LogId, ServerId};
+use conclave_proto::id::{ChatId, LogId, MessageId, ServerId};
 use tokio::sync::{Notify, broadcast};
 
 use crate::attachment;
 use crate::error::ClientError;
 use crate::event::Event;
+use crate::journal;
+use crate::once;
 use crate::store::{Deleted, MessageRow, OwnAccount, Store, StoreError, Tx};
 use crate::talk;
 use crate::view::{Message, MessageState, Person};
@@ -51,6 +53,8 @@ pub(crate) struct Step<'a> {
     pub(crate) env: &'a dyn Env,
     pub(crate) now_ms: u64,
     pub(crate) events: Vec<Event>,
+    /// The message that it made or changed, when a call asked for that.
+    pub(crate) made: Option<MessageId>,
 }
 
 impl From<StoreError> for ClientError {
@@ -88,8 +92,23 @@ impl Engine {
         self.own.as_ref().ok_or(ClientError::NotRegistered)
     }
 
-    /// Runs one step: everything in `work` commits together or not at all (C-050).
+    /// Runs one step: everything in `work` commits together or not at all (C-050), and with it the events that tell
+    /// of it and the key of the call that wants it.
     pub(crate) fn step<T>(
+        &mut self,
+        work: impl FnOnce(&mut Step<'_>) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
+        let value = self.step_aside(|step| {
+            let value = work(step)?;
+            once::write(step)?;
+            Ok(value)
+        })?;
+        once::committed();
+        Ok(value)
+    }
+
+    /// A step that no call wants: what has to be done anyway.
+    pub(crate) fn step_aside<T>(
         &mut self,
         work: impl FnOnce(&mut Step<'_>) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
@@ -102,11 +121,15 @@ impl Engine {
                 env,
                 now_ms: env.now_ms(),
                 events: Vec::new(),
+                made: None,
             };
             // C-177: nothing whose time is over is there for any step
             tx.delete_expired(step.now_ms)?;
             let value = work(&mut step)?;
             tx.start_clocks(step.now_ms)?;
+            for event in &step.events {
+                journal::write(&step, event)?;
+            }
             let gone = tx.take_gone_files()?;
             Ok::<_, ClientError>((value, step.events, gone))
         })?;
@@ -139,7 +162,7 @@ impl Engine {
     fn expire(&mut self) -> Result<(), ClientError> {
         let next_ms = self.store.read(|tx| tx.next_expiry())?;
         if next_ms.is_some_and(|next_ms| next_ms <= self.env.now_ms()) && self.own.is_some() {
-            self.step(|_| Ok(()))?;
+            self.step_aside(|_| Ok(()))?;
         }
         Ok(())
     }
@@ -190,12 +213,7 @@ impl<'a> Step<'a> {
     }
 
     /// Tells that an own message moved on.
-    pub(crate) fn moved(
-        &mut self,
-        chat: ChatId,
-        id: conclave_proto::id::MessageId,
-        state: MessageState,
-    ) {
+    pub(crate) fn moved(&mut self, chat: ChatId, id: MessageId, state: MessageState) {
         self.events.push(Event::StateChanged { chat, id, state });
     }
 }

@@ -66,6 +66,27 @@ pub enum ClientError {
     /// Words that cannot be understood; the text says what is expected.
     #[error("{0}")]
     BadInput(String),
+    /// Events behind this cursor are kept no more.
+    #[error(
+        "events up to {before_first} are kept no more; read the history of your chats for what was missed, then go \
+         on from {before_first}"
+    )]
+    CursorTooOld {
+        /// The oldest cursor from which nothing is missing.
+        before_first: u64,
+    },
+    /// The key of a call was given to another call before.
+    #[error("this idempotency key was used for another call; take a new key for each call")]
+    KeyReused,
+    /// The same call is worked on now.
+    #[error("the same call is worked on now; ask again for its answer")]
+    CallRunning,
+    /// The call began, and its program ended before there was an answer.
+    #[error(
+        "this call was begun and its program ended before the answer was kept; look at what is there before you \
+         make another call"
+    )]
+    CallBroken,
     /// Over a limit; the text says which.
     #[error("{0}")]
     TooLarge(String),

@@ -51,6 +51,8 @@ pub mod disk;
 pub mod error;
 pub mod event;
 pub mod inspect;
+pub mod journal;
+pub mod once;
 pub mod transport;
 pub mod view;
 

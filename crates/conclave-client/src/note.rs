@@ -109,7 +109,8 @@ impl Row {
     }
 }
 
-fn show_note(tx: &Tx<'_>, own: &Own, row: &NoteRow) -> Result<Note, ClientError> {
+/// A note as front ends see it.
+pub(crate) fn show_note(tx: &Tx<'_>, own: &Own, row: &NoteRow) -> Result<Note, ClientError> {
     let own_id = own.account.device.account_id;
     let who = |account: Option<AccountId>| -> Result<Option<Person>, ClientError> {
         match account {

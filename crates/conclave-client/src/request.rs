@@ -22,6 +22,7 @@ use crate::error::ClientError;
 use crate::event::Event;
 use crate::group_link;
 use crate::held;
+use crate::journal;
 use crate::members::LEFT;
 use crate::net::Net;
 use crate::own;
@@ -346,9 +347,18 @@ fn introduce(
     let confirm = (!contact.confirmed).then(|| contact.identifier.clone());
     Ok(Taken {
         confirm,
-        requested: (chat.stage == ChatStage::Request).then_some(chat.chat_id),
+        requested: note_request(step, &chat)?,
         ..VOID
     })
+}
+
+/// The event of a request is on disk with it; told it is after the lookup.
+fn note_request(step: &Step<'_>, chat: &ChatRow) -> Result<Option<ChatId>, ClientError> {
+    let requested = (chat.stage == ChatStage::Request).then_some(chat.chat_id);
+    if let Some(chat) = requested {
+        journal::write(step, &Event::Requested { chat })?;
+    }
+    Ok(requested)
 }
 
 /// An item that was taken before its sender's identifier was looked up: that is still to do.

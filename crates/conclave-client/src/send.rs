@@ -57,6 +57,7 @@ pub(crate) fn write_down(
         is_heard: true,
     })?;
     settings::wrote(step, chat_id)?;
+    step.made = Some(message_id);
     Ok(message_id)
 }
 

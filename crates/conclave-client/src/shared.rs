@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot, watch};
 use crate::engine::Engine;
 use crate::error::ClientError;
 use crate::event::Event;
+use crate::once::Running;
 use crate::talk::typing::Typing;
 use crate::transport::TransportError;
 
@@ -28,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) asked: AtomicU64,
     questions: std::sync::Mutex<VecDeque<Question>>,
     pub(crate) standing: watch::Sender<Standing>,
+    /// Calls with a key that are worked on.
+    pub(crate) calls: Running,
     /// An archive waits to be carried.
     pub(crate) archives: Notify,
     /// A file of a message waits to go up.
@@ -91,6 +94,7 @@ impl Shared {
             asked: AtomicU64::new(0),
             questions: std::sync::Mutex::default(),
             standing: watch::Sender::new(Standing::default()),
+            calls: Running::default(),
             archives: Notify::new(),
             uploads: Notify::new(),
             downloads: Notify::new(),

@@ -122,6 +122,7 @@ impl Client {
     pub fn revoke_token(&self, id: &str) -> Result<(), ClientError> {
         self.engine().step(|step| {
             if step.tx.delete_token(id)? {
+                step.tx.delete_owner(id)?;
                 return Ok(());
             }
             let text = format!("there is no token {id}; `conclave token list` shows them");

@@ -141,6 +141,13 @@ impl Tx<'_> {
         Ok(notes)
     }
 
+    /// One note.
+    pub(crate) fn note(&self, id: i64) -> Result<Option<NoteRow>, StoreError> {
+        let words = format!("{SELECT} WHERE note.id = ?1");
+        let mut statement = self.0.prepare_cached(&words)?;
+        Ok(statement.query_row([id], note).optional()?)
+    }
+
     /// Notes that no listener was told of, in the order they came.
     pub(crate) fn unheard_notes(&self) -> Result<Vec<NoteRow>, StoreError> {
         let words = format!("{SELECT} WHERE is_heard = 0 ORDER BY id");

@@ -190,4 +190,63 @@ CREATE TABLE held (
     epoch      INTEGER NOT NULL,
     item       BLOB NOT NULL,
     PRIMARY KEY (log_id, account_id, epoch)
+-- --- events ----------------------------------------------------------------------------------
+
+-- What happened, in the order in which it was written down. It holds names alone: what a program is told is made
+-- of the rows that they name, when it is told.
+CREATE TABLE event (
+    number  INTEGER PRIMARY KEY AUTOINCREMENT, -- a number never comes again
+    at_ms   INTEGER NOT NULL,
+    kind    TEXT NOT NULL,
+    chat_id BLOB NOT NULL,                     -- empty when it is about the profile
+    sender  BLOB NOT NULL,                     -- who wrote the message; empty when there is none
+    thing   BLOB NOT NULL,                     -- the message; empty when there is none
+    actor   BLOB NOT NULL,                     -- who did it; empty when nobody is named
+    word    TEXT NOT NULL,                     -- a state, a change, a sentence
+    one     INTEGER NOT NULL,
+    two     INTEGER NOT NULL,
+    three   INTEGER NOT NULL
+);
+
+-- How far programs have taken what happened. The owner is a token, or empty: the user.
+CREATE TABLE consumer (
+    owner  TEXT NOT NULL,
+    name   TEXT NOT NULL,
+    cursor INTEGER NOT NULL,
+    PRIMARY KEY (owner, name)
+) WITHOUT ROWID;
+
+-- Calls that may come again: the row is written with what the call did. For 7 days.
+CREATE TABLE call_key (
+    owner   TEXT NOT NULL,
+    key     TEXT NOT NULL,
+    request BLOB NOT NULL,                     -- hash of method and parameters
+    at_ms   INTEGER NOT NULL,
+    made    BLOB NOT NULL,                     -- the message that it made or changed; the answer is made of it
+    answer  TEXT,                              -- else the answer, once there is one
+    PRIMARY KEY (owner, key)
+) WITHOUT ROWID;
+CREATE INDEX call_key_age ON call_key (at_ms);
+
+-- Where events are posted to.
+CREATE TABLE webhook (
+    id         TEXT PRIMARY KEY,
+    url        TEXT NOT NULL,
+    secret     BLOB NOT NULL,
+    kinds      TEXT NOT NULL,                  -- joined by commas; empty: all
+    cursor     INTEGER NOT NULL,               -- events up to here have their deliveries
+    created_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Events to be posted. Done: deleted.
+CREATE TABLE delivery (
+    webhook  TEXT NOT NULL REFERENCES webhook (id) ON DELETE CASCADE,
+    number   INTEGER NOT NULL,                 -- of the event
+    chat_id  BLOB NOT NULL,                    -- one after the other in each chat
+    tries    INTEGER NOT NULL DEFAULT 0,
+    first_ms INTEGER NOT NULL DEFAULT 0,       -- of the first try; 0 = there was none
+    next_ms  INTEGER NOT NULL DEFAULT 0,       -- not before
+    dead_ms  INTEGER NOT NULL DEFAULT 0,       -- given up then; 0 = not
+    reason   TEXT NOT NULL DEFAULT '',
+    PRIMARY KEY (webhook, number)
 ) WITHOUT ROWID;

@@ -267,6 +267,7 @@ impl Client {
             let row = find(step, id)?;
             let kind = kind(row.name(), &row)?;
             act(step, row.chat_id, kind)?;
+            step.made = Some(id);
             let row = step.tx.message(row.sender, row.message_id)?;
             let row = row.ok_or_else(|| gone(id))?;
             show(step.tx, step.own, &row)

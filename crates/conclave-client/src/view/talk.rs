@@ -89,6 +89,19 @@ impl Change {
             Self::Unpinned => "unpinned",
         }
     }
+
+    /// The change with that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::Edited,
+            Self::Reacted,
+            Self::Deleted,
+            Self::Pinned,
+            Self::Unpinned,
+        ]
+        .into_iter()
+        .find(|change| change.name() == name)
+    }
 }
 
 /// How long messages stay in a chat.
