@@ -71,6 +71,13 @@ impl Failure {
         self
     }
 
+    /// The same failure with the time after which to try again, in ms.
+    #[must_use]
+    pub(crate) const fn retry_after(mut self, ms: u64) -> Self {
+        self.retry_after_ms = Some(ms);
+        self
+    }
+
     /// Whoever read our output is gone, as with `conclave history X | head`: nobody is left to tell.
     pub(crate) fn is_silent(&self) -> bool {
         self.code == BROKEN_PIPE
@@ -140,6 +147,13 @@ impl From<ClientError> for Failure {
                 "TOO_LARGE",
                 "nothing was sent; send it in smaller parts",
             ),
+            ClientError::CursorTooOld { .. } => (NOT_FOUND, "CURSOR_TOO_OLD", ""),
+            ClientError::KeyReused => (CONFLICT, "KEY_REUSED", ""),
+            ClientError::CallRunning => {
+                let failure = Self::new(CONFLICT, "CALL_RUNNING", error.to_string());
+                return failure.retry_after(1000);
+            }
+            ClientError::CallBroken => (CONFLICT, "CALL_BROKEN", ""),
             ClientError::IdentityChanged(_) => (KEY, "KEY_CHANGED", ""),
             ClientError::Unverified(_) => (
                 KEY,

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::console::Console;
 use crate::exit::Failure;
+use crate::rows::told::BothForms;
 
 /// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -71,6 +72,14 @@ impl Output {
         match self.format {
             Format::Text => self.text(&row.text()),
             Format::Json => self.console.out(&json_line(row)?),
+        }
+    }
+
+    /// Prints a row that is made already.
+    pub(crate) fn line(&self, line: &BothForms) -> io::Result<()> {
+        match self.format {
+            Format::Text => self.console.out(&line.text),
+            Format::Json => self.console.out(&line.json),
         }
     }
 

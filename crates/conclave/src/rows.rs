@@ -11,6 +11,7 @@ mod message;
 pub(crate) mod note;
 mod people;
 mod talk;
+pub(crate) mod told;
 
 use conclave_client::view::Person;
 use schemars::JsonSchema;
@@ -35,6 +36,7 @@ pub(crate) use message::{
 };
 pub(crate) use people::{ChatRow, ContactRow, DoneRow, ReadRow, RequestRow, SafetyRow, UnreadRow};
 pub(crate) use talk::{ChangedRow, ProfileRow, TimerRow, TypingRow};
+pub(crate) use told::ToldRow;
 
 /// A person as other rows carry them.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use conclave_client::view::{Message, Note};
 use conclave_client::{Client, ClientError, Event};
-use conclave_proto::id::{ChatId, MessageId};
+use conclave_proto::id::MessageId;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
@@ -13,10 +13,8 @@ use crate::args::duration;
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::profile::Context;
-use crate::rows::{
-    ChangedRow, GapRow, HistoryRow, IdentityRow, MessageRow, PersonRow, RequestRow, StateRow,
-    TimerRow, TypingRow, WarningRow, note,
-};
+use crate::rows::told::line_of;
+use crate::rows::{MessageRow, note};
 
 /// Print messages, requests and state changes as they come in, until interrupted. Printing does not mark
 /// messages as read.
@@ -118,37 +116,11 @@ impl<'a> Printer<'a> {
         match event {
             Event::Received(message) => self.message(&message)?,
             Event::Noted(note) => self.note(&note)?,
-            Event::StateChanged { id, state, .. } => {
-                let message = self.client.message(id)?.message;
-                self.out.row(&StateRow::new(&message, state))?;
-            }
-            Event::Requested { chat } => self.request(chat)?,
-            Event::IdentityChanged { chat } => {
-                // Identities stand in direct chats.
-                if let Some(with) = self.client.chat(chat)?.with {
-                    self.out.row(&IdentityRow {
-                        chat: chat.to_string(),
-                        with: PersonRow::from(&with),
-                    })?;
+            other => {
+                if let Some(line) = line_of(self.client, &other)? {
+                    self.out.line(&line)?;
                 }
             }
-            Event::Gap { chat, from, to } => {
-                self.out.row(&GapRow {
-                    chat: chat.to_string(),
-                    from_seq: from,
-                    to_seq: to,
-                })?;
-            }
-            Event::History(progress) if progress.is_over => {
-                self.out.row(&HistoryRow::from(&progress))?;
-            }
-            Event::Changed { message, what, by } => {
-                self.out.row(&ChangedRow::new(&message, what, &by))?;
-            }
-            Event::TimerSet(timer) => self.out.row(&TimerRow::from(&timer))?,
-            Event::Typing { chat, from } => self.out.row(&TypingRow::new(chat, &from))?,
-            Event::Warning(message) => self.out.row(&WarningRow { message })?,
-            _ => {}
         }
         Ok(())
     }
@@ -188,15 +160,6 @@ impl<'a> Printer<'a> {
         }
         self.out.row(&MessageRow::from(message))?;
         Ok(self.client.mark_heard(std::slice::from_ref(message))?)
-    }
-
-    fn request(&self, chat: ChatId) -> Result<(), Failure> {
-        let requests = self.client.requests()?;
-        // Gone when it was answered in the meantime.
-        if let Some(request) = requests.iter().find(|request| request.chat == chat) {
-            self.out.row(&RequestRow::from(request))?;
-        }
-        Ok(())
     }
 }
 

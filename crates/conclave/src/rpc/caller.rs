@@ -26,6 +26,8 @@ pub(crate) enum Reach {
 /// Who calls.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
+    /// Whose consumers and keys are its own: a token's, or those of the user.
+    owner: String,
     scopes: BTreeSet<Scope>,
     /// Whether it is this user, who may read and write files of this disk.
     is_owner: bool,
@@ -37,6 +39,7 @@ impl Caller {
     /// The user, at the socket or on a pipe.
     pub(crate) fn owner() -> Self {
         Self {
+            owner: String::new(),
             scopes: Scope::ALL.into(),
             is_owner: true,
             chats: None,
@@ -46,10 +49,21 @@ impl Caller {
     /// Whoever shows a token.
     pub(crate) fn with(token: Token) -> Self {
         Self {
+            owner: token.id,
             scopes: token.scopes,
             is_owner: false,
             chats: Some(token.chats).filter(|chats| !chats.is_empty()),
         }
+    }
+
+    /// Whose consumers and idempotency keys it uses: the id of its token, or nothing for the user.
+    pub(crate) fn whose(&self) -> &str {
+        &self.owner
+    }
+
+    /// The only chats it may reach; none: all of them.
+    pub(crate) fn chats(&self) -> Option<&BTreeSet<ChatId>> {
+        self.chats.as_ref()
     }
 
     /// Whether it may see `chat`.

@@ -1,4 +1,4 @@
-//! JSON-RPC over HTTP on this machine alone: `POST /rpc` with a token, and nothing else.
+//! JSON-RPC over HTTP on this machine alone: `POST /rpc` and `GET /events` with a token, and nothing else.
 //!
 //! Web pages of a browser on the same machine can reach the port, so each request is checked in this order, and
 //! the first thing that is wrong is the answer:
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use conclave_client::Client;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Either, Full, Limited};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::service::service_fn;
@@ -28,10 +28,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::sse::{self, Wish};
 use super::stream::REQUEST_BYTES_MAX;
 use super::{Caller, RpcError, answer, failed};
 use crate::exit::Failure;
 
+/// The path of events.
+const EVENTS: &str = "/events";
+/// What a reader of events got last.
+const LAST: header::HeaderName = header::HeaderName::from_static("last-event-id");
 /// Connections at once.
 const CONNECTIONS_MAX: usize = 64;
 /// How long a request's head and its body may take.
@@ -50,6 +55,8 @@ struct Port {
     /// What `Host` may say.
     hosts: [String; 2],
     guesses: Mutex<Guesses>,
+    /// Places for streams of events.
+    streams: Arc<Semaphore>,
 }
 
 /// Bad tokens of late.
@@ -68,7 +75,12 @@ struct Refusal {
     message: &'static str,
     hint: &'static str,
     retry_after: Option<Duration>,
+    /// The method that the path takes, when another came.
+    allow: &'static str,
 }
+
+/// What goes back: one JSON, or events as they come.
+type Reply = Response<Either<Full<Bytes>, sse::Stream>>;
 
 /// An address that only this machine reaches: `127.0.0.1:PORT`, `[::1]:PORT`; port 0 takes a free one.
 pub(crate) fn loopback(text: &str) -> Result<SocketAddr, String> {
@@ -90,6 +102,7 @@ pub(crate) async fn serve(listener: TcpListener, client: Client) {
         client,
         hosts: [address.to_string(), format!("localhost:{}", address.port())],
         guesses: Mutex::default(),
+        streams: Arc::new(Semaphore::new(sse::STREAMS_MAX)),
     });
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
@@ -127,7 +140,11 @@ async fn connection(stream: TcpStream, port: Arc<Port>) {
 }
 
 impl Port {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>) -> Reply {
+        if request.uri().path() == EVENTS {
+            let answer = self.events(&request);
+            return answer.unwrap_or_else(|refusal| refusal.reply());
+        }
         match self.take(request).await {
             Ok(Some(answer)) => reply(StatusCode::OK, &answer),
             Ok(None) => empty(StatusCode::NO_CONTENT),
@@ -164,6 +181,47 @@ impl Port {
         }
     }
 
+    /// Events as they come: the same checks, without a body.
+    fn events(&self, request: &Request<Incoming>) -> Result<Reply, Refusal> {
+        let headers = request.headers();
+        self.check_sender(headers, request.uri().host().is_some())?;
+        if request.method() != Method::GET {
+            return Err(other_method("GET"));
+        }
+        let caller = self.caller(headers)?;
+        let last = only(headers, LAST).and_then(|value| value.to_str().ok());
+        if last.is_none() && headers.contains_key(LAST) {
+            let message = "`Last-Event-ID` is there twice or is no text";
+            return Err(refusal(StatusCode::BAD_REQUEST, "BAD_REQUEST", message));
+        }
+        let wish = Wish::parse(request.uri().query(), last).map_err(RpcError::bad_params);
+        let begin = wish.and_then(|wish| wish.begin(&self.client, &caller));
+        let cursor = match begin {
+            Ok(cursor) => cursor,
+            Err(error) => return Ok(reply(status_of(&error), &failed(&Value::Null, &error))),
+        };
+        let permit = self.streams.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| Refusal {
+            retry_after: Some(PAUSE),
+            ..refusal(
+                StatusCode::TOO_MANY_REQUESTS,
+                "BUSY",
+                "too many read events now",
+            )
+        })?;
+        let client = self.client.clone();
+        let words = bearer(headers).unwrap_or_default().to_owned();
+        let checked = client.clone();
+        let is_good = move || matches!(checked.check_token(&words), Ok(Some(_)));
+        let stream = sse::stream(client, (caller, is_good), cursor, permit);
+        let mut reply = Response::new(Either::Right(stream));
+        let headers = reply.headers_mut();
+        let kind = HeaderValue::from_static("text/event-stream");
+        headers.insert(header::CONTENT_TYPE, kind);
+        harden(headers);
+        Ok(reply)
+    }
+
     /// Steps 1 and 2.
     fn check_sender(&self, headers: &HeaderMap, has_absolute_uri: bool) -> Result<(), Refusal> {
         let is_here = |host: &HeaderValue| self.hosts.iter().any(|own| host == own);
@@ -193,12 +251,7 @@ impl Port {
     fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let now = Instant::now();
         self.guesses().check(now)?;
-        let words = only(headers, header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = words.and_then(|words| {
-            let (scheme, token) = words.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then_some(token)
-        });
-        let Some(bearer) = bearer else {
+        let Some(bearer) = bearer(headers) else {
             return Err(unauthorized("a token is needed"));
         };
         match self.client.check_token(bearer) {
@@ -260,12 +313,11 @@ fn check_shape(path: &str, method: &Method, headers: &HeaderMap) -> Result<(), R
         return Err(refusal(
             StatusCode::NOT_FOUND,
             "NOT_FOUND",
-            "there is only /rpc",
+            "there is only /rpc and /events",
         ));
     }
     if method != Method::POST {
-        let message = "requests are posted";
-        return Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "METHOD", message));
+        return Err(other_method("POST"));
     }
     let is_json = |value: &HeaderValue| {
         let value = value.to_str().unwrap_or_default().to_ascii_lowercase();
@@ -285,6 +337,13 @@ fn check_shape(path: &str, method: &Method, headers: &HeaderMap) -> Result<(), R
     Ok(())
 }
 
+/// The token that a request shows.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let words = only(headers, header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = words.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
 /// A header that is there once.
 fn only(headers: &HeaderMap, name: header::HeaderName) -> Option<&HeaderValue> {
     let mut values = headers.get_all(name).iter();
@@ -299,6 +358,25 @@ const fn refusal(status: StatusCode, code: &'static str, message: &'static str) 
         message,
         hint: "",
         retry_after: None,
+        allow: "",
+    }
+}
+
+const fn other_method(allow: &'static str) -> Refusal {
+    let message = "this path takes another method";
+    Refusal {
+        allow,
+        ..refusal(StatusCode::METHOD_NOT_ALLOWED, "METHOD", message)
+    }
+}
+
+/// The status for a stream of events that cannot begin.
+fn status_of(error: &RpcError) -> StatusCode {
+    match error.data.code.as_str() {
+        "FORBIDDEN" => StatusCode::FORBIDDEN,
+        "CURSOR_TOO_OLD" => StatusCode::GONE,
+        "STORE" => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
     }
 }
 
@@ -310,7 +388,7 @@ const fn unauthorized(message: &'static str) -> Refusal {
 }
 
 impl Refusal {
-    fn reply(self) -> Response<Full<Bytes>> {
+    fn reply(self) -> Reply {
         let mut failure = Failure::new(exit_of(self.status), self.code, self.message);
         self.hint.clone_into(&mut failure.hint);
         let retry_after_ms = self.retry_after.map(|wait| u64::try_from(wait.as_millis()));
@@ -325,7 +403,7 @@ impl Refusal {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             StatusCode::METHOD_NOT_ALLOWED => {
-                headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+                headers.insert(header::ALLOW, HeaderValue::from_static(self.allow));
             }
             _ => {}
         }
@@ -346,25 +424,30 @@ fn exit_of(status: StatusCode) -> u8 {
     }
 }
 
-fn reply(status: StatusCode, body: &Value) -> Response<Full<Bytes>> {
-    let mut reply = Response::new(Full::from(body.to_string()));
+fn reply(status: StatusCode, body: &Value) -> Reply {
+    let mut reply = Response::new(Either::Left(Full::from(body.to_string())));
     *reply.status_mut() = status;
     let headers = reply.headers_mut();
     headers.insert(
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
+    harden(headers);
+    reply
+}
+
+/// What every answer says to caches and browsers.
+fn harden(headers: &mut HeaderMap) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
     );
-    reply
 }
 
-fn empty(status: StatusCode) -> Response<Full<Bytes>> {
+fn empty(status: StatusCode) -> Reply {
     let mut reply = reply(status, &json!(null));
-    *reply.body_mut() = Full::default();
+    *reply.body_mut() = Either::Left(Full::default());
     reply.headers_mut().remove(header::CONTENT_TYPE);
     reply
 }

@@ -3,15 +3,21 @@
 //! - `methods/`: every method, a small type each, and the one table of them
 //! - `caller`: who calls, and what they may
 //! - `error`: why a call failed
+//! - `once`: calls with an idempotency key
 //! - `schema`: what every method takes and gives, as OpenRPC
+//! - `follow`: events as notifications between the answers
+//! - `sse`: events over HTTP
 //! - `http`: one request a POST, with a token, from this machine alone
 //! - `stream`: requests and answers as lines of a socket or a pipe
 
 mod caller;
 mod error;
+mod follow;
 pub(crate) mod http;
 mod methods;
+mod once;
 mod schema;
+mod sse;
 pub(crate) mod stream;
 
 use conclave_client::Client;

@@ -11,6 +11,7 @@ use tokio::io::{
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::follow::{self, Follow};
 use super::{Caller, Request, RpcError, answer, error_frame, result_frame};
 use crate::daemon::{self, Daemon, RunParams, Running, StopRequest};
 
@@ -20,6 +21,9 @@ pub(crate) const REQUEST_BYTES_MAX: usize = 1024 * 1024;
 const CALLS_MAX: usize = 32;
 /// Answers that wait for a slow reader.
 const FRAMES_AHEAD: usize = 64;
+
+/// The method after whose answer events follow.
+const SUBSCRIBE: &str = "events.subscribe";
 
 /// Where a stream comes from, and so what may be asked beside the methods.
 #[derive(Debug)]
@@ -38,11 +42,15 @@ pub(crate) async fn serve(
     door: Door,
 ) {
     let (frames, waiting) = mpsc::channel(FRAMES_AHEAD);
+    let (follow, follows) = mpsc::channel(1);
+    let follower = follow::run(client.clone(), frames.clone(), follows);
     let mut connection = Connection {
         client,
         door,
         writer: tokio::spawn(write(output, waiting)),
         frames,
+        follow,
+        follower: Follower(tokio::spawn(follower)),
         calls: JoinSet::new(),
         slots: Arc::new(Semaphore::new(CALLS_MAX)),
         running: None,
@@ -87,9 +95,20 @@ struct Connection {
     door: Door,
     writer: JoinHandle<()>,
     frames: mpsc::Sender<String>,
+    follow: mpsc::Sender<Follow>,
+    follower: Follower,
     calls: JoinSet<()>,
     slots: Arc<Semaphore>,
     running: Option<Running>,
+}
+
+/// Tells of events; ends with the connection.
+struct Follower(JoinHandle<()>);
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl Connection {
@@ -140,10 +159,17 @@ impl Connection {
             return;
         };
         let (client, frames) = (self.client.clone(), self.frames.clone());
+        let wants_events = message.get("method").and_then(Value::as_str) == Some(SUBSCRIBE);
+        let follow = wants_events.then(|| self.follow.clone());
         self.calls.spawn(async move {
             if let Some(answer) = answer(&client, &Caller::owner(), message).await {
+                let cursor = answer.pointer("/result/cursor").and_then(Value::as_u64);
+                let answer = answer.to_string();
                 // Who asked may be gone.
-                let _ = frames.send(answer.to_string()).await;
+                match cursor.zip(follow) {
+                    Some((cursor, follow)) => drop(follow.send(Follow { cursor, answer }).await),
+                    None => drop(frames.send(answer).await),
+                }
             }
             drop(slot);
         });
@@ -212,6 +238,7 @@ impl Connection {
     async fn finish(mut self) {
         self.running = None;
         while self.calls.join_next().await.is_some() {}
+        drop(self.follower);
         drop(self.frames);
         // Its end is the connection's.
         let _ = self.writer.await;

@@ -8,7 +8,9 @@ use conclave_proto::id::MessageId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Limit, Method, Reach, RpcError, Scope, Short, Text, TimeoutMs, reach_chat};
+use super::{
+    Again, Caller, Limit, Method, Reach, RpcError, Scope, Short, Text, TimeoutMs, reach_chat,
+};
 use crate::commands::send::mentions;
 use crate::rows::{InfoRow, MessageRow, ReadRow, UnreadRow};
 
@@ -64,6 +66,7 @@ pub(super) struct SendParams {
 impl Method for SendParams {
     const NAME: &'static str = "messages.send";
     const SCOPE: Scope = Scope::Send;
+    const AGAIN: Option<Again<MessageRow>> = Some(again);
     type Result = MessageRow;
 
     fn reach(&self, client: &Client) -> Result<Reach, RpcError> {
@@ -205,6 +208,11 @@ impl Method for InfoParams {
         let id = message_id(&self.id)?;
         Ok(InfoRow::from(&client.message(id)?))
     }
+}
+
+/// A message as it is now.
+pub(super) fn again(client: &Client, id: MessageId) -> Result<MessageRow, RpcError> {
+    Ok(MessageRow::from(&client.message(id)?.message))
 }
 
 pub(super) fn message_id(words: &Short) -> Result<MessageId, RpcError> {

@@ -4,6 +4,7 @@ mod about;
 mod attachments;
 mod chats;
 mod devices;
+mod events;
 mod groups;
 mod messages;
 mod people;
@@ -16,13 +17,14 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use conclave_client::{Client, ClientError};
+use conclave_proto::id::MessageId;
 use conclave_proto::limits::TEXT_BYTES_MAX;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
-use super::{Caller, Reach, RpcError, Scope};
+use super::{Caller, Reach, RpcError, Scope, once};
 
 /// One method: its parameters are the type itself, its result what a command would print.
 ///
@@ -35,6 +37,13 @@ pub(crate) trait Method: DeserializeOwned + JsonSchema + Send + Sync + 'static {
     /// What comes back.
     type Result: Serialize + JsonSchema;
 
+    /// Whether it changes something, so that it takes an idempotency key.
+    const MUTATES: bool = !matches!(Self::SCOPE, Scope::Read);
+
+    /// What a call comes to now that made or changed a message, by its id; for methods that answer with the message.
+    /// Of the others the answer is kept.
+    const AGAIN: Option<Again<Self::Result>> = None;
+
     /// What it touches; asked before it is called.
     fn reach(&self, client: &Client) -> Result<Reach, RpcError>;
 
@@ -45,6 +54,9 @@ pub(crate) trait Method: DeserializeOwned + JsonSchema + Send + Sync + 'static {
         caller: &Caller,
     ) -> impl Future<Output = Result<Self::Result, RpcError>> + Send;
 }
+
+/// Makes an answer anew, of the message that a call made or changed.
+pub(crate) type Again<R> = fn(&Client, MessageId) -> Result<R, RpcError>;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Value, RpcError>> + Send>>;
 
@@ -67,16 +79,40 @@ const fn entry<M: Method>() -> Entry {
         name: M::NAME,
         scope: M::SCOPE,
         call: |client, caller, params| Box::pin(call::<M>(client, caller, params)),
-        params: |schemas| M::json_schema(schemas),
+        params: |schemas| {
+            let params = M::json_schema(schemas);
+            if M::MUTATES {
+                once::with_key(params)
+            } else {
+                params
+            }
+        },
         result: |schemas| schemas.subschema_for::<M::Result>(),
     }
 }
 
-async fn call<M: Method>(client: Client, caller: Caller, params: Value) -> Result<Value, RpcError> {
+async fn call<M: Method>(
+    client: Client,
+    caller: Caller,
+    mut params: Value,
+) -> Result<Value, RpcError> {
+    let key = if M::MUTATES {
+        once::take_key(&mut params)?
+    } else {
+        None
+    };
+    let request = key.is_some().then(|| once::hash(M::NAME, &params));
     let method: M =
         serde_json::from_value(params).map_err(|error| RpcError::bad_params(error.to_string()))?;
+    if let Some((key, request)) = key.zip(request) {
+        return once::call(&client, &caller, &key, (request, method)).await;
+    }
     caller.check_reach(method.reach(&client)?)?;
-    let result = method.call(&client, &caller).await?;
+    value(&method.call(&client, &caller).await?)
+}
+
+/// A result as JSON.
+pub(super) fn value(result: &impl Serialize) -> Result<Value, RpcError> {
     serde_json::to_value(result).map_err(|error| std::io::Error::from(error).into())
 }
 
@@ -98,6 +134,11 @@ pub(crate) const METHODS: &[Entry] = &[
     entry::<devices::ApproveParams>(),
     entry::<devices::RenameParams>(),
     entry::<devices::RemoveParams>(),
+    entry::<events::AckParams>(),
+    entry::<events::ConsumersParams>(),
+    entry::<events::ForgetParams>(),
+    entry::<events::ListParams>(),
+    entry::<events::SubscribeParams>(),
     entry::<groups::ListParams>(),
     entry::<groups::ShowParams>(),
     entry::<groups::CreateParams>(),
@@ -168,6 +209,11 @@ struct Text(#[schemars(length(max = TEXT_BYTES_MAX))] String);
 #[schemars(extend("default" = 30_000))]
 struct TimeoutMs(#[schemars(range(max = TIMEOUT_MS_MAX))] u64);
 
+/// How long to wait for something that may never come, in ms.
+#[derive(Debug, Clone, Copy, Default, JsonSchema)]
+#[schemars(extend("default" = 0))]
+struct WaitMs(#[schemars(range(max = TIMEOUT_MS_MAX))] u64);
+
 /// How many rows.
 #[derive(Debug, Clone, Copy, JsonSchema)]
 #[schemars(extend("default" = 50))]
@@ -233,6 +279,12 @@ impl<'de> Deserialize<'de> for TimeoutMs {
             )));
         }
         Ok(Self(number))
+    }
+}
+
+impl<'de> Deserialize<'de> for WaitMs {
+    fn deserialize<D: Deserializer<'de>>(number: D) -> Result<Self, D::Error> {
+        TimeoutMs::deserialize(number).map(|wait| Self(wait.0))
     }
 }
 

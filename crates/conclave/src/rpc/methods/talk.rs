@@ -5,8 +5,8 @@ use conclave_client::view::Message;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::messages::message_id;
-use super::{Caller, Method, Reach, RpcError, Scope, Short, Text, reach_chat};
+use super::messages::{again, message_id};
+use super::{Again, Caller, Method, Reach, RpcError, Scope, Short, Text, reach_chat};
 use crate::commands::send::mentions;
 use crate::rows::{DoneRow, MessageRow, TimerRow};
 
@@ -23,6 +23,7 @@ pub(super) struct ReactParams {
 impl Method for ReactParams {
     const NAME: &'static str = "messages.react";
     const SCOPE: Scope = Scope::Send;
+    const AGAIN: Option<Again<MessageRow>> = Some(again);
     type Result = MessageRow;
 
     fn reach(&self, client: &Client) -> Result<Reach, RpcError> {
@@ -50,6 +51,7 @@ pub(super) struct EditParams {
 impl Method for EditParams {
     const NAME: &'static str = "messages.edit";
     const SCOPE: Scope = Scope::Send;
+    const AGAIN: Option<Again<MessageRow>> = Some(again);
     type Result = MessageRow;
 
     fn reach(&self, client: &Client) -> Result<Reach, RpcError> {
@@ -111,6 +113,7 @@ pub(super) struct ForwardParams {
 impl Method for ForwardParams {
     const NAME: &'static str = "messages.forward";
     const SCOPE: Scope = Scope::Send;
+    const AGAIN: Option<Again<MessageRow>> = Some(again);
     type Result = MessageRow;
 
     fn reach(&self, client: &Client) -> Result<Reach, RpcError> {
@@ -140,6 +143,7 @@ pub(super) struct PinParams {
 impl Method for PinParams {
     const NAME: &'static str = "messages.pin";
     const SCOPE: Scope = Scope::Send;
+    const AGAIN: Option<Again<MessageRow>> = Some(again);
     type Result = MessageRow;
 
     fn reach(&self, client: &Client) -> Result<Reach, RpcError> {
