@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A bot that says what it hears: accepts who writes first, answers each message once.
+"""A bot that says what it hears: accepts who writes first, answers each message once, whatever is killed when.
 
 Start `conclave daemon`, then: echo_bot.py ~/.local/share/conclave/default/daemon.sock
 """
@@ -7,7 +7,6 @@ Start `conclave daemon`, then: echo_bot.py ~/.local/share/conclave/default/daemo
 import json
 import socket
 import sys
-import time
 
 
 class Conclave:
@@ -21,32 +20,39 @@ class Conclave:
     def call(self, method, **params):
         request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
         self.socket.sendall(json.dumps(request).encode() + b"\n")
-        answer = json.loads(self.lines.readline() or '{"error": "the daemon has ended"}')
+        line = self.lines.readline()
+        if not line.endswith("\n"):
+            raise ConnectionError("the daemon has ended")
+        answer = json.loads(line)
         if "error" in answer:
             raise RuntimeError(answer["error"])
         return answer["result"]
 
 
-def echo(conclave, chat):
-    """Answers what came into `chat` since it was read last."""
-    # Read before answered: a bot that is killed in between says nothing twice.
-    count = conclave.call("messages.read", chat=chat)["count"]
-    history = conclave.call("messages.history", chat=chat, limit=1000)["messages"]
-    # What came after that is not read yet, and has its turn in the next round.
-    heard = [message for message in history if message["read"] and not message["own"]]
-    for message in heard[max(0, len(heard) - count) :]:
-        conclave.call("messages.send", to=chat, text=message["text"], wait="queued")
+def echo(conclave, cursor, event):
+    """Answers one event. Told twice it is answered once: the second time under the same key."""
+    if event["type"] == "request":
+        chat = event["chat"]
+        conclave.call("requests.accept", chat=chat, idempotency_key=f"accept-{cursor}")
+    elif event["type"] == "message" and not event["own"]:
+        chat = event["chat"]
+    else:
+        return
+    if event["text"]:
+        key = f"echo-{cursor}"
+        conclave.call("messages.send", to=chat, text=event["text"], wait="queued", idempotency_key=key)
 
 
 def main():
     conclave = Conclave(sys.argv[1])
+    page = conclave.call("events.list", consumer="echo")
     print("listening", flush=True)
     while True:
-        for request in conclave.call("requests.list")["requests"]:
-            conclave.call("requests.accept", chat=request["chat"])
-        for chat in conclave.call("messages.unread")["chats"]:
-            echo(conclave, chat["chat"])
-        time.sleep(0.2)  # the daemon does not tell of news by itself: asked again
+        for row in page["events"]:
+            echo(conclave, row["cursor"], row["event"])
+        # Done with: not told again, whoever ends in between.
+        conclave.call("events.ack", consumer="echo", cursor=page["cursor"])
+        page = conclave.call("events.list", consumer="echo", wait_ms=600_000)
 
 
 if __name__ == "__main__":

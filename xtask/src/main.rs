@@ -13,6 +13,7 @@ mod demo;
 mod fuzz;
 mod kill;
 mod sim;
+mod soak;
 mod step;
 mod tidy;
 mod vectors;
@@ -31,7 +32,7 @@ usage: cargo xtask CHORE
   test           every test of the workspace, documentation examples included
   bench [NAME…] [--quick]
                  figures beside the limits of this machine (docs/benchmarks.md)
-  ci             what must pass before a change lands: format, tidy, lints, docs, tests, demo, kill --short, 500 worlds of sim
+  ci             what must pass before a change lands: format, tidy, lints, docs, tests, demo, kill --short, soak --short, 500 worlds of sim
   classic        has the classic client in Python talk with ours (examples/classic)
   tidy           the rules a compiler does not know: edges, files, rule ids, dependencies
   fuzz [TARGET…] [--runs N] [--keep]
@@ -42,6 +43,8 @@ usage: cargo xtask CHORE
                  second implementation, in Python)
   kill [--short] [--seed N] [--messages N] [--server-kills N] [--client-kills N]
                  four people talk while their programs and the server are killed: nothing may be lost
+  soak [--short] [--seed N] [--messages N] [--kills N]
+                 a bot takes messages off a daemon while bot, daemon and server are killed: each once
   world [--short] [--seed N] [--operations N]
                  five people with up to three devices each do everything at once: all must agree
   attachment [--short | --mib N]
@@ -78,6 +81,7 @@ fn run() -> anyhow::Result<()> {
         ["world", flags @ ..] => world::run(&root, world::Plan::parse(flags)?),
         ["sim", flags @ ..] => sim::run(&root, flags),
         ["kill", flags @ ..] => kill::run(&root, kill::Plan::parse(flags)?),
+        ["soak", flags @ ..] => soak::run(&root, soak::Plan::parse(flags)?),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             Ok(())

@@ -727,7 +727,10 @@ fn the_example_bots_echo() {
     let length = fs::read_to_string(&python).unwrap().lines().count();
     assert!(length <= 60, "{length} lines");
     let socket = bot.folder().join("daemon.sock");
-    let running = Bot::start("python3", &[&python, &socket]);
+    let mut running = Bot::start("python3", &[&python, &socket]);
+    let said = lines(running.0.stdout.take().unwrap());
+    // Its consumer begins with what happens from then on.
+    assert_eq!(said.recv_timeout(DEADLINE).unwrap(), "listening");
     echoes(&ben, &bot, &heard, ["one", "two"]);
     drop(running);
     daemon.terminate();
@@ -760,7 +763,9 @@ struct Bot(Child);
 
 impl Bot {
     fn start(program: impl AsRef<OsStr>, words: &[&Path]) -> Self {
-        Self(Command::new(program).args(words).spawn().unwrap())
+        let mut command = Command::new(program);
+        command.args(words).stdout(std::process::Stdio::piped());
+        Self(command.spawn().unwrap())
     }
 }
 
