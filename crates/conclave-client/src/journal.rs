@@ -34,6 +34,20 @@ const NAME_BYTES_MAX: usize = 64;
 /// Events that one look at the store goes through.
 const LOOK_MAX: usize = 1000;
 
+/// The kinds of events.
+pub const KINDS: [&str; 10] = [
+    "message",
+    "changed",
+    "timer",
+    "state",
+    "request",
+    "identity_changed",
+    "note",
+    "gap",
+    "history",
+    "warning",
+];
+
 /// An event with its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
@@ -41,8 +55,7 @@ pub struct Told {
     pub cursor: u64,
     /// When it was written down, ms since 1970-01-01 UTC.
     pub ts_ms: u64,
-    /// Its stable name: `message`, `changed`, `timer`, `state`, `request`, `identity_changed`, `note`, `gap`,
-    /// `history`, `warning`.
+    /// One of [`KINDS`].
     pub kind: String,
     /// Its chat; `None` when it is about the profile.
     pub chat: Option<ChatId>,

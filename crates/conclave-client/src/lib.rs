@@ -55,6 +55,7 @@ pub mod journal;
 pub mod once;
 pub mod transport;
 pub mod view;
+pub mod webhook;
 
 mod archive;
 mod attachment;

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) asked: AtomicU64,
     questions: std::sync::Mutex<VecDeque<Question>>,
     pub(crate) standing: watch::Sender<Standing>,
+    /// A webhook was made, or something is to be tried again.
+    pub(crate) webhooks: Notify,
     /// Calls with a key that are worked on.
     pub(crate) calls: Running,
     /// An archive waits to be carried.
@@ -94,6 +96,7 @@ impl Shared {
             asked: AtomicU64::new(0),
             questions: std::sync::Mutex::default(),
             standing: watch::Sender::new(Standing::default()),
+            webhooks: Notify::new(),
             calls: Running::default(),
             archives: Notify::new(),
             uploads: Notify::new(),

@@ -167,6 +167,8 @@ pub(crate) enum Command {
     Rpc(commands::rpc::Args),
     /// Make, list and revoke tokens for programs that use HTTP
     Token(commands::token::Args),
+    /// Have the daemon post events to an address
+    Webhook(commands::webhook::Args),
     /// Check clock, server, store and keys
     Doctor(commands::doctor::Args),
     /// Show where this profile lives

@@ -11,6 +11,7 @@ mod profile;
 mod rfc3339;
 mod rows;
 mod rpc;
+mod webhook;
 
 use std::ffi::OsString;
 use std::fs::File;

@@ -12,6 +12,7 @@ pub(crate) mod note;
 mod people;
 mod talk;
 pub(crate) mod told;
+pub(crate) mod webhook;
 
 use conclave_client::view::Person;
 use schemars::JsonSchema;

@@ -30,6 +30,7 @@ mod stranded;
 mod stuck;
 mod sync;
 mod tokens;
+mod webhooks;
 
 pub(crate) use account::{OwnAccount, PendingRegistration};
 pub(crate) use acts::{ActKind, ActRow};
@@ -53,6 +54,7 @@ pub(crate) use settings::Field;
 pub(crate) use stranded::StrandedRow;
 pub(crate) use stuck::StuckRow;
 pub(crate) use sync::Thing;
+pub(crate) use webhooks::{DeliveryRow, WebhookRow};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 

@@ -47,6 +47,7 @@ pub(crate) mod timer;
 pub(crate) mod token;
 pub(crate) mod typing;
 pub(crate) mod unread;
+pub(crate) mod webhook;
 pub(crate) mod whoami;
 
 use crate::args::Command;
@@ -99,6 +100,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Daemon(args) => daemon::run(context, args).await,
         Command::Rpc(args) => rpc::run(context, args).await,
         Command::Token(args) => token::run(context, args).await,
+        Command::Webhook(args) => webhook::run(context, args).await,
         Command::Doctor(_) => doctor::run(context).await,
         Command::Paths(_) => paths::run(context),
         Command::Classic(args) => classic::run(context, args).await,

@@ -22,6 +22,7 @@ use crate::exit::Failure;
 use crate::profile::Context;
 use crate::rows::DaemonRow;
 use crate::rpc::{http, stream};
+use crate::webhook;
 
 /// Commands at once; each has a thread.
 const COMMANDS_MAX: u32 = 64;
@@ -112,6 +113,7 @@ pub(crate) async fn run(
         stop,
     });
     client.go_online();
+    let webhooks = tokio::spawn(webhook::run(client.clone()));
     let port = http.map(|listener| tokio::spawn(http::serve(listener, client.clone())));
     context.out.row(&DaemonRow::from(&daemon.about()))?;
     let mut connections = JoinSet::new();
@@ -123,6 +125,9 @@ pub(crate) async fn run(
     drop(listener);
     drop(place);
     connections.shutdown().await;
+    webhooks.abort();
+    // Aborted is how it should end.
+    let _ = webhooks.await;
     if let Some(port) = port {
         port.abort();
         // Aborted is how it should end.

@@ -4,35 +4,10 @@ use std::time::Duration;
 
 use conclave_client::Client;
 use schemars::JsonSchema;
-use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
-use super::{Caller, Limit, Method, Reach, RpcError, Scope, Short, WaitMs};
+use super::{Caller, Cursor, Limit, Method, Reach, RpcError, Scope, Short, WaitMs, given};
 use crate::rows::ToldRow;
-
-/// An event's number, or that of the last one before.
-#[derive(Debug, Clone, Copy, Default, JsonSchema)]
-#[schemars(extend("default" = 0))]
-struct Cursor(#[schemars(range(max = CURSOR_MAX))] u64);
-
-/// The largest number that the store gives.
-const CURSOR_MAX: u64 = i64::MAX.unsigned_abs();
-
-impl<'de> Deserialize<'de> for Cursor {
-    fn deserialize<D: Deserializer<'de>>(number: D) -> Result<Self, D::Error> {
-        let number = u64::deserialize(number)?;
-        if number > CURSOR_MAX {
-            let why = format!("{number} is over the limit of {CURSOR_MAX}");
-            return Err(D::Error::custom(why));
-        }
-        Ok(Self(number))
-    }
-}
-
-/// A cursor that is there.
-fn given<'de, D: Deserializer<'de>>(number: D) -> Result<Option<Cursor>, D::Error> {
-    Cursor::deserialize(number).map(Some)
-}
 
 /// Events in their order: behind `after`, or behind what `consumer` is done with. With `wait_ms` the answer comes as
 /// soon as there is one. What was deleted since, or is over, is left out.

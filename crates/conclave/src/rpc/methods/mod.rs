@@ -12,6 +12,7 @@ mod profile;
 mod search;
 mod settings;
 mod talk;
+mod webhooks;
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -181,6 +182,12 @@ pub(crate) const METHODS: &[Entry] = &[
     entry::<people::AcceptParams>(),
     entry::<about::StatusParams>(),
     entry::<about::VersionParams>(),
+    entry::<webhooks::AddParams>(),
+    entry::<webhooks::DropParams>(),
+    entry::<webhooks::ListParams>(),
+    entry::<webhooks::RemoveParams>(),
+    entry::<webhooks::RetryParams>(),
+    entry::<webhooks::TestParams>(),
     entry::<about::WhoamiParams>(),
     entry::<about::DoctorParams>(),
     entry::<about::SettingsParams>(),
@@ -280,6 +287,30 @@ impl<'de> Deserialize<'de> for TimeoutMs {
         }
         Ok(Self(number))
     }
+}
+
+/// An event's number, or that of the last one before.
+#[derive(Debug, Clone, Copy, Default, JsonSchema)]
+#[schemars(extend("default" = 0))]
+struct Cursor(#[schemars(range(max = CURSOR_MAX))] u64);
+
+/// The largest number that the store gives.
+const CURSOR_MAX: u64 = i64::MAX.unsigned_abs();
+
+impl<'de> Deserialize<'de> for Cursor {
+    fn deserialize<D: Deserializer<'de>>(number: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(number)?;
+        if number > CURSOR_MAX {
+            let why = format!("{number} is over the limit of {CURSOR_MAX}");
+            return Err(D::Error::custom(why));
+        }
+        Ok(Self(number))
+    }
+}
+
+/// A cursor that is there.
+fn given<'de, D: Deserializer<'de>>(number: D) -> Result<Option<Cursor>, D::Error> {
+    Cursor::deserialize(number).map(Some)
 }
 
 impl<'de> Deserialize<'de> for WaitMs {
