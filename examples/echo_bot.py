@@ -32,15 +32,11 @@ class Conclave:
 def echo(conclave, cursor, event):
     """Answers one event. Told twice it is answered once: the second time under the same key."""
     if event["type"] == "request":
-        chat = event["chat"]
-        conclave.call("requests.accept", chat=chat, idempotency_key=f"accept-{cursor}")
+        # What it says comes as a message then.
+        conclave.call("requests.accept", chat=event["chat"], idempotency_key=f"accept-{cursor}")
     elif event["type"] == "message" and not event["own"]:
-        chat = event["chat"]
-    else:
-        return
-    if event["text"]:
-        key = f"echo-{cursor}"
-        conclave.call("messages.send", to=chat, text=event["text"], wait="queued", idempotency_key=key)
+        chat, text, key = event["chat"], event["text"], f"echo-{cursor}"
+        conclave.call("messages.send", to=chat, text=text, wait="queued", idempotency_key=key)
 
 
 def main():

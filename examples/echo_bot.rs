@@ -8,13 +8,17 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use conclave_client::journal::Told;
 use conclave_client::{Client, ClientError, Event, Unlock};
 use conclave_proto::env::OsEnv;
-use tokio::sync::broadcast::error::RecvError;
+use conclave_proto::id::ChatId;
 
-/// Messages of a chat that are looked through for what was not answered.
-const HISTORY_MAX: usize = 1_000;
+/// How far this bot is, is kept under this name.
+const NAME: &str = "echo";
+/// Events that are taken at once.
+const PAGE: usize = 100;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -23,38 +27,47 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .ok_or("say which profile folder is the bot's")?
         .into();
     let client = Client::open(&dir, Unlock::KeyFile, OsEnv::shared())?;
-    // From here on nothing is missed; what came before lies in the store.
-    let mut events = client.events();
+    // From here on nothing is missed; the first time it begins with what happens from now on.
+    let cursor = client.consume("", NAME, None)?;
     client.go_online();
     let ended = tokio::select! {
-        ended = run(&client, &mut events) => ended,
+        ended = run(&client, cursor) => ended,
         _ = tokio::signal::ctrl_c() => Ok(()),
     };
     client.close().await;
     Ok(ended?)
 }
 
-/// Looks whenever something happened. Events are hints: the store has everything, also after a crash.
-async fn run(
-    client: &Client,
-    events: &mut tokio::sync::broadcast::Receiver<Event>,
-) -> Result<(), ClientError> {
+/// Takes events one after the other; what was not acknowledged is told again after a crash.
+async fn run(client: &Client, mut cursor: u64) -> Result<(), ClientError> {
     loop {
-        for request in client.requests()? {
-            client.accept_request(request.chat)?;
-        }
-        for chat in client.chats()? {
-            // Read before answered: a bot that is killed in between says nothing twice.
-            let count = usize::try_from(client.mark_read(chat.id)?).unwrap_or(usize::MAX);
-            // What came after that is not read yet, and has its turn in the next round.
-            let mut heard = client.history(chat.id, HISTORY_MAX)?;
-            heard.retain(|message| message.is_read && !message.own);
-            for message in heard.split_off(heard.len().saturating_sub(count)) {
-                client.send(&chat.id.to_string(), &message.text).await?;
+        let page = client
+            .next_events(cursor, PAGE, None, Duration::from_hours(1))
+            .await?;
+        for told in &page.told {
+            match &told.event {
+                Event::Requested { chat } => {
+                    // What it says comes as a message then. Accepted before: it is no request any more.
+                    if client.requests()?.iter().any(|one| one.chat == *chat) {
+                        client.accept_request(*chat)?;
+                    }
+                }
+                Event::Received(message) if !message.own => {
+                    answer(client, told, message.chat, &message.text).await?;
+                }
+                _ => {}
             }
         }
-        if let Err(RecvError::Closed) = events.recv().await {
-            return Ok(());
-        }
+        cursor = page.cursor;
+        client.ack_events("", NAME, cursor)?;
     }
+}
+
+/// Says what was heard, once: told of it again, the key is known already.
+async fn answer(client: &Client, told: &Told, chat: ChatId, text: &str) -> Result<(), ClientError> {
+    let key = format!("echo-{}", told.cursor);
+    let send = async { client.send(&chat.to_string(), text).await.map(drop) };
+    client
+        .once(("", &key), text.as_bytes(), send, |_| None, |_| Ok(()))
+        .await
 }

@@ -94,7 +94,6 @@ struct Campaign<'a> {
     /// Texts that stand in the bot's file.
     seen: AtomicUsize,
     folder: &'a Path,
-    examples: PathBuf,
 }
 
 /// What is killed.
@@ -109,13 +108,16 @@ struct Targets {
 pub(crate) fn run(root: &Path, plan: Plan) -> anyhow::Result<()> {
     let seed = plan.seed.unwrap_or_else(Chance::fresh_seed);
     in_folder(root, "soak", &plan.replay_line(seed), |folder| {
+        // Copied as the programs are: a change meanwhile changes nothing here.
+        for script in ["echo_bot.py", "journal_bot.py"] {
+            fs::copy(root.join("examples").join(script), folder.join(script))?;
+        }
         let campaign = Campaign {
             plan,
             seed,
             frame: Frame::new(LIMIT),
             seen: AtomicUsize::new(0),
             folder,
-            examples: root.join("examples"),
         };
         campaign.run()
     })
@@ -171,7 +173,7 @@ impl Campaign<'_> {
         let mut command = Command::new("python3");
         command
             .arg("-B")
-            .arg(self.examples.join("journal_bot.py"))
+            .arg(self.folder.join("journal_bot.py"))
             .arg(self.folder.join("bot/default/daemon.sock"))
             .arg(self.file());
         let mut process = Process::start(&mut command, &self.folder.join("python.log"))?;

@@ -1,5 +1,6 @@
 //! The engine: sole owner of a profile's state. One step is one transaction; events go out after its commit.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use conclave_core::conversation::{Conversation, Outside};
 use conclave_core::credential::KnownAccount;
 use conclave_proto::env::{Env, SharedEnv};
 use conclave_proto::id::{ChatId, LogId, MessageId, ServerId};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 use crate::attachment;
 use crate::error::ClientError;
@@ -36,6 +37,8 @@ pub(crate) struct Engine {
     pub(crate) files: PathBuf,
     /// Told when files are not wanted any more.
     pub(crate) files_gone: Arc<Notify>,
+    /// Changes whenever something was written to the journal.
+    pub(crate) journal: watch::Sender<()>,
 }
 
 /// The registered account, as steps need it.
@@ -55,6 +58,8 @@ pub(crate) struct Step<'a> {
     pub(crate) events: Vec<Event>,
     /// The message that it made or changed, when a call asked for that.
     pub(crate) made: Option<MessageId>,
+    /// Whether it wrote to the journal.
+    pub(crate) is_told: Cell<bool>,
 }
 
 impl From<StoreError> for ClientError {
@@ -75,6 +80,7 @@ impl Engine {
             events,
             files: PathBuf::new(),
             files_gone: Arc::default(),
+            journal: watch::Sender::new(()),
         };
         engine.load_own()?;
         Ok(engine)
@@ -114,7 +120,7 @@ impl Engine {
     ) -> Result<T, ClientError> {
         let own = self.own.as_ref().ok_or(ClientError::NotRegistered)?;
         let env = self.env.as_ref();
-        let (value, events, gone) = self.store.write(|tx| {
+        let ((value, is_told), events, gone) = self.store.write(|tx| {
             let mut step = Step {
                 tx,
                 own,
@@ -122,6 +128,7 @@ impl Engine {
                 now_ms: env.now_ms(),
                 events: Vec::new(),
                 made: None,
+                is_told: Cell::new(false),
             };
             // C-177: nothing whose time is over is there for any step
             tx.delete_expired(step.now_ms)?;
@@ -131,12 +138,16 @@ impl Engine {
                 journal::write(&step, event)?;
             }
             let gone = tx.take_gone_files()?;
+            let value = (value, step.is_told.get());
             Ok::<_, ClientError>((value, step.events, gone))
         })?;
         if !gone.is_empty() {
             // C-196: the row is gone, so is the file; one that a death leaves behind goes at the next start
             attachment::remove_files(&self.files, &gone);
             self.files_gone.notify_waiters();
+        }
+        if is_told {
+            self.journal.send_replace(());
         }
         for event in events {
             if let Event::Warning(text) = &event {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use conclave_core::content::MessageRef;
 use conclave_proto::id::ChatId;
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
 
 use crate::client::Client;
 use crate::engine::{Own, Step, show};
@@ -112,7 +112,7 @@ impl Client {
         wait: Duration,
     ) -> Result<Page, ClientError> {
         // Before the first look: what is written after it is heard of.
-        let mut news = self.events();
+        let mut news = self.news();
         let mut page = self.events_after(after, limit, chats)?;
         let waiting = async {
             loop {
@@ -122,8 +122,7 @@ impl Client {
                 if !page.told.is_empty() {
                     return Ok(());
                 }
-                // Lagging or not: the store is looked at again either way.
-                if let Err(RecvError::Closed) = news.recv().await {
+                if news.changed().await.is_err() {
                     return Err(ClientError::Broken("the engine stopped".into()));
                 }
                 page = self.events_after(page.cursor, limit, chats)?;
@@ -134,6 +133,11 @@ impl Client {
             .await
             .unwrap_or(Ok(()))?;
         Ok(page)
+    }
+
+    /// Changes whenever there is another event.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.engine().journal.subscribe()
     }
 
     /// The event with that number, of `chats` alone when they are given; `None` when it is kept no more or what it
@@ -247,6 +251,7 @@ pub(crate) fn write(step: &Step<'_>, event: &Event) -> Result<(), ClientError> {
     };
     row.at_ms = step.now_ms;
     let number = step.tx.put_event(&row)?;
+    step.is_told.set(true);
     if number % PRUNE_EVERY == 0 {
         let since_ms = step.now_ms.saturating_sub(EVENTS_MS);
         step.tx.prune_events(EVENTS_MAX, since_ms)?;

@@ -6,6 +6,8 @@ use conclave_proto::identifier::Identifier;
 use crate::client::{Client, parse_chat, parse_identifier};
 use crate::engine::{Own, Step, person, show};
 use crate::error::ClientError;
+use crate::event::Event;
+use crate::journal;
 use crate::register::check_name;
 use crate::send::contact_of;
 use crate::store::{ChatRow, ChatStage, ContactRow, Thing, Tx};
@@ -149,7 +151,15 @@ impl Client {
                 })?;
             }
             row.stage = ChatStage::Open;
-            Ok(step.tx.put_chat(&row)?)
+            step.tx.put_chat(&row)?;
+            // What was told with the request is a message from now on, for programs that take one after the other.
+            for first in step.tx.history(chat, usize::MAX)? {
+                if !first.own {
+                    let first = show(step.tx, step.own, &first)?;
+                    journal::write(step, &Event::Received(first))?;
+                }
+            }
+            Ok(())
         })?;
         self.wake();
         Ok(())

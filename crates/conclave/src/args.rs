@@ -187,6 +187,9 @@ impl Command {
         if let Self::Rpc(args) = self {
             return args.is_hosted();
         }
+        if let Self::Listen(args) = self {
+            return args.is_hosted();
+        }
         !matches!(
             self,
             Self::Daemon(_)

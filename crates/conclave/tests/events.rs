@@ -4,12 +4,16 @@
 
 mod support;
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::daemon::Wire;
 use support::program::DEADLINE;
+use support::server::lines;
 use support::{Daemon, Person, Server};
 
 /// A server, Anna with a daemon that takes HTTP, and Ben, who are in contact.
@@ -21,7 +25,7 @@ struct Pair {
 }
 
 impl Pair {
-    fn new(folder: &std::path::Path) -> Self {
+    fn new(folder: &Path) -> Self {
         let server = Server::start(folder);
         let anna = Person::registered(folder, &server, "anna@example.org");
         let ben = Person::registered(folder, &server, "ben@example.org");
@@ -440,4 +444,230 @@ fn calls_with_a_key_are_done_once() {
         2,
         "{sent:?}"
     );
+}
+
+/// `listen --from NAME` prints each event once over all its runs, with and without a daemon; `--ack manual` prints it
+/// until somebody acknowledges; a cursor reads without a name.
+#[test]
+fn listen_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut pair = Pair::new(folder.path());
+    let heard = |pair: &Pair, words: &[&str]| {
+        let rows = pair
+            .anna
+            .ok(&[&["listen", "--once", "--from"], words].concat());
+        let texts = rows.iter().filter(|row| row["event"]["own"] == false);
+        let texts = texts.filter_map(|row| row["event"]["text"].as_str().map(str::to_owned));
+        texts.collect::<Vec<_>>()
+    };
+    assert_eq!(heard(&pair, &["log"]), [""; 0], "a new name begins now");
+    pair.say("one");
+    assert_eq!(heard(&pair, &["log", "--ack", "manual"]), ["one"]);
+    assert_eq!(heard(&pair, &["log"]), ["one"]);
+    pair.say("two");
+    drop(pair.daemon.take());
+    assert_eq!(heard(&pair, &["log"]), ["two"]);
+    assert_eq!(heard(&pair, &["log"]), [""; 0]);
+    assert_eq!(heard(&pair, &["0"]).last().unwrap(), "two");
+    let ahead = pair.anna.run(&["listen", "--once", "--from", "99999"]);
+    ahead.expect_error(2, "BAD_INPUT");
+    pair.anna
+        .run(&["listen", "--from", "a/b"])
+        .expect_error(2, "BAD_INPUT");
+    pair.anna
+        .run(&["listen", "--exec", "true"])
+        .expect_error(2, "USAGE");
+}
+
+/// `listen --exec` hands each event to a command: one that fails is run again for the same event, one that is killed
+/// with its listener sees it again, and what ended well is not told twice; through the daemon, in the folder where the
+/// command line stands.
+#[test]
+fn listen_runs_a_command_for_each_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = Pair::new(folder.path());
+    pair.wire()
+        .ok("events.subscribe", &json!({"consumer": "sh"}));
+    for text in ["one", "two", "three"] {
+        pair.say(text);
+    }
+    pair.anna.ok(&["listen", "--once"]);
+    // Fails the first time it sees "two"; hangs at "three" until there is a file.
+    let script = r#"line=$(cat); printf '%s\n' "$line" >> heard
+        case "$line" in
+        *'"two"'*) [ -e failed ] || { : > failed; exit 3; };;
+        *'"three"'*) [ -e go ] || exec sleep 1000;;
+        esac"#;
+    let at = folder.path();
+    let words = ["listen", "--from", "sh", "--exec", script];
+    let mut listener = pair.anna.spawn_in(at, &words);
+    let complaints = lines(listener.stderr.take().unwrap());
+    let said = complaints.recv_timeout(DEADLINE).unwrap();
+    assert!(said.contains("ended with exit status: 3"), "{said}");
+    let heard = |text: &str| {
+        let rows = fs::read_to_string(at.join("heard")).unwrap_or_default();
+        let rows = rows
+            .lines()
+            .map(|row| serde_json::from_str::<Value>(row).unwrap());
+        rows.filter(|row| row["event"]["text"] == text && row["type"] == "event")
+            .count()
+    };
+    let begin = std::time::Instant::now();
+    while heard("three") == 0 {
+        assert!(
+            begin.elapsed() < DEADLINE,
+            "the command is run for the third"
+        );
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+    listener.kill().unwrap();
+    listener.wait().unwrap();
+    fs::write(at.join("go"), "").unwrap();
+    let once = pair
+        .anna
+        .spawn_in(at, &[&words, ["--once"].as_slice()].concat());
+    assert_eq!(support::program::finish(once, "listen --exec").code, 0);
+    assert_eq!([heard("one"), heard("two"), heard("three")], [1, 2, 2]);
+}
+
+/// A place that posts come to.
+struct Hook(TcpListener);
+
+impl Hook {
+    fn open() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").unwrap())
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/hook?a=b", self.0.local_addr().unwrap())
+    }
+
+    /// Takes one post, answers it with `answer`; its head in small letters, and its body.
+    fn take(&self, answer: &str) -> (String, String) {
+        let (stream, _) = self.0.accept().unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(reader.read_line(&mut head).unwrap() > 0, "{head}");
+        }
+        let head = head.to_lowercase();
+        let length = head.split("content-length: ").nth(1).unwrap();
+        let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        reader.get_mut().write_all(answer.as_bytes()).unwrap();
+        (head, String::from_utf8(body).unwrap())
+    }
+
+    /// The text of the next post.
+    fn text(&self, answer: &str) -> String {
+        let (_, body) = self.take(answer);
+        let row: Value = serde_json::from_str(&body).unwrap();
+        row["event"]["text"].as_str().unwrap().to_owned()
+    }
+}
+
+const WELL: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+/// Posts are signed as the documents say, come in order, and come again after a redirect, an error and a crash until
+/// they are taken; what was deleted meanwhile does not come.
+#[test]
+fn webhooks_come_until_they_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut pair = Pair::new(folder.path());
+    let (hook, elsewhere) = (Hook::open(), Hook::open());
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let secret = secret.to_str().unwrap();
+    let url = hook.url();
+    let words = [
+        "webhook",
+        "add",
+        &url,
+        "--events",
+        "message",
+        "--secret-file",
+        secret,
+    ];
+    let added = pair.anna.ok(&words);
+    let id = added[0]["id"].as_str().unwrap().to_owned();
+    pair.say("one");
+    pair.say("two");
+    let moved = format!(
+        "HTTP/1.1 302 Found\r\nlocation: {}\r\ncontent-length: 0\r\n\r\n",
+        elsewhere.url()
+    );
+    assert_eq!(hook.text(&moved), "one");
+    assert_eq!(
+        hook.text("HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n"),
+        "one"
+    );
+    pair.crash();
+    let (head, body) = hook.take(WELL);
+    assert!(body.contains("\"one\""), "{body}");
+    assert!(head.starts_with("post /hook?a=b http/1.1"), "{head}");
+    let signature = head.split("conclave-signature: ").nth(1).unwrap();
+    let signature = signature.split("\r\n").next().unwrap();
+    let seconds = signature
+        .strip_prefix("t=")
+        .unwrap()
+        .split(',')
+        .next()
+        .unwrap();
+    assert_eq!(
+        signature,
+        format!("t={seconds},v1={}", hmac(folder.path(), seconds, &body))
+    );
+    assert_eq!(hook.text(WELL), "two");
+    elsewhere.0.set_nonblocking(true).unwrap();
+    assert!(elsewhere.0.accept().is_err(), "redirects are not followed");
+    let tested = std::thread::scope(|scope| {
+        let test = scope.spawn(|| pair.anna.ok(&["webhook", "test", &id]));
+        assert!(hook.take(WELL).1.contains("\"test\""));
+        test.join().unwrap()
+    });
+    assert_eq!(tested[0]["ok"], true);
+    let listed = pair.anna.ok(&["webhook", "list"]);
+    assert_eq!(listed[0]["waiting"], 0, "{listed:?}");
+    assert!(!format!("{listed:?}").contains("0123456789abcdef0123456789abcdef"));
+    pair.anna.ok(&["webhook", "remove", &id]);
+    assert_eq!(pair.anna.ok(&["webhook", "list"]).len(), 0);
+    for id in [&id, "w_", "../x"] {
+        pair.anna
+            .run(&["webhook", "remove", id])
+            .expect_error(8, "NOT_FOUND");
+        pair.anna
+            .run(&["webhook", "dead", "retry", id])
+            .expect_error(8, "NOT_FOUND");
+    }
+    for url in [
+        "http://example.org/",
+        "ftp://127.0.0.1/",
+        "https://a@example.org/",
+        "x",
+    ] {
+        let refused = pair
+            .anna
+            .run(&["webhook", "add", url, "--secret-file", secret]);
+        refused.expect_error(2, "USAGE");
+        let params = json!({"url": url, "secret": "0123456789abcdef"});
+        let refused = pair.wire().call("webhooks.add", &params);
+        assert_eq!(refused["error"]["data"]["code"], "BAD_INPUT", "{refused}");
+    }
+    let unknown = [&words[..4], &["messages"], &words[5..]].concat();
+    pair.anna.run(&unknown).expect_error(2, "BAD_INPUT");
+}
+
+/// The same signature by another program.
+fn hmac(folder: &Path, seconds: &str, body: &str) -> String {
+    let file = folder.join("signed");
+    fs::write(&file, format!("{seconds}.{body}")).unwrap();
+    let program = "import hmac,sys; print(hmac.new(sys.argv[1].encode(), open(sys.argv[2],'rb').read(), 'sha256').hexdigest())";
+    let output = std::process::Command::new("python3")
+        .args(["-c", program, "0123456789abcdef0123456789abcdef"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }

@@ -10,6 +10,7 @@ use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
 use crate::args::duration;
+use crate::commands::listen_from::{self, Ack, Place};
 use crate::exit::Failure;
 use crate::output::Output;
 use crate::profile::Context;
@@ -17,11 +18,11 @@ use crate::rows::told::line_of;
 use crate::rows::{MessageRow, note};
 
 /// Print messages, requests and state changes as they come in, until interrupted. Printing does not mark
-/// messages as read.
+/// messages as read. With --from: all that was not taken yet, by number; each is told until it is done with.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:
-  conclave listen --once
-  conclave listen --for 10m -o json")]
+  conclave listen --for 10m -o json
+  conclave listen --from backup --exec ./store-one-event")]
 pub(crate) struct Args {
     /// Sync all there is, print it, and end; also when there is nothing
     #[arg(long, conflicts_with = "for_")]
@@ -29,10 +30,37 @@ pub(crate) struct Args {
     /// End after this long
     #[arg(long = "for", value_name = "DUR", value_parser = duration)]
     for_: Option<Duration>,
+    /// Begin behind the event with this number (0: the oldest that is kept), or where the program of this name is;
+    /// a new name begins with what happens from now on
+    #[arg(long, value_name = "CURSOR|NAME", value_parser = listen_from::place)]
+    from: Option<Place>,
+    /// Who says that an event is done with: this command, or somebody else by `events.ack`
+    #[arg(long, value_name = "HOW", requires = "from", default_value = "auto")]
+    ack: Ack,
+    /// Run this command for each event, with its JSON on standard input; exit 0: done with, else it is run again
+    #[arg(long, value_name = "COMMAND", requires = "from")]
+    exec: Option<String>,
+}
+
+impl Args {
+    /// Whether a daemon runs it; what --exec names runs where the command line stands.
+    pub(crate) const fn is_hosted(&self) -> bool {
+        self.exec.is_none()
+    }
 }
 
 /// Listens.
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
+    if let Some(place) = args.from {
+        let wish = listen_from::Wish {
+            place,
+            ack: args.ack,
+            exec: args.exec,
+            once: args.once,
+            time: args.for_,
+        };
+        return listen_from::run(context, wish).await;
+    }
     context
         .with_client(async |client: &Client| {
             let mut printer = Printer::new(client, context.out.clone());
@@ -50,7 +78,10 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 }
 
 /// Ends on SIGINT or SIGTERM, or when the time is over.
-async fn until_stopped(context: &Context, time: Option<Duration>) -> Result<(), ClientError> {
+pub(super) async fn until_stopped(
+    context: &Context,
+    time: Option<Duration>,
+) -> Result<(), ClientError> {
     let time_over = async {
         match time {
             Some(time) => tokio::time::sleep(time).await,

@@ -120,7 +120,12 @@ impl Front {
 
     /// Asks for one thing and waits for the answer.
     pub(crate) async fn ask(&mut self, method: &str) -> Result<Value, Failure> {
-        self.send(&json!({"jsonrpc": "2.0", "id": 1, "method": method}))
+        self.call(method, json!({})).await
+    }
+
+    /// Calls a method and waits for the answer.
+    pub(crate) async fn call(&mut self, method: &str, params: Value) -> Result<Value, Failure> {
+        self.send(&json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}))
             .await?;
         let mut line = Vec::new();
         if self.input.read_until(b'\n', &mut line).await? == 0 {

@@ -3,7 +3,7 @@
 use conclave_client::view::NoteKind;
 use conclave_client::{Client, ClientError, Event};
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::note::{GroupChangeRow, RotatedRow};
@@ -75,7 +75,7 @@ pub(crate) fn line_of(client: &Client, event: &Event) -> Result<Option<BothForms
 }
 
 /// An event with its number, as programs get it everywhere.
-#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct ToldRow {
     /// Its number: what a program acknowledges when it is done with it.
     pub(crate) cursor: u64,
@@ -107,6 +107,13 @@ impl ToldRow {
             event,
             text: line.text,
         }))
+    }
+
+    /// The row as `events.list` answered it.
+    pub(crate) fn parse(row: &Value) -> Result<Self, serde_json::Error> {
+        let mut parsed = Self::deserialize(row)?;
+        parsed.text = parsed.event.to_string();
+        Ok(parsed)
     }
 
     /// The `type` of the event's row.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use conclave_client::webhook::Due;
 use conclave_client::{Client, ClientError};
 use conclave_proto::env::{OsEnv, SharedEnv};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
 use super::Target;
@@ -22,7 +21,7 @@ const PAUSE: Duration = Duration::from_secs(30);
 /// Posts until the task is dropped; what was under way then is posted again by the next daemon.
 pub(crate) async fn run(client: Client) {
     let env = OsEnv::shared();
-    let mut news = client.events();
+    let mut news = client.news();
     let mut posts = JoinSet::new();
     let mut under_way = BTreeSet::new();
     loop {
@@ -55,7 +54,7 @@ pub(crate) async fn run(client: Client) {
                 Err(_) if posts.is_empty() => under_way.clear(),
                 Err(_) => {}
             },
-            event = news.recv() => if let Err(RecvError::Closed) = event {
+            changed = news.changed() => if changed.is_err() {
                 return;
             },
         }
