@@ -76,7 +76,7 @@ impl Output {
     }
 
     /// Prints a row that is made already.
-    pub(crate) fn line(&self, line: &BothForms) -> io::Result<()> {
+    pub(crate) fn told(&self, line: &BothForms) -> io::Result<()> {
         match self.format {
             Format::Text => self.console.out(&line.text),
             Format::Json => self.console.out(&line.json),

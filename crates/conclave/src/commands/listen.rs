@@ -149,7 +149,7 @@ impl<'a> Printer<'a> {
             Event::Noted(note) => self.note(&note)?,
             other => {
                 if let Some(line) = line_of(self.client, &other)? {
-                    self.out.line(&line)?;
+                    self.out.told(&line)?;
                 }
             }
         }
