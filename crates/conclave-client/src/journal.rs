@@ -259,7 +259,8 @@ pub(crate) fn write(step: &Step<'_>, event: &Event) -> Result<(), ClientError> {
     Ok(())
 }
 
-/// The names of what an event tells; `None` when it is not kept: who types now is over soon.
+/// The names of what an event tells; `None` when it is not kept: who types now, and how far a
+/// file is, is another thing soon.
 fn row_of(event: &Event) -> Option<EventRow> {
     let mut row = EventRow::default();
     let kind = match event {
@@ -322,7 +323,7 @@ fn row_of(event: &Event) -> Option<EventRow> {
             row.word.clone_from(text);
             "warning"
         }
-        Event::Noted(_) | Event::History(_) | Event::Typing { .. } => return None,
+        Event::Noted(_) | Event::History(_) | Event::Typing { .. } | Event::File(_) => return None,
     };
     kind.clone_into(&mut row.kind);
     Some(row)
