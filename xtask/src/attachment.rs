@@ -70,6 +70,7 @@ fn campaign(folder: &Path, plan: Plan) -> anyhow::Result<()> {
     let anna = Person::register(folder, "anna", &mut server)?;
     let ben = Person::register(folder, "ben", &mut server)?;
     anna.ok(&["send", &ben.identifier, "hello"])?;
+    ben.ok(&["request", "list"])?;
     ben.ok(&["request", "accept", &anna.identifier])?;
     for person in [&anna, &ben] {
         person.ok(&["config", "set", "attachments.max", "16GiB"])?;
@@ -158,6 +159,7 @@ impl Way<'_> {
         let id = self.carry(self.anna, &words, interruptions, &mut memory)?;
         println!("    {mib} MiB up after {} s", start.elapsed().as_secs());
 
+        self.ben.ok(&["read", &self.anna.identifier])?;
         let rows = self
             .ben
             .ok(&["history", &self.anna.identifier, "--limit", "1"])?;

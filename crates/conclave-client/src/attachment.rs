@@ -122,8 +122,10 @@ impl Client {
     ) -> Result<Attachment, ClientError> {
         let fetched = self.engine().step(|step| {
             let (file, info) = find(step.tx, step.own, id, number)?;
-            use AttachmentState::{Loaded, Loading, Uploading};
-            if matches!(file.state, Loaded | Loading | Uploading) {
+            if !matches!(
+                file.state,
+                AttachmentState::Remote | AttachmentState::Failed
+            ) {
                 return Ok(file);
             }
             check_chat(step, file.chat)?;

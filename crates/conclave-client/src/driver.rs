@@ -137,7 +137,7 @@ fn publish(shared: &Shared, net: &Net, asked: u64, trouble: Option<TransportErro
             .read(|tx| -> Result<u64, crate::store::StoreError> {
                 Ok(tx.outbox_waiting()?
                     + tx.posts_waiting()?
-                    + tx.count_files(crate::store::FileState::Uploading)?
+                    + tx.uploads_moving()?
                     + tx.bundles_waiting()?
                     + tx.intents_waiting()?
                     + tx.stuck_groups()?.len() as u64

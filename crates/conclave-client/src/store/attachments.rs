@@ -187,6 +187,14 @@ impl Tx<'_> {
         Ok(statement.query_row([state.name()], |row| counter(row, "n"))?)
     }
 
+    /// How many files go up, and are not held back by something that may take long.
+    pub(crate) fn uploads_moving(&self) -> Result<u64, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT count(*) AS n FROM attachment WHERE state = 'uploading' AND reason = ''",
+        )?;
+        Ok(statement.query_row([], |row| counter(row, "n"))?)
+    }
+
     /// The names in the profile's folder that are in use.
     pub(crate) fn file_names(&self) -> Result<Vec<String>, StoreError> {
         let mut statement = self.0.prepare("SELECT file FROM attachment")?;

@@ -54,7 +54,7 @@ pub(crate) struct More {
     /// Pass somebody's address on: a contact of yours; the text may be left out
     #[arg(long, value_name = "WHO", conflicts_with = "lines")]
     pub(crate) contact: Option<String>,
-    /// A file to send with it; may be repeated. The text may be left out, or is what stands below
+    /// A file to send with it; may be repeated. The text may be left out
     #[arg(long, value_name = "FILE", conflicts_with = "lines")]
     pub(crate) attach: Vec<PathBuf>,
 }

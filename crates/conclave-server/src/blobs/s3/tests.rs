@@ -121,7 +121,7 @@ async fn moved(blobs: &S3Blobs) {
             looks.tick().await;
         }
     };
-    let limit = Duration::from_secs(60);
+    let limit = Duration::from_mins(1);
     tokio::time::timeout(limit, moving).await.expect("it moves");
 }
 
