@@ -190,6 +190,8 @@ CREATE TABLE held (
     epoch      INTEGER NOT NULL,
     item       BLOB NOT NULL,
     PRIMARY KEY (log_id, account_id, epoch)
+) WITHOUT ROWID;
+
 -- --- events ----------------------------------------------------------------------------------
 
 -- What happened, in the order in which it was written down. It holds names alone: what a program is told is made
