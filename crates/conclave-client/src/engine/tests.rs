@@ -20,11 +20,12 @@ use crate::event::Event;
 use crate::receive::{self, Outcome};
 use crate::store::{ContactRow, ConversationRow, InvitationRow, OutboxKind};
 use crate::support::tamper::{Fate, Road, Tamper};
-use crate::support::{LONG, Person, World};
+use crate::support::{DAY_MS, LONG, Person, World};
 use crate::view::{ChatState, MessageState};
 
 mod devices;
 mod groups;
+mod journal;
 mod members;
 mod rejoin;
 mod strangers;
