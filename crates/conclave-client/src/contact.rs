@@ -1,12 +1,10 @@
 //! Lookups and pins: which account an identifier leads to, and what may change about it.
 
-use conclave_core::credential::{Accounts as _, Wanted, former_devices};
 use conclave_core::pin::{Pin, Verdict, is_retired, judge};
 use conclave_proto::ErrorCode;
-use conclave_proto::account::{AccountState, AccountStates, DeviceCert};
+use conclave_proto::account::{AccountState, AccountStates};
 use conclave_proto::hello::Role;
 use conclave_proto::id::{AccountId, ChatId, ServerId};
-use conclave_proto::limits::DEVICES_MAX;
 
 use crate::engine::Step;
 use crate::error::ClientError;
@@ -16,7 +14,7 @@ use crate::shared::{Shared, broken, is_local, tell};
 use crate::store::{ChatRow, ChatStage, ContactRow, StoreError, Tx, parse_known};
 use crate::transport::{TransportError, calls};
 use crate::view::ChatKind;
-use crate::{members, note, own};
+use crate::{members, note};
 
 /// An identifier is looked up again before a send when the last look is older than this, in ms.
 const RECHECK_MS: u64 = 86_400_000;
@@ -27,7 +25,7 @@ pub(crate) const NEWER_TOLD: u64 = 1;
 /// At most one such look in this time, in ms: a contact can tell what it likes.
 pub(crate) const NEWER_RECHECK_MS: u64 = 60_000;
 /// How long after a lookup that was one too many it is tried again, in ms.
-const LIMITED_RECHECK_MS: u64 = 600_000;
+pub(crate) const LIMITED_RECHECK_MS: u64 = 600_000;
 
 /// What judging states against the pin led to.
 pub(crate) enum Judged {
@@ -161,7 +159,7 @@ pub(crate) fn is_look_due(step: &Step<'_>, chat_id: ChatId) -> Result<bool, Clie
     Ok(contact.is_some_and(|row| is_recheck_due(&row, step.now_ms)))
 }
 
-fn is_rate_limited(error: &TransportError) -> bool {
+pub(crate) fn is_rate_limited(error: &TransportError) -> bool {
     matches!(error, TransportError::Refused(refusal) if refusal.code() == ErrorCode::RateLimited)
 }
 
@@ -199,110 +197,6 @@ pub(crate) async fn look_up(
             judged => return Ok(judged),
         }
     }
-}
-
-/// Fetches and judges the newest states of accounts that leaves were made under (C-017). A lie leaves things as
-/// they are. Whether the server could be asked now.
-pub(crate) async fn fetch_missing(
-    shared: &Shared,
-    net: &mut Net,
-    accounts: &[AccountId],
-) -> Result<bool, TransportError> {
-    let (directory, _) = net.connection(Role::Directory).await?;
-    for account in accounts {
-        let pinned = shared.engine().look(|tx, own| {
-            if *account == own.account.device.account_id {
-                return Ok(own.account.state.content.seq);
-            }
-            Ok(tx.contact(*account)?.map_or(1, |row| row.pin.seq))
-        });
-        let from_seq = pinned.map_err(|error| broken(shared, &error))?;
-        let states = calls::fetch_states(directory.as_ref(), net.pass()?, *account, from_seq);
-        let states = match states.await {
-            Ok(states) => states,
-            Err(error) if is_rate_limited(&error) => {
-                net.due_at(shared.env.now_ms().saturating_add(LIMITED_RECHECK_MS));
-                return Ok(false);
-            }
-            Err(error) if is_about_contact(&error) => continue,
-            Err(error) => return Err(error),
-        };
-        if shared
-            .engine()
-            .own()
-            .is_ok_and(|own| own.account.device.account_id == *account)
-        {
-            let followed = own::follow(shared, &states);
-            followed.map_err(|error| broken(shared, &error))?;
-            net.progress = true;
-            continue;
-        }
-        let judged = shared
-            .engine()
-            .step(|step| accept_states(step, Source::Fetched, &states));
-        match judged {
-            Ok(_) => net.progress = true,
-            Err(ClientError::WrongServer(text)) => tell(shared, &text),
-            Err(error) => return Err(broken(shared, &error)),
-        }
-    }
-    Ok(true)
-}
-
-/// Fetches what entries of logs and welcomes are judged by (C-017, C-180). Whether the server could be asked now.
-pub(crate) async fn fetch_wanted(
-    shared: &Shared,
-    net: &mut Net,
-    wanted: &[Wanted],
-) -> Result<bool, TransportError> {
-    for one in wanted {
-        let is_asked = match one {
-            Wanted::Newest(account) => fetch_missing(shared, net, &[*account]).await?,
-            Wanted::Since(account, seq) => fetch_former(shared, net, *account, *seq).await?,
-        };
-        if !is_asked {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Remembers which devices an account listed in its state `seq` and lists no more, as far as the server shows it.
-async fn fetch_former(
-    shared: &Shared,
-    net: &mut Net,
-    account: AccountId,
-    seq: u64,
-) -> Result<bool, TransportError> {
-    let (directory, _) = net.connection(Role::Directory).await?;
-    let states = calls::fetch_states(directory.as_ref(), net.pass()?, account, seq);
-    let shown = match states.await {
-        Ok(shown) => shown,
-        Err(error) if is_rate_limited(&error) => {
-            net.due_at(shared.env.now_ms().saturating_add(LIMITED_RECHECK_MS));
-            return Ok(false);
-        }
-        Err(error) if is_about_contact(&error) => return Ok(true),
-        Err(error) => return Err(error),
-    };
-    let kept = shared.engine().step(|step| {
-        let states = shown.states.iter().map(|state| AccountState::parse(state));
-        let certs = shown.former_certs.iter().take(DEVICES_MAX);
-        let certs = certs.map(|cert| DeviceCert::parse(cert));
-        let (states, certs): (Result<Vec<_>, _>, Result<Vec<_>, _>) =
-            (states.collect(), certs.collect());
-        let known = step.tx.known_accounts(&step.own.known).known(account);
-        if let (Ok(states), Ok(certs), Some(known)) = (states, certs, known) {
-            // C-181
-            for former in former_devices(&known, &states, &certs) {
-                step.tx.put_former_device(&former)?;
-            }
-        }
-        Ok(())
-    });
-    kept.map_err(|error| broken(shared, &error))?;
-    net.progress = true;
-    Ok(true)
 }
 
 fn refused_states(shared: &Shared, error: &ClientError) -> TransportError {

@@ -12,7 +12,7 @@ use conclave_proto::group_link::GroupLink;
 use conclave_proto::id::{AccountId, ChatId, LogId};
 
 use crate::client::Client;
-use crate::contact::{fetch_missing, new_group_chat};
+use crate::contact::new_group_chat;
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::group::{allowed, refused};
@@ -20,6 +20,7 @@ use crate::invite::{intro, pointer_due};
 use crate::membership::{Intent, want, want_soon};
 use crate::net::Net;
 use crate::shared::{Shared, broken};
+use crate::states::fetch_missing;
 use crate::store::{ChatRow, ChatStage, ContactRow, JoinWish, Stage};
 use crate::transport::TransportError;
 use crate::view::ChatKind;

@@ -21,7 +21,6 @@ use conclave_proto::id::{ChatId, Incarnation, LogId};
 use conclave_proto::limits::{JOIN_UPDATE_MS, SELF_UPDATE_MS};
 use conclave_proto::log::Head;
 
-use crate::contact::fetch_wanted;
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::members;
@@ -32,6 +31,7 @@ use crate::recover;
 use crate::rejoin;
 use crate::restored;
 use crate::shared::{Shared, broken, is_local};
+use crate::states::fetch_wanted;
 use crate::store::{ChatRow, ChatStage, ConversationRow, InvitationRow, OutboxKind, Stage};
 use crate::successor;
 use crate::transport::{TransportError, calls};

@@ -94,6 +94,7 @@ mod search;
 mod send;
 mod settings;
 mod shared;
+mod states;
 mod store;
 mod successor;
 mod sync;

@@ -14,13 +14,13 @@ use conclave_proto::limits::{
 use conclave_proto::log::PutBundle;
 use prost::Message as _;
 
-use crate::contact;
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::intent::{self, Built};
 use crate::net::Net;
 use crate::own_sync;
 use crate::shared::{Shared, broken, is_local};
+use crate::states;
 use crate::store::{ConversationRow, IntentKind};
 use crate::transport::{TransportError, calls};
 
@@ -193,7 +193,7 @@ async fn pursue_chat(
                     .into_iter()
                     .filter(|account| !tried.contains(account))
                     .collect();
-                if new.is_empty() || !contact::fetch_missing(shared, net, &new).await? {
+                if new.is_empty() || !states::fetch_missing(shared, net, &new).await? {
                     net.set_aside(None, shared.env.now_ms());
                     return Ok(());
                 }

@@ -13,7 +13,6 @@ use conclave_proto::id::{AccountId, ChatId, Day, LogId};
 use conclave_proto::limits::SUCCESSOR_SPACING_MS;
 use conclave_proto::log::Entry;
 
-use crate::contact::fetch_missing;
 use crate::content::placeholder;
 use crate::engine::Step;
 use crate::error::ClientError;
@@ -26,6 +25,7 @@ use crate::net::Net;
 use crate::recover;
 use crate::restored;
 use crate::shared::{Shared, broken, is_local};
+use crate::states::fetch_missing;
 use crate::store::{
     ChatRow, ChatStage, ContactRow, ConversationRow, IntentKind, Stage, StoreError, StrandedRow,
     StuckRow, Tx,

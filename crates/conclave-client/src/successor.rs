@@ -24,7 +24,6 @@ use conclave_proto::id::AccountId;
 use conclave_proto::key_package::ClaimedKeyPackages;
 use conclave_proto::limits::{ADDS_MAX, DEVICES_MAX, SUCCESSOR_SPACING_MS};
 
-use crate::contact::fetch_missing;
 use crate::engine::{Step, person};
 use crate::error::ClientError;
 use crate::intent::wants_states;
@@ -36,6 +35,7 @@ use crate::recover;
 use crate::rejoin;
 use crate::restored;
 use crate::shared::{Shared, broken, is_local};
+use crate::states::fetch_missing;
 use crate::store::{ChatRow, ChatStage, ConversationRow, InvitationRow, Stage, StuckRow};
 use crate::transport::{TransportError, calls};
 use crate::view::ChatKind;

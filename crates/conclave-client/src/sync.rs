@@ -20,7 +20,7 @@ use crate::net::Net;
 use crate::shared::{Shared, broken, is_local};
 use crate::store::{ConversationRow, Stage};
 use crate::transport::{Connection, TransportError, calls};
-use crate::{contact, invite, receive, recover, rejoin, restored};
+use crate::{invite, receive, recover, rejoin, restored, states};
 
 /// Step 5 of a round: every log that may have moved is read to its head.
 pub(crate) async fn sync_moved(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
@@ -134,7 +134,7 @@ pub(crate) async fn sync_log(
                 net.progress |= applied.progress;
                 if !applied.missing.is_empty() {
                     // C-017, C-180: each state is asked for once, then the entry is judged by what is known.
-                    if !contact::fetch_wanted(shared, net, &applied.missing).await? {
+                    if !states::fetch_wanted(shared, net, &applied.missing).await? {
                         return Ok(Read::Later);
                     }
                     tried.extend(applied.missing);
