@@ -108,19 +108,19 @@ fn rest(humans: &[Human]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Who left a group is asked when somebody adds them again: they say yes.
+/// Who left a group is asked when somebody adds them again: they say yes, on each device, since devices do not tell
+/// each other of it.
 fn answer(human: &Human, shown: &[Shown]) -> anyhow::Result<()> {
-    let mut own = shown
-        .iter()
-        .filter(|shown| shown.device == human.first.name);
     let is_asked = |room: &Room| room.state.starts_with("request");
-    if !own.any(|shown| shown.rooms.values().any(is_asked)) {
-        return Ok(());
-    }
-    for request in human.first().ok(&["request", "list"])? {
-        human
-            .first()
-            .ok(&["request", "accept", text(&request, "chat")])?;
+    for device in human.devices() {
+        let mut own = shown.iter().filter(|shown| shown.device == device.name);
+        if !own.any(|shown| shown.rooms.values().any(is_asked)) {
+            continue;
+        }
+        for request in device.cli.ok(&["request", "list"])? {
+            let accept = ["request", "accept", text(&request, "chat")];
+            device.cli.ok(&accept)?;
+        }
     }
     Ok(())
 }
