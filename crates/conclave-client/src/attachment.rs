@@ -323,6 +323,11 @@ pub(crate) fn arrived(step: &Step<'_>, row: &MessageRow) -> Result<(), ClientErr
     if row.own || auto_bytes == 0 || check_chat(step, row.chat_id).is_err() {
         return Ok(());
     }
+    // C-190: in a group too, by itself from accepted people alone
+    let sender = step.tx.contact(row.sender)?;
+    if !sender.is_some_and(|sender| sender.accepted && !sender.blocked) {
+        return Ok(());
+    }
     let bytes_max = step.tx.file_bytes_max()?.min(auto_bytes);
     for (number, info) in (1..).zip(&row.more().attachments) {
         if info.length <= bytes_max {

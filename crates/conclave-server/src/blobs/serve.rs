@@ -371,3 +371,16 @@ fn failed(error: &BlobError) -> Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store that is away is told as such, with when to come again; it is no failure of this server.
+    #[test]
+    fn c197_a_store_that_is_away_is_told_to_come_again() {
+        let answer = failed(&BlobError::Away).last_answer();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains("\r\nRetry-After: 5\r\n"), "{answer}");
+    }
+}
