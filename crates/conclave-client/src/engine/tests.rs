@@ -352,7 +352,7 @@ async fn removed_device_stops_that_chat_alone() {
 async fn c061_lost_race_gives_way_to_the_winner() {
     let world = World::new().await;
     let (mut anna, ben) = world.friends().await;
-    world.clock.pass(8 * crate::support::DAY_MS);
+    world.clock.pass(8 * DAY_MS);
     let tamper = Tamper::new(&world, |_, call| match call {
         Body::PutBundle(_) => Fate::DieBefore,
         _ => Fate::Pass,
