@@ -79,7 +79,7 @@ async fn run(command: &str, json: String) -> Result<ExitStatus, Failure> {
                 Ok(None) => {}
                 Err(error) => break Err(error),
             }
-            thread::sleep(pause);
+            thread::park_timeout(pause);
             pause = LOOKS.1.min(pause * 2);
         };
         // Nobody waits any more: it was killed.

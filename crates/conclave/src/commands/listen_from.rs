@@ -157,7 +157,7 @@ pub(crate) async fn run(context: &Context, wish: Wish) -> Result<(), Failure> {
     let work = async |client: &Client| {
         let mut taking = Taking::new(context, &wish, Source::Own(client));
         // A new name begins here: nothing is missed that comes in from now on.
-        taking.begin().await?;
+        taking.begin()?;
         client.go_online();
         if wish.once {
             client.settle(context.global.timeout).await?;
@@ -209,7 +209,7 @@ impl<'a> Taking<'a> {
     }
 
     /// Makes the place of a new name.
-    async fn begin(&mut self) -> Result<(), Failure> {
+    fn begin(&self) -> Result<(), Failure> {
         if let (Place::Name(name), Source::Own(client)) = (&self.wish.place, &self.source) {
             client.consume("", name, None)?;
         }

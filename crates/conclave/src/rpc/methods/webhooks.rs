@@ -67,7 +67,6 @@ impl Method for ListParams {
 
 /// Webhooks.
 #[derive(Debug, Serialize, JsonSchema)]
-#[expect(clippy::struct_field_names, reason = "what programs call them")]
 pub(super) struct Webhooks {
     /// Oldest first.
     webhooks: Vec<WebhookRow>,
