@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::step::{OpenSsl, answers, cargo, step, succeed};
-use crate::{attachment, classic, demo, kill, sim, soak, tidy, vectors};
+use crate::{attachment, classic, demo, kill, sim, soak, tidy, vectors, world};
 
 /// Everything that must pass before a change lands; cheap steps first.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
@@ -38,6 +38,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
         attachment::run(root, attachment::Plan::SHORT)
     })?;
     step("kill", || kill::run(root, kill::Plan::SHORT))?;
+    step("world", || world::run(root, world::Plan::SHORT))?;
     step("soak", || soak::run(root, soak::Plan::SHORT))?;
     println!(
         "everything passed after {} min",

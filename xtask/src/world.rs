@@ -46,7 +46,7 @@ impl Plan {
         operations: 2_000,
     };
     /// A minute's worth.
-    const SHORT: Self = Self {
+    pub(crate) const SHORT: Self = Self {
         seed: Some(5),
         operations: 80,
     };
