@@ -181,12 +181,17 @@ def read_cert(r):
     }
     cert["content"] = r.since(start)
     cert["signature"] = (r.vec(), r.vec())
-    cert["possession"] = r.vec()
+    possession = r.vec()
+    cert["possession"], former = possession[:64], possession[64:]
+    cert["former"] = [former[at : at + 32] for at in range(0, len(former), 32)]
     cert["encoded"] = r.since(start)
     cert["proof"] = cert["server_id"] + cert["account_id"] + cert["device_id"]
     cert["proof"] += cert["leaf_key"] + vec(cert["inbox_key"])
     if cert["suite"] != 2 or len(cert["inbox_key"]) != 1216 or cert["role"] not in (1, 2):
         raise Bad("certificate")
+    keys = cert["former"] + [cert["leaf_key"]]
+    if len(former) % 32 or len(keys) > 5 or len(set(keys)) != len(keys):
+        raise Bad("former leaf keys")
     return cert
 
 
@@ -514,6 +519,12 @@ def device_cert(v):
     other = dict(key, mldsa65=bytes(1952))
     refused(lambda: both_hold(other, cert["signature"], "device-cert", cert["content"]), "half a signature")
     refused(lambda: both_hold(key, cert["signature"], "account-state", cert["content"]), "another label")
+    data, shown = hexed(v["rekeyed"]["encoded"]), v["rekeyed"]
+    cert = whole(read_cert, data)
+    check(cert_holds(cert, key), "certificate of a device with another leaf key")
+    check(cert["former"] + [cert["leaf_key"]] == [hexed(one) for one in shown["leaf_keys"]], "leaf keys")
+    check(cert["former"] == [hexed(v["leaf_key"])], "former leaf key")
+    check(h("device-cert-hash", data) == ident(shown["hash"]), "certificate hash")
 
 
 def account_state(v):

@@ -234,6 +234,7 @@ fn person() -> anyhow::Result<(OwnDevice, KnownAccount)> {
         identity_fingerprint: identity.public().fingerprint(),
         account_seq: 1,
         secret,
+        former: Vec::new(),
     };
     Ok((own, known))
 }

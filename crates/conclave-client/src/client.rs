@@ -26,7 +26,7 @@ use crate::shared::Shared;
 use crate::store::{KeyFile, Store, key_kind};
 use crate::transport::{RealTransport, Transport, TransportError, calls};
 use crate::view::{CodeSent, Finding, Message, MessageState, Proof, Status, Whoami};
-use crate::{archive, attachment, device, register, send, trust};
+use crate::{archive, attachment, device, own, register, send, trust};
 
 /// Told as long as a conversation has met entries that this profile did not write.
 const COPIED: &str = "a copy of this profile was in use: messages stand under its name that it did not write; \
@@ -246,16 +246,8 @@ impl Client {
 
     /// Stops a pending move of this account's identifier to somebody else.
     pub async fn veto_hold(&self) -> Result<(), ClientError> {
-        let (connection, proof, account, device) = {
-            let server = self.engine().own()?.account.server.clone();
-            let transport = RealTransport::new(server, self.inner.shared.env.clone());
-            let connection = transport.connect(Role::Account).await?;
-            let engine = self.engine();
-            let device = &engine.own()?.account.device;
-            let proof = device::account_proof(device, connection.context());
-            (connection, proof, device.account_id, device.device_id)
-        };
-        calls::authenticate(connection.as_ref(), account, device, proof).await?;
+        let connection = self.transport()?.connect(Role::Account).await?;
+        own::authenticate(self.shared(), connection.as_ref()).await?;
         Ok(calls::veto_hold(connection.as_ref()).await?)
     }
 

@@ -1,6 +1,6 @@
 //! The account connection: who this device is, today's pass, its key packages and its capability.
 
-use conclave_core::identity::OwnDevice;
+use conclave_core::identity::{DeviceSecret, OwnDevice};
 use conclave_core::key_package;
 use conclave_proto::ErrorCode;
 use conclave_proto::account::AccountStatus;
@@ -92,19 +92,13 @@ pub(crate) async fn introduce(
     shared: &Shared,
     connection: &dyn Connection,
 ) -> Result<AccountStatus, TransportError> {
-    let signed = {
-        let engine = shared.engine();
-        let own = engine.own().map_err(|_| TransportError::Closed)?;
-        let device = &own.account.device;
-        (
-            device.account_id,
-            device.device_id,
-            account_proof(device, connection.context()),
-        )
-    };
-    calls::authenticate(connection, signed.0, signed.1, signed.2).await?;
+    let key = authenticate(shared, connection).await?;
     let status = calls::fetch_status(connection).await?;
     refused(shared, false)?;
+    if key == ProvenBy::Made {
+        // C-187: the account is followed first; key packages are signed with what it lists
+        return Ok(status);
+    }
     tell(shared, connection.hello().skew_ms, status.hold_ms);
     let life = connection.hello().incarnation;
     let before = shared.engine().look(|tx, _| Ok(tx.server_life()?));
@@ -133,12 +127,49 @@ fn put_again(shared: &Shared) -> Result<(), TransportError> {
     due.map_err(|error| broken(shared, &error))
 }
 
-/// Proves on one connection that it acts for this device (C-007).
-pub(crate) fn account_proof(device: &OwnDevice, context: &ConnectionContext) -> Vec<u8> {
+/// Which of its keys the server knows this device by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProvenBy {
+    /// The one in use.
+    Own,
+    /// One that was made and whose state the server took, though the answer was lost.
+    Made,
+}
+
+/// Proves on `connection` that it acts for this device (C-007): by the key in use, else by one that was made and may
+/// be listed by now (C-187).
+pub(crate) async fn authenticate(
+    shared: &Shared,
+    connection: &dyn Connection,
+) -> Result<ProvenBy, TransportError> {
+    let (account, device, own, made) = {
+        let mut engine = shared.engine();
+        let proofs = engine.look(|tx, own| {
+            let device = &own.account.device;
+            let proof = |secret: &DeviceSecret| account_proof(device, secret, connection.context());
+            let made = tx.made_device()?.as_ref().map(proof);
+            let own = proof(&device.secret);
+            Ok((device.account_id, device.device_id, own, made))
+        });
+        proofs.map_err(|_| TransportError::Closed)?
+    };
+    match calls::authenticate(connection, account, device, own).await {
+        Err(error) if is_removed(&error) => {
+            let Some(made) = made else { return Err(error) };
+            calls::authenticate(connection, account, device, made).await?;
+            Ok(ProvenBy::Made)
+        }
+        done => done.map(|()| ProvenBy::Own),
+    }
+}
+
+fn account_proof(
+    device: &OwnDevice,
+    secret: &DeviceSecret,
+    context: &ConnectionContext,
+) -> Vec<u8> {
     let fields = account_fields(device.account_id, device.device_id);
-    device
-        .secret
-        .sign_input(&context.proof_input(Purpose::Account, &fields))
+    secret.sign_input(&context.proof_input(Purpose::Account, &fields))
 }
 
 /// Tells people about a wrong clock and about somebody who wants their identifier.

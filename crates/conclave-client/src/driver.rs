@@ -26,7 +26,7 @@ use crate::net::Net;
 use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
 use crate::{
-    attachment, contact, device, group_link, invite, join, membership, outbox, own, own_sync,
+    attachment, contact, device, device_key, group_link, invite, join, membership, outbox, own, own_sync,
     rejoin, request, successor, sync, talk,
 };
 
@@ -109,6 +109,7 @@ async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
     device::tend(shared, net).await?;
     own::catch_up_in_round(shared, net).await?;
     own::renew(shared, net).await?;
+    device_key::tend(shared)?;
     contact::answer_questions(shared, net).await?;
     request::read_inbox(shared, net).await?;
     group_link::knock(shared, net).await?;
@@ -139,6 +140,7 @@ fn publish(shared: &Shared, net: &Net, asked: u64, trouble: Option<TransportErro
                     + tx.posts_waiting()?
                     + tx.uploads_moving()?
                     + tx.bundles_waiting()?
+                    + tx.rekeys_waiting()?
                     + tx.intents_waiting()?
                     + tx.stuck_groups()?.len() as u64
                     + tx.knocks()?.len() as u64

@@ -330,6 +330,12 @@ fn new_row(
     joined: &Joined,
 ) -> Result<ConversationRow, ClientError> {
     let log_id = pointer.log_id;
+    if joined.conversation.has_newest_key(&step.own.account.device) {
+        step.tx.end_rekey(log_id)?;
+    } else {
+        // C-187: invited by a key package from before
+        step.tx.put_rekey(log_id)?;
+    }
     let head = Head {
         epoch: joined.conversation.epoch(),
         seq: pointer.start_seq,

@@ -63,6 +63,7 @@ mod blob;
 mod contact;
 mod content;
 mod device;
+mod device_key;
 mod driver;
 mod engine;
 mod group;

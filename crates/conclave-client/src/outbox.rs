@@ -190,6 +190,11 @@ fn next(
     if conversation.pending_bundle.is_some() && may_update {
         return Ok(Next::Update);
     }
+    if may_update && step.tx.is_rekey_due(log_id)? {
+        // C-187: the leaf follows without anything to say
+        membership::prepare_update(step, &mut conversation)?;
+        return Ok(Next::Update);
+    }
     let chat_id = conversation.chat_id;
     let is_live = step
         .tx

@@ -4,7 +4,7 @@
 //! server or from each other and follow it by the rules that hold for everybody's states (C-016): an unbroken
 //! chain by the known key, and nothing else.
 
-use conclave_core::identity::{DeviceFacts, IdentitySecret, ProvenDevice};
+use conclave_core::identity::{IdentitySecret, ProvenDevice};
 use conclave_core::pin::{Pin, Verdict, judge};
 use conclave_proto::ErrorCode;
 use conclave_proto::account::{AccountState, AccountStates, DeviceCert, DeviceRole, PutState};
@@ -13,6 +13,7 @@ use conclave_proto::id::DeviceId;
 
 use crate::client::Client;
 use crate::device;
+use crate::device_key;
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::keys;
@@ -211,13 +212,8 @@ pub(crate) async fn authenticate(
     shared: &Shared,
     connection: &dyn Connection,
 ) -> Result<(), ClientError> {
-    let (account, device_id, proof) = {
-        let engine = shared.engine();
-        let device = &engine.own()?.account.device;
-        let proof = device::account_proof(device, connection.context());
-        (device.account_id, device.device_id, proof)
-    };
-    Ok(calls::authenticate(connection, account, device_id, proof).await?)
+    device::authenticate(shared, connection).await?;
+    Ok(())
 }
 
 /// A state that this device published is the newest now.
@@ -326,6 +322,15 @@ fn advance(step: &mut Step<'_>, states: &AccountStates) -> Result<Followed, Clie
     if known.certs().len() != listed.len() {
         return alarm(step, "this account without its certificates", None);
     }
+    // C-129: a key that this device does not hold is not its own, whoever certified it
+    let is_ours = match known.cert(own_id) {
+        Some(cert) => device_key::follow(step, cert)?,
+        None => false,
+    };
+    if !is_ours {
+        let proof = states.states.last().map(Vec::as_slice);
+        return alarm(step, "this device under a key that it does not hold", proof);
+    }
     step.tx
         .put_own_states(known.state(), known.certs(), own_id)?;
     keys::account_moved(step, known.state())?;
@@ -369,6 +374,8 @@ pub(crate) async fn catch_up_in_round(
     }
     let (directory, _) = net.connection(Role::Directory).await?;
     fetch(shared, directory.as_ref(), net.pass()?).await?;
+    // C-187: key packages under a key that this device has only now
+    net.status_due = true;
     // An alarm was told; it is not asked for again on every round.
     net.own_seq = 0;
     net.progress = true;
@@ -395,7 +402,7 @@ async fn fetch(
 
 /// A part of each round: this device's certificate is made anew before it ends, so that it can go on to be added.
 pub(crate) async fn renew(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
-    let put = shared.engine().step(|step| Ok(renewed(step)));
+    let put = shared.engine().step(|step| renewed(step));
     let Some(put) = put.map_err(|error| broken(shared, &error))? else {
         return Ok(());
     };
@@ -411,32 +418,25 @@ pub(crate) async fn renew(shared: &Shared, net: &mut Net) -> Result<(), Transpor
     }
 }
 
-/// The next state with a fresh certificate of this device, when its own ends soon and it may make one.
-fn renewed(step: &Step<'_>) -> Option<PutState> {
+/// The next state with a fresh certificate of this device, when its own ends soon or lists keys from long ago, and it
+/// may make one.
+fn renewed(step: &Step<'_>) -> Result<Option<PutState>, ClientError> {
     let own = &step.own.account;
     let old = &own.cert.content;
-    let is_due = old.not_after_ms.saturating_sub(step.now_ms) < RENEW_BEFORE_MS;
-    if !is_due || old.role != DeviceRole::Certifier {
-        return None;
+    let ends_soon = old.not_after_ms.saturating_sub(step.now_ms) < RENEW_BEFORE_MS;
+    let proven = ProvenDevice::of(&own.cert);
+    let former = device_key::former(step)?;
+    // C-187: a key that was replaced long ago counts no more
+    let is_due = ends_soon || proven.former.len() > former.len();
+    if !is_due || old.role != DeviceRole::Certifier || identity(step).is_err() {
+        return Ok(None);
     }
-    let identity = identity(step).ok()?;
-    let facts = DeviceFacts {
-        server_id: old.server_id,
-        account_id: old.account_id,
-        generation: old.generation,
-        device_id: old.device_id,
-        role: old.role,
-        not_before_ms: old.not_before_ms,
-        not_after_ms: step.now_ms.saturating_add(CERT_VALID_MS),
+    let not_after_ms = if ends_soon {
+        step.now_ms.saturating_add(CERT_VALID_MS)
+    } else {
+        old.not_after_ms
     };
-    let mut certs = own.certs.clone();
-    certs.retain(|cert| cert.content.device_id != own.device.device_id);
-    certs.push(identity.certify_proven(&ProvenDevice::of(&own.cert), &facts));
-    let state = identity.next_state(&own.state, &certs, step.now_ms);
-    Some(PutState {
-        state: state.to_bytes(),
-        certs: certs.iter().map(DeviceCert::to_bytes).collect(),
-    })
+    device_key::next_state(step, &proven.with_former(&former), not_after_ms).map(Some)
 }
 
 async fn remove(

@@ -274,6 +274,9 @@ pub(crate) fn merged(
         row.update_due = false;
         row.updated_ms = step.now_ms;
         row.own_sends = 0;
+        if group.has_newest_key(&step.own.account.device) {
+            step.tx.end_rekey(row.log_id)?;
+        }
         invite::queue_pointers_of(step, row, group, brought, at)?;
         if !applied.added.is_empty() && own_sync::is_own_chat(step, row.chat_id)? {
             own_sync::tell_everything(step)?;

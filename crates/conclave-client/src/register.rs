@@ -237,6 +237,7 @@ fn new_account(
             identity_fingerprint: identity.public().fingerprint(),
             account_seq: 1,
             secret,
+            former: Vec::new(),
         },
         server: server.clone(),
         identifier: identifier.to_string(),

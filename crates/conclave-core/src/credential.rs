@@ -104,6 +104,7 @@ impl LeafError {
                 | Self::NewerState { .. }
                 | Self::NoCertificate
                 | Self::OtherIdentity
+                | Self::OtherKey
         )
     }
 }
@@ -318,7 +319,7 @@ pub fn check_leaf(
             return Err(LeafError::Changed);
         }
     }
-    // C-017: the device is listed there, and its certificate names this very key.
+    // C-017: the device is listed there, and its certificate names this key.
     if !state
         .devices
         .iter()
@@ -329,8 +330,30 @@ pub fn check_leaf(
     let cert = known
         .cert(claim.device_id)
         .ok_or(LeafError::NoCertificate)?;
-    if cert.content.leaf_key != leaf.signature_key {
+    check_key(leaf, state.seq, cert, previous)
+}
+
+/// C-186: the leaf signs with the certified key, or under an older state with one that it replaced; to another key it
+/// goes forward only, and with a newer state.
+fn check_key(
+    leaf: &LeafClaim,
+    newest_seq: u64,
+    cert: &DeviceCert,
+    previous: Option<&LeafClaim>,
+) -> Result<(), LeafError> {
+    let keys = cert.leaf_keys();
+    let place = |key: &[u8; 32]| keys.iter().position(|used| used == key);
+    let key = place(&leaf.signature_key).ok_or(LeafError::OtherKey)?;
+    let is_former = key + 1 < keys.len();
+    if is_former && leaf.credential.account_seq >= newest_seq {
         return Err(LeafError::OtherKey);
+    }
+    let Some(previous) = previous.filter(|it| it.signature_key != leaf.signature_key) else {
+        return Ok(());
+    };
+    let is_back = place(&previous.signature_key).is_some_and(|earlier| earlier > key);
+    if is_back || leaf.credential.account_seq <= previous.credential.account_seq {
+        return Err(LeafError::Changed);
     }
     Ok(())
 }

@@ -5,10 +5,11 @@ use core::fmt;
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair, ML_DSA_65_SIGNING, PqdsaKeyPair};
 use conclave_proto::account::{
     AccountState, AccountStateContent, DeviceCert, DeviceCertContent, DeviceEntry, DeviceRole,
-    HybridSignature, IdentityKey, Possession, SUITE_ED25519_MLDSA65,
+    ED25519_SIGNATURE_BYTES, HybridSignature, IdentityKey, Possession, SUITE_ED25519_MLDSA65,
 };
 use conclave_proto::env::Env;
 use conclave_proto::id::{AccountId, DeviceId, Hash32, IdentityFingerprint, ServerId};
+use conclave_proto::limits::FORMER_LEAF_KEYS_MAX;
 use conclave_proto::{codec, label};
 use openmls_traits::types::HpkeKeyPair;
 use zeroize::Zeroizing;
@@ -119,7 +120,9 @@ impl IdentitySecret {
         };
         DeviceCert {
             identity_signature: self.sign(label::DEVICE_CERT, &codec::encode(&content)),
-            possession_signature: device.signature.clone().into(),
+            possession_signature: [&device.signature[..], device.former.as_flattened()]
+                .concat()
+                .into(),
             content,
         }
     }
@@ -331,7 +334,14 @@ impl DeviceSecret {
         ProvenDevice {
             possession,
             signature,
+            former: Vec::new(),
         }
+    }
+
+    /// The same device with a new leaf key; the inbox key stays, so that what is on its way can be opened (C-187).
+    pub fn with_new_leaf(&self, env: &dyn Env) -> Self {
+        let mut inbox = *self.inbox.expose();
+        Self::from_seeds(Secret::random(env), Secret::take(&mut inbox))
     }
 
     /// The inbox key pair, expanded for one operation.
@@ -369,15 +379,32 @@ pub struct ProvenDevice {
     pub possession: Possession,
     /// By the leaf key over `possession`, 64 bytes.
     pub signature: Vec<u8>,
+    /// Leaf keys that this one replaced, newest last, at most [`FORMER_LEAF_KEYS_MAX`].
+    pub former: Vec<[u8; 32]>,
 }
 
 impl ProvenDevice {
     /// The proof inside a certificate.
     pub fn of(cert: &DeviceCert) -> Self {
+        let signature = cert.possession_signature.as_slice();
+        let mut former = cert.leaf_keys();
+        former.pop();
         Self {
             possession: cert.content.possession(),
-            signature: cert.possession_signature.as_slice().to_vec(),
+            signature: signature
+                .get(..ED25519_SIGNATURE_BYTES)
+                .unwrap_or(signature)
+                .to_vec(),
+            former,
         }
+    }
+
+    /// The same with these leaf keys before the present one, of which the newest count.
+    #[must_use]
+    pub fn with_former(mut self, former: &[[u8; 32]]) -> Self {
+        let too_many = former.len().saturating_sub(FORMER_LEAF_KEYS_MAX);
+        self.former = former.iter().skip(too_many).copied().collect();
+        self
     }
 
     /// Whether the device signed exactly this.
@@ -400,9 +427,27 @@ pub struct OwnDevice {
     pub account_seq: u64,
     /// This device's keys.
     pub secret: DeviceSecret,
+    /// Its keys before, while a conversation or an invitation may still be under one of them (C-187).
+    pub former: Vec<DeviceSecret>,
 }
 
 impl OwnDevice {
+    /// Whether this device can sign with that leaf key.
+    pub(crate) fn holds(&self, leaf_key: &[u8]) -> bool {
+        let mut keys = self.former.iter().chain([&self.secret]);
+        keys.any(|secret| secret.leaf_key() == leaf_key)
+    }
+
+    /// The keys that this device's leaf with that signature key signs with.
+    pub(crate) fn signs_as(&self, leaf_key: &[u8]) -> &DeviceSecret {
+        let mut former = self.former.iter();
+        if self.secret.leaf_key() == leaf_key {
+            return &self.secret;
+        }
+        let is_it = |secret: &&DeviceSecret| secret.leaf_key() == leaf_key;
+        former.find(is_it).unwrap_or(&self.secret)
+    }
+
     /// What this device's leaves say about it.
     pub fn credential(&self) -> Credential {
         Credential {

@@ -265,11 +265,15 @@ mod tests {
         );
     }
 
-    /// The largest introduction fits: sixteen former keys, ten devices, a rotation just now, a long greeting.
+    /// The largest introduction fits: sixteen former keys, four former leaf keys, ten devices, a rotation just now, a long greeting.
     #[test]
     fn c038_the_largest_introduction_fits() {
         let to = Person::new(2);
         let mut from = Person::new(1);
+        for seed in 40..44 {
+            from = from.rekeyed(seed);
+        }
+        assert_eq!(from.cert.leaf_keys().len(), 5);
         for seed in 20..36 {
             from = from.rotated(seed);
         }

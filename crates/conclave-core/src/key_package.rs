@@ -202,9 +202,17 @@ fn check_certificate_dates(
     let cert = known
         .as_ref()
         .and_then(|known| known.cert(claim.credential.device_id));
-    match cert.map(|cert| cert.content.not_before_ms..=cert.content.not_after_ms) {
-        Some(valid) if valid.contains(&now_ms) => Ok(()),
-        _ => Err(KeyPackageError::CertificateDate),
+    let Some(cert) = cert.map(|cert| &cert.content) else {
+        return Err(KeyPackageError::CertificateDate);
+    };
+    // C-185: nobody is added under a key that was replaced
+    if cert.leaf_key != claim.signature_key {
+        return Err(LeafError::OtherKey.into());
+    }
+    if (cert.not_before_ms..=cert.not_after_ms).contains(&now_ms) {
+        Ok(())
+    } else {
+        Err(KeyPackageError::CertificateDate)
     }
 }
 

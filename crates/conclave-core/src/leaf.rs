@@ -49,10 +49,10 @@ impl Refusal {
 }
 
 impl Refusal {
-    /// Nothing, when it says no more than that the device was removed, and `may_stay`.
-    pub(crate) fn unless_removed(self, may_stay: bool) -> Result<(), Self> {
+    /// Nothing, when it says no more than that the device was removed or has a newer key, and `may_stay`.
+    pub(crate) fn unless_known_before(self, may_stay: bool) -> Result<(), Self> {
         match self.error {
-            LeafNodeError::Leaf(LeafError::NotListed) if may_stay => Ok(()),
+            LeafNodeError::Leaf(LeafError::NotListed | LeafError::OtherKey) if may_stay => Ok(()),
             _ => Err(self),
         }
     }

@@ -267,6 +267,7 @@ pub fn proven(offer: &Offer, answer: &Answer, proof: &[u8]) -> Result<ProvenDevi
     let device = ProvenDevice {
         possession,
         signature: proof.to_vec(),
+        former: Vec::new(),
     };
     if device.holds() {
         Ok(device)

@@ -21,6 +21,7 @@ fn own() -> OwnDevice {
         identity_fingerprint: identity.public().fingerprint(),
         account_seq: 1,
         secret: DeviceSecret::from_seeds(seed(), seed()),
+        former: vec![],
     }
 }
 

@@ -72,6 +72,7 @@ impl Person {
             identity_fingerprint: identity.public().fingerprint(),
             account_seq: 1,
             secret,
+            former: vec![],
         };
         Self {
             identity,
@@ -140,7 +141,37 @@ impl Person {
             identity_fingerprint: identity.public().fingerprint(),
             account_seq: state.content.seq,
             secret,
+            former: vec![],
             ..self.own
+        };
+        Self {
+            identity,
+            own,
+            state,
+            cert,
+        }
+    }
+
+    /// After the device replaced its leaf key by the one of `seed`: same identity, the next state.
+    #[must_use]
+    pub fn rekeyed(&self, seed: u64) -> Self {
+        let copy = |secret: &DeviceSecret| DeviceSecret::from_stored(&secret.to_stored()).unwrap();
+        let stored = IdentitySecret::from_stored(&self.identity.to_stored());
+        let (identity, own) = (stored.unwrap(), &self.own);
+        let secret = own.secret.with_new_leaf(&FixedEnv::new(seed));
+        let mut former: Vec<_> = own.former.iter().map(copy).collect();
+        former.push(copy(&own.secret));
+        let proven = secret
+            .prove(SERVER, own.account_id, own.device_id)
+            .with_former(&self.cert.leaf_keys());
+        let facts = device_facts(own.account_id, own.device_id);
+        let cert = identity.certify_proven(&proven, &facts);
+        let state = identity.next_state(&self.state, std::slice::from_ref(&cert), NOW_MS);
+        let own = OwnDevice {
+            account_seq: state.content.seq,
+            secret,
+            former,
+            ..*own
         };
         Self {
             identity,

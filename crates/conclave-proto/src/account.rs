@@ -11,7 +11,8 @@ use crate::codec::{self, CodecError};
 use crate::id::{AccountId, DeviceId, Hash32, IdentityFingerprint, ServerId};
 use crate::label;
 use crate::limits::{
-    ACCOUNT_STATE_BYTES_MAX, DEVICE_CERT_BYTES_MAX, DEVICES_MAX, FORMER_KEYS_MAX, STATE_CHAIN_MAX,
+    ACCOUNT_STATE_BYTES_MAX, DEVICE_CERT_BYTES_MAX, DEVICES_MAX, FORMER_KEYS_MAX,
+    FORMER_LEAF_KEYS_MAX, STATE_CHAIN_MAX,
 };
 
 mod requests;
@@ -23,6 +24,8 @@ pub const SUITE_ED25519_MLDSA65: u16 = 2;
 pub const MLDSA65_KEY_BYTES: usize = 1952;
 /// Bytes of an X-Wing public key.
 pub const XWING_KEY_BYTES: usize = 1216;
+/// Bytes of an Ed25519 signature.
+pub const ED25519_SIGNATURE_BYTES: usize = 64;
 
 /// An account object that does not hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -200,7 +203,8 @@ pub struct DeviceCert {
     pub content: DeviceCertContent,
     /// By the identity key, under [`label::DEVICE_CERT`].
     pub identity_signature: HybridSignature,
-    /// By the device key over [`Possession`], under [`label::DEVICE_CERT_POSSESSION`].
+    /// By the device key over [`Possession`], under [`label::DEVICE_CERT_POSSESSION`], 64 bytes; behind it the
+    /// leaf keys that this one replaced, 32 bytes each, newest last.
     pub possession_signature: VLBytes,
 }
 
@@ -221,6 +225,34 @@ impl DeviceCert {
         codec::encode(self)
     }
 
+    /// The device's signature over its [`Possession`], and the leaf keys that the certified one replaced, newest last.
+    fn possession(&self) -> Result<(&[u8], &[[u8; 32]]), AccountError> {
+        let bytes = self.possession_signature.as_slice();
+        let malformed = AccountError::Contradiction("former leaf keys are malformed");
+        let (signature, former) = bytes
+            .split_at_checked(ED25519_SIGNATURE_BYTES)
+            .ok_or(AccountError::Signature)?;
+        let (former, rest) = former.as_chunks::<32>();
+        let current = &self.content.leaf_key;
+        let is_repeated = former.iter().enumerate().any(|(place, key)| {
+            key == current || former.iter().skip(place + 1).any(|later| later == key)
+        });
+        // C-185: few, each once, and none is in use again
+        if !rest.is_empty() || former.len() > FORMER_LEAF_KEYS_MAX || is_repeated {
+            return Err(malformed);
+        }
+        Ok((signature, former))
+    }
+
+    /// Leaf keys that the device had before and the one it has, newest last: the order in which its leaves may go
+    /// from one to another (C-186).
+    pub fn leaf_keys(&self) -> Vec<[u8; 32]> {
+        let former = self.possession().map_or(&[][..], |(_, former)| former);
+        let mut keys = former.to_vec();
+        keys.push(self.content.leaf_key);
+        keys
+    }
+
     /// What an account state lists.
     pub fn hash(&self) -> Hash32 {
         label::hash(label::DEVICE_CERT_HASH, &self.to_bytes())
@@ -236,8 +268,8 @@ impl DeviceCert {
         let content = codec::encode(&self.content);
         identity.verify(label::DEVICE_CERT, &content, &self.identity_signature)?;
         // C-135: the device's own signature outlives the identity key.
-        let possession = self.content.possession();
-        if possession.holds(self.possession_signature.as_slice()) {
+        let (signature, _) = self.possession()?;
+        if self.content.possession().holds(signature) {
             Ok(())
         } else {
             Err(AccountError::Signature)

@@ -47,6 +47,10 @@ pub const ACCOUNT_STATE_BYTES_MAX: usize = 16 * 1024;
 pub const DEVICE_CERT_BYTES_MAX: usize = 16 * 1024;
 /// Former identity keys that a state lists: leaves made under older ones are renewed long before.
 pub const FORMER_KEYS_MAX: usize = 16;
+/// Former leaf keys that a device's certificate lists: an intro has no room for many.
+pub const FORMER_LEAF_KEYS_MAX: usize = 4;
+/// How long one is listed, in ms: until invitations that it signed are over.
+pub const FORMER_LEAF_KEY_MS: u64 = 30 * 86_400_000;
 /// States walked from a pin to the newest; a longer chain is refused.
 pub const STATE_CHAIN_MAX: usize = 256;
 /// Text of a first message that rides in a request's intro, in bytes.

@@ -84,6 +84,35 @@ fn a_device_is_linked_listed_and_named() {
     assert!(devices(&old).iter().any(|row| row["name"] == "the new one"));
 }
 
+/// A device's key is replaced with one word; contacts are told nothing and both go on.
+#[test]
+fn c187_a_device_key_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let anna = Person::registered(folder.path(), &server, "anna@example.org");
+    let ben = Person::registered(folder.path(), &server, "ben@example.org");
+    anna.ok(&["send", "ben@example.org", "hello"]);
+    ben.ok(&["request", "accept", "anna@example.org"]);
+    let before = anna.ok(&["whoami"]).remove(0);
+    let done = anna.ok(&["device", "rotate"]).remove(0);
+    assert_eq!(
+        (&done["done"], &done["to"]),
+        (&"rotated".into(), &before["device"])
+    );
+    assert_eq!(anna.ok(&["whoami"]).remove(0), before);
+    ben.ok(&["send", "anna@example.org", "to the new key"]);
+    anna.ok(&["send", "ben@example.org", "from the new key"]);
+    for person in [&anna, &ben] {
+        let heard = person.ok(&["listen", "--until-idle", "1s"]);
+        assert!(of_type(&heard, "key_rotated").is_empty(), "{heard:?}");
+    }
+    for (person, other) in [(&anna, "ben@example.org"), (&ben, "anna@example.org")] {
+        let history = of_type(&person.ok(&["history", other]), "message");
+        let texts: Vec<_> = history.iter().map(|row| row["text"].clone()).collect();
+        assert_eq!(texts, ["hello", "to the new key", "from the new key"]);
+    }
+}
+
 /// A wrong code ends the link on both sides with its code, and so does a used link.
 #[test]
 fn c123_wrong_code_is_told_on_both_sides() {

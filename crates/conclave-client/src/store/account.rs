@@ -258,6 +258,7 @@ impl Tx<'_> {
             identity_fingerprint: state.content.identity.fingerprint(),
             account_seq: state.content.seq,
             secret,
+            former: self.former_devices()?,
         };
         Ok(OwnAccount {
             device,

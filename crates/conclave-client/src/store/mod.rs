@@ -11,6 +11,7 @@ mod calls;
 mod chats;
 mod contacts;
 mod conversations;
+mod device_key;
 mod devices;
 mod expiry;
 #[cfg(test)]

@@ -252,3 +252,11 @@ CREATE TABLE delivery (
     reason   TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (webhook, number)
 ) WITHOUT ROWID;
+
+-- --- device keys -----------------------------------------------------------------------------
+
+-- Leaf keys that this device had. The private half goes when nothing is under it any more (then x''), the rest stays
+-- as long as its certificate lists it.
+CREATE TABLE former_key (leaf_key BLOB PRIMARY KEY, secret BLOB NOT NULL, since_ms INTEGER NOT NULL) WITHOUT ROWID;
+-- Logs in which this device's leaf is still under one of them.
+CREATE TABLE rekey (log_id BLOB PRIMARY KEY) WITHOUT ROWID;

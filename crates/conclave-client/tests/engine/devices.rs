@@ -1,7 +1,6 @@
 //! Devices of one account: letting one in, everything that can go wrong on the way, removing one.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use conclave_client::ClientError;
 use conclave_client::transport::Transport;
@@ -311,18 +310,6 @@ async fn c122_server_that_swaps_a_slot_is_found_out() {
     }
 }
 
-/// A transport on which the `step`-th call, counted from 0, is met with `fate`; later ones pass.
-fn dying(world: &World, step: usize, after: bool) -> Arc<Tamper> {
-    let met = AtomicUsize::new(0);
-    Tamper::new(world, move |_, _| {
-        match (met.fetch_add(1, Ordering::SeqCst) == step, after) {
-            (false, _) => Fate::Pass,
-            (true, false) => Fate::DieBefore,
-            (true, true) => Fate::DieAfter,
-        }
-    })
-}
-
 /// The letting-in side is killed at each of its calls, before and after the server acts: the command run again
 /// lets the device in, listed once.
 #[tokio::test(flavor = "multi_thread")]
@@ -337,7 +324,7 @@ async fn approving_device_dies_at_every_call() {
                 .link_start_over(way.as_ref(), &address, "")
                 .await
                 .unwrap();
-            let deadly = dying(&world, step, after);
+            let deadly = Tamper::dying(&world, step, after);
             let road = Road(deadly.clone());
             let old_side = async {
                 let died = {
@@ -378,7 +365,7 @@ async fn joining_device_dies_at_every_call() {
                 .link_start_over(way.as_ref(), &address, "")
                 .await
                 .unwrap();
-            let deadly = dying(&world, step, after);
+            let deadly = Tamper::dying(&world, step, after);
             let road = Road(deadly.clone());
             let new_side = async {
                 let died = {

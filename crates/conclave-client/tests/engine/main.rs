@@ -1,6 +1,7 @@
 //! The engine between a real server and real profiles: talking, dying at every point, lies, restores.
 
 #[cfg(test)]
+mod device_keys;
 mod devices;
 #[cfg(test)]
 mod everyday;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use conclave_client::transport::{
@@ -65,6 +65,18 @@ impl Tamper {
         plan: impl Fn(Role, &request::Body) -> Fate + Send + Sync + 'static,
     ) -> Arc<Self> {
         Self::with_hello(world, plan, |_, _| {})
+    }
+
+    /// The process dies at its `step`-th call, counted from 0: before the server acts, or `after` it; all else passes.
+    pub(crate) fn dying(world: &World, step: usize, after: bool) -> Arc<Self> {
+        let met = AtomicUsize::new(0);
+        Self::new(world, move |_, _| {
+            match (met.fetch_add(1, Ordering::SeqCst) == step, after) {
+                (false, _) => Fate::Pass,
+                (true, false) => Fate::DieBefore,
+                (true, true) => Fate::DieAfter,
+            }
+        })
     }
 
     /// The same, and `hello` changes what the server says about itself.

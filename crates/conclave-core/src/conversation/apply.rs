@@ -279,9 +279,9 @@ impl Conversation {
             // C-017, C-018, C-030: the committer's new leaf, against the one it replaces
             let previous = self.claim_at(sender);
             let checked = leaf::check_node(node, accounts, previous.as_ref()).map(|_| ());
-            // C-099: who knows of a removal and who does not yet come to the same verdict, or they would part
+            // C-099, C-186: who knows of a removal or a newer key and who does not yet come to the same verdict
             let has_key = previous.is_some_and(|it| leaf::has_key(node, &it));
-            checks.take(checked.or_else(|refused| refused.unless_removed(has_key)));
+            checks.take(checked.or_else(|refused| refused.unless_known_before(has_key)));
         }
         for add in staged.add_proposals() {
             let package = add.add_proposal().key_package();

@@ -33,7 +33,8 @@ pub(super) fn seal(
     let mut nonce = [0; NONCE_LEN];
     env.fill(&mut nonce);
     let mut sealed = conversation.own_leaf().to_be_bytes().to_vec();
-    sealed.extend_from_slice(&own.secret.sign_input(&head.binding_input()));
+    let signer = conversation.signer(own);
+    sealed.extend_from_slice(&signer.0.sign_input(&head.binding_input()));
     cipher(&key)
         .seal_in_place_append_tag(
             Nonce::assume_unique_for_key(nonce),

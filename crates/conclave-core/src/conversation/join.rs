@@ -280,6 +280,11 @@ fn check_members(
     let mut members = Vec::new();
     let mut checks = Checks::default();
     for member in staged.members() {
+        let is_own = member.index == staged.own_leaf_index();
+        if is_own && !outside.own.holds(&member.signature_key) {
+            // C-187: by a key package of a key that is wiped; nothing could be said there
+            return Err(JoinError::UnknownKeyPackage);
+        }
         // C-017: on this path too, every leaf; C-030: its key can be sealed to
         let credential: &Credential = &member.credential;
         let checked = leaf::check(

@@ -5,6 +5,7 @@ use conclave_proto::id::{Epoch, LogId};
 use conclave_proto::label;
 use conclave_proto::limits::{COMMIT_ENTRY_BYTES_MAX, RETENTION_DAYS_CHOICES};
 use conclave_proto::log::{BUNDLE_VERSION, BlobRef, BundleHead, CommitEntry, Head};
+use openmls::credentials::NewSignerBundle;
 use openmls::key_packages::KeyPackage;
 use openmls::messages::Welcome;
 use openmls::prelude::{LeafNodeIndex, LeafNodeParameters};
@@ -149,9 +150,12 @@ impl Conversation {
         shape: Shape,
     ) -> Result<(Vec<u8>, Option<Welcome>), MlsFailure> {
         let provider = outside.provider();
+        let credential = credential_with_key(outside.own);
         let parameters = LeafNodeParameters::builder()
-            .with_credential_with_key(credential_with_key(outside.own))
+            .with_credential_with_key(credential.clone())
             .build();
+        // C-187: what stands in the tree signs the commit, what shall stand there signs the new leaf
+        let (old, new) = (self.signer(outside.own), LeafSigner(&outside.own.secret));
         let mut builder = self
             .group
             .commit_builder()
@@ -166,13 +170,18 @@ impl Conversation {
             builder = provider.must("propose a context", proposed)?;
         }
         let builder = builder.load_psks(provider.storage());
-        let signer = LeafSigner(&outside.own.secret);
-        let built = provider.must("begin a commit", builder)?.build(
-            provider.rand(),
-            provider.crypto(),
-            &signer,
-            |_| true,
-        );
+        let built = provider
+            .must("begin a commit", builder)?
+            .build_with_new_signer(
+                provider.rand(),
+                provider.crypto(),
+                &old,
+                NewSignerBundle {
+                    signer: &new,
+                    credential_with_key: credential,
+                },
+                |_| true,
+            );
         let staged = provider
             .must("build a commit", built)?
             .stage_commit(&provider);

@@ -29,7 +29,7 @@ use crate::credential::LeafClaim;
 use crate::identity::OwnDevice;
 use crate::leaf;
 use crate::mls_store::{MlsRows, RowsError, Storage};
-use crate::provider::{MlsFailure, Provider};
+use crate::provider::{LeafSigner, MlsFailure, Provider};
 use crate::secret::Secret;
 
 pub mod apply;
@@ -195,6 +195,20 @@ impl Conversation {
     fn export(&self, purpose: Use) -> Result<Secret<32>, MlsFailure> {
         self.group
             .export(purpose, self.context.server_id, self.context.log_id)
+    }
+
+    /// What signs for this device here: its leaf may be under a key that it replaced since (C-187).
+    fn signer<'o>(&self, own: &'o OwnDevice) -> LeafSigner<'o> {
+        let leaf = self.group.own_leaf_node();
+        LeafSigner(leaf.map_or(&own.secret, |leaf| {
+            own.signs_as(leaf.signature_key().as_slice())
+        }))
+    }
+
+    /// Whether this device's leaf is under the key that its certificate names.
+    pub fn has_newest_key(&self, own: &OwnDevice) -> bool {
+        let leaf = self.group.own_leaf_node();
+        leaf.is_some_and(|leaf| leaf.signature_key().as_slice() == own.secret.leaf_key())
     }
 
     /// What the leaf at `index` claims now.

@@ -5,7 +5,7 @@ use openmls::framing::MlsMessageOut;
 use tls_codec::Serialize;
 
 use super::{Conversation, Outside};
-use crate::provider::{LeafSigner, MlsFailure};
+use crate::provider::MlsFailure;
 
 /// Bytes around the ciphertext field of a sealed message below 16 KiB.
 pub const ENVELOPE_BYTES: usize = 78;
@@ -41,9 +41,9 @@ impl Conversation {
             return Err(SealError::NotMember);
         }
         let provider = outside.provider();
+        let signer = self.signer(outside.own);
         let sealed: Result<MlsMessageOut, _> =
-            self.group
-                .create_message(&provider, &LeafSigner(&outside.own.secret), content);
+            self.group.create_message(&provider, &signer, content);
         let message = provider.must("seal a message", sealed)?;
         let bytes = provider.must("encode a message", message.tls_serialize_detached())?;
         // C-055: what leaves has the size of a bucket and its envelope, nothing in between

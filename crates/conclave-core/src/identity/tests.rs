@@ -80,6 +80,49 @@ fn c013_half_a_key_is_none() {
     assert!(other_suite.verify("label", b"content", &good).is_err());
 }
 
+/// Former leaf keys stand behind the proof, in order; too many, twice, in use again or cut, and the certificate does not
+/// hold; left out or added by somebody else, no state lists it.
+#[test]
+fn c185_former_leaf_keys_are_part_of_the_certificate() {
+    let one = Person::new(1);
+    let two = one.rekeyed(11);
+    let (old, new) = (one.own.secret.leaf_key(), two.own.secret.leaf_key());
+    let identity = one.identity.public();
+    assert_eq!(two.cert.leaf_keys(), [old, new]);
+    assert_eq!(two.cert.verify(&identity), Ok(()));
+    assert_eq!(two.state.verify_cert(&two.cert), Ok(()));
+    let parsed = DeviceCert::parse(&two.cert.to_bytes()).unwrap();
+    assert_eq!(parsed, two.cert);
+    // a new identity key certifies the same device with its past
+    assert_eq!(two.rotated(12).cert.leaf_keys(), [old, new]);
+    let proof = &two.cert.possession_signature.as_slice()[..64];
+    let with = |tail: &[u8]| DeviceCert {
+        possession_signature: [proof, tail].concat().into(),
+        ..two.cert.clone()
+    };
+    let five: Vec<u8> = (0..5).flat_map(|byte| [byte; 32]).collect();
+    for tail in [
+        &old[..31],
+        &five,
+        new.as_slice(),
+        &[old, old].concat(),
+        &[&old[..], &[1]].concat(),
+    ] {
+        let error = with(tail).verify(&identity).unwrap_err();
+        assert!(matches!(error, AccountError::Contradiction(_)), "{error}");
+    }
+    for tail in [&[][..], &five[..32], &[&five[..32], &old].concat()] {
+        let forged = with(tail);
+        assert_eq!(forged.verify(&identity), Ok(()));
+        assert!(two.state.verify_cert(&forged).is_err());
+    }
+    let none = DeviceCert {
+        possession_signature: vec![].into(),
+        ..two.cert.clone()
+    };
+    assert_eq!(none.verify(&identity), Err(AccountError::Signature));
+}
+
 /// A certificate holds for its identity only, and not without the device's own signature.
 #[test]
 fn c014_certificates_bind_identity_and_device() {

@@ -83,7 +83,7 @@ fn a_new_device_gets_the_account() {
     );
 }
 
-/// Ten devices with all their certificates still fit into a slot.
+/// Ten devices with all their certificates, each with four former leaf keys, still fit into a slot.
 #[test]
 fn the_largest_account_fits_a_slot() {
     let link = Link::new();
@@ -91,10 +91,10 @@ fn the_largest_account_fits_a_slot() {
     let mut bundle = link.bundle();
     while bundle.certs.len() < DEVICES_MAX {
         let facts = device_facts(link.anna.own.account_id, DeviceId::random(&env));
-        let cert = link
-            .anna
-            .identity
-            .certify(&DeviceSecret::generate(&env), &facts);
+        let device = DeviceSecret::generate(&env);
+        let proven = device.prove(facts.server_id, facts.account_id, facts.device_id);
+        let proven = proven.with_former(&[1, 2, 3, 4].map(|byte| [byte; 32]));
+        let cert = link.anna.identity.certify_proven(&proven, &facts);
         bundle.certs.push(cert);
     }
     bundle.state = link

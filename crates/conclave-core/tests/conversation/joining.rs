@@ -150,7 +150,8 @@ fn c017_every_leaf_of_a_tree_is_checked() {
     let refused = join_created(&ben, &created).unwrap_err();
     assert!(matches!(
         refused,
-        JoinError::Leaf { error: LeafNodeError::Leaf(LeafError::OtherKey), ref missing } if missing.is_empty()
+        JoinError::Leaf { error: LeafNodeError::Leaf(LeafError::OtherKey), ref missing }
+            if *missing == [impostor.own.account_id]
     ));
 }
 

@@ -11,6 +11,7 @@ mod forged;
 mod groups;
 mod hostile;
 mod joining;
+mod rekeyed;
 mod rights;
 mod strangers;
 mod successors;

@@ -329,7 +329,7 @@ fn c017_no_forged_leaf_enters_a_group() {
     assert!(matches!(
         result,
         Err(ApplyError::Leaf { error: LeafNodeError::Leaf(LeafError::OtherKey), ref missing, .. })
-            if missing.is_empty()
+            if **missing == [eve.person.own.account_id]
     ));
     let stolen = sides[OTHER].person.own.credential().to_bytes();
     let key = sides[MEMBER].person.own.secret.leaf_key();
@@ -365,7 +365,9 @@ fn c017_no_forged_leaf_in_a_groups_welcome() {
         joined
     };
     let refused = found(&context, &[sides[1].key_package(false), impostor]);
-    assert!(matches!(refused, Err(JoinError::Leaf { missing, .. }) if missing.is_empty()));
+    // a newer state could list that key
+    let named = [sides[2].person.own.account_id];
+    assert!(matches!(refused, Err(JoinError::Leaf { missing, .. }) if *missing == named));
     found(&context, &[sides[1].key_package(false)]).unwrap();
     // C-093: a group without an owner, or owned from outside
     let cases = [

@@ -112,6 +112,8 @@ fn device_cert() {
     let (ana, cert, _) = ana();
     cert.verify(&ana.identity.public()).unwrap();
     let content = &cert.content;
+    let rekeyed = certificate(&ana.rekeyed(11), &committed("device_cert")["rekeyed"]);
+    rekeyed.verify(&ana.identity.public()).unwrap();
     let made = json!({
         "identity_key": hex::encode(codec::encode(&ana.identity.public())),
         "suite": content.suite,
@@ -130,6 +132,12 @@ fn device_cert() {
         "possession_signature": hex::encode(cert.possession_signature.as_slice()),
         "encoded": hex::encode(cert.to_bytes()),
         "hash": cert.hash().to_string(),
+        "rekeyed": {
+            "leaf_keys": rekeyed.leaf_keys().iter().map(hex::encode).collect::<Vec<_>>(),
+            "identity_signature": signature(&rekeyed.identity_signature),
+            "encoded": hex::encode(rekeyed.to_bytes()),
+            "hash": rekeyed.hash().to_string(),
+        },
     });
     settle("device_cert", &made);
 }

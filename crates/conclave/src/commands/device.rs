@@ -54,6 +54,11 @@ enum Action {
         /// The new name; empty takes the old one back
         name: String,
     },
+    /// Replace this device's own key in all its conversations: nobody has to do anything
+    #[command(after_help = "Examples:
+  conclave device rotate
+  conclave device rotate --timeout 1m")]
+    Rotate,
     /// Take a device out of the account: lost, stolen or sold
     #[command(after_help = "Examples:
   conclave device remove laptop
@@ -82,6 +87,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
                 to,
             })?)
         }
+        Action::Rotate => rotate(context, client).await,
         Action::Remove { device } => remove(context, client, device).await,
     };
     context.with_client(work).await
@@ -222,6 +228,20 @@ async fn ask(context: &Context, name: &str) -> Result<String, Failure> {
         "the new device{called} will read everything you write from now on; the code that it shows: "
     ))?;
     Ok(context.console.line().await?.unwrap_or_default())
+}
+
+async fn rotate(context: &Context, client: &Client) -> Result<(), Failure> {
+    context.in_time(client.rotate_device_key()).await?;
+    let to = client.whoami()?.device_id.to_string();
+    context.out.row(&DoneRow {
+        done: "rotated",
+        to,
+    })?;
+    // Conversations follow; what is not done when time is up goes on with every later run.
+    match context.settle(client).await {
+        Err(failure) if failure.exit != crate::exit::TIMED_OUT => Err(failure),
+        _ => Ok(()),
+    }
 }
 
 async fn remove(context: &Context, client: &Client, words: &str) -> Result<(), Failure> {
