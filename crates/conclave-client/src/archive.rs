@@ -26,7 +26,8 @@ use crate::client::Client;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::shared::Shared;
-use crate::store::{ArchiveRow, StoreError, Tx};
+use crate::own_sync;
+use crate::store::{ArchiveRow, StoreError, Thing, Tx};
 use crate::transport::{Backoff, Transport, TransportError};
 use crate::view::{HistoryProgress, HistoryScope};
 
@@ -84,6 +85,43 @@ pub(crate) fn take(tx: &Tx<'_>, pointer: &[u8], now_ms: u64) -> Result<(), Store
     tx.put_archive(&ArchiveRow::new(&parsed, false, 0, now_ms))
 }
 
+/// C-188: a device that was let in with a history is in every conversation now: what came between the two follows. When
+/// the pointer has left, nothing is owed any more.
+fn fill_holes(shared: &Shared, dir: &Path) -> Result<(), ClientError> {
+    let holes = shared.engine().look(|tx, own| {
+        let certs = &own.account.certs;
+        let is_in = |device| certs.iter().any(|cert| cert.content.device_id == device);
+        Ok(tx
+            .holes()?
+            .into_iter()
+            .map(|hole| (is_in(hole.device_id), hole))
+            .collect::<Vec<_>>())
+    })?;
+    for (is_listed, hole) in holes {
+        let device = hole.device_id;
+        if !is_listed {
+            shared.engine().step(|step| Ok(step.tx.end_hole(device)?))?;
+        } else if hole.pointer.is_some() {
+            shared.engine().step(|step| {
+                if !step.tx.is_sharing(Thing::History(device))? {
+                    step.tx.end_hole(device)?;
+                }
+                Ok(())
+            })?;
+        } else if shared.engine().step(|step| own_sync::is_everywhere(step, device))? {
+            let row = write::written(shared, dir, hole.mark)?;
+            shared.engine().step(|step| {
+                step.tx.put_archive(&row)?;
+                step.tx.give_archive(row.blob_id)?;
+                step.tx.fill_hole(device, &row.pointer)?;
+                Ok(step.tx.share(Thing::History(device))?)
+            })?;
+            shared.wake.notify_one();
+        }
+    }
+    Ok(())
+}
+
 /// Longest pause before an archive is asked for again, in ms: a person may be waiting for it.
 const PAUSE_MAX_MS: u64 = 3_000;
 
@@ -121,6 +159,9 @@ pub(crate) fn run(
 async fn carry_all(shared: Arc<Shared>, transport: Arc<dyn Transport>, dir: PathBuf) {
     let mut backoff = Backoff::new(shared.env.clone());
     loop {
+        if let Err(error) = fill_holes(&shared, &dir) {
+            crate::shared::tell(&shared, &format!("the rest of the history waits: {error}"));
+        }
         let rows = waiting(&shared);
         if rows.is_empty() {
             shared.archives.notified().await;

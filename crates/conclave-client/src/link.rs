@@ -541,6 +541,7 @@ fn bundle(step: &mut Step<'_>, approval: &mut Approval) -> Result<(), ClientErro
     let (offer, answer, code) = parts(step, approval)?;
     let own = &step.own.account;
     let bug = |what: &str| ClientError::Broken(format!("the own {what} is not usable"));
+    let history = step.tx.take_archive_offer(offer.device_id())?;
     let bundle = Bundle {
         identity: own::identity(step)?,
         state: own.state.clone(),
@@ -548,7 +549,7 @@ fn bundle(step: &mut Step<'_>, approval: &mut Approval) -> Result<(), ClientErro
         capability: Capability::parse(&own.capability).ok_or_else(|| bug("capability"))?,
         identifier: Identifier::parse_normalised(&own.identifier).map_err(|_| bug("identifier"))?,
         name: own.name.clone(),
-        history: step.tx.take_archive_offer()?,
+        history,
     };
     approval.bundle = bundle.seal(&offer, &code, &answer).map_err(link_error)?;
     approval.put = None;

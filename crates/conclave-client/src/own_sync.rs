@@ -19,6 +19,7 @@ use conclave_proto::account::DeviceCert;
 use conclave_proto::id::{AccountId, ChatId, DeviceId, LogId};
 use conclave_proto::limits::DELETED_TOLD_MAX;
 
+use crate::archive;
 use crate::contact::new_group_chat;
 use crate::engine::Step;
 use crate::error::ClientError;
@@ -33,7 +34,7 @@ use crate::read;
 use crate::register::CERT_BEFORE_MS;
 use crate::settings;
 use crate::shared::{Shared, broken};
-use crate::store::{ChatRow, ChatStage, ContactRow, Stage, Thing, parse_known};
+use crate::store::{ArchiveRow, ChatRow, ChatStage, ContactRow, Stage, Thing, parse_known};
 use crate::transport::TransportError;
 use crate::view::ChatKind;
 
@@ -76,6 +77,13 @@ pub(crate) fn tend(shared: &Shared, net: &mut Net) -> Result<(), TransportError>
     let tended = reload(shared).and_then(|()| shared.engine().step(look_through));
     if let Some(due_ms) = tended.map_err(|error| broken(shared, &error))? {
         net.due_at(due_ms);
+    }
+    let is_due = shared.engine().look(|tx, _| {
+        let is_new = |row: &ArchiveRow| !row.is_up && !row.is_over && row.done == 0;
+        Ok(!tx.holes()?.is_empty() || tx.archives()?.iter().any(is_new))
+    });
+    if is_due.map_err(|error| broken(shared, &error))? {
+        shared.archives.notify_one();
     }
     Ok(())
 }
@@ -126,6 +134,17 @@ fn look_through(step: &mut Step<'_>) -> Result<Option<u64>, ClientError> {
     let again_ms = step.now_ms.saturating_add(LOOK_AGAIN_MS);
     step.tx.set_reconcile_ms(Some(again_ms))?;
     Ok(Some(again_ms))
+}
+
+/// Whether a device that this one let in is in every conversation, and can be told so in the own one.
+pub(crate) fn is_everywhere(step: &Step<'_>, device: DeviceId) -> Result<bool, ClientError> {
+    if step.tx.reconcile_ms()?.is_some() || step.tx.is_device_wished(device)? {
+        return Ok(false);
+    }
+    let own = step.tx.own_chat()?.and_then(|chat| chat.live_log);
+    let Some(log_id) = own else { return Ok(false) };
+    let members = step.group(log_id)?.members();
+    Ok(members.iter().any(|member| member.device_id == device))
 }
 
 /// Own devices that are not in a chat's conversation and not on their way in.
@@ -389,6 +408,11 @@ pub(crate) fn item(step: &Step<'_>, what: Thing) -> Result<Option<SyncItem>, Cli
             let targets = step.tx.deleted_for_me(DELETED_TOLD_MAX)?;
             (!targets.is_empty()).then_some(SyncItem::Deleted(targets))
         }
+        Thing::History(device_id) => {
+            let hole = step.tx.hole(device_id)?;
+            let pointer = hole.and_then(|hole| hole.pointer);
+            pointer.map(|pointer| SyncItem::History { device_id, pointer })
+        }
     })
 }
 
@@ -427,6 +451,7 @@ pub(crate) fn apply(
         SyncItem::Device { device_id, .. } => Thing::Device(*device_id),
         SyncItem::Profile { .. } => Thing::Profile,
         SyncItem::Identity(_) => Thing::Identity,
+        SyncItem::History { device_id, .. } => Thing::History(*device_id),
     };
     // C-126: this device's own value comes later in the log, and counts everywhere
     if step.tx.is_sharing(what)? {
@@ -452,6 +477,13 @@ pub(crate) fn apply(
         SyncItem::Identity(seeds) => {
             if let Some(identity) = IdentitySecret::from_stored(&seeds.0) {
                 keys::told(step, &identity)?;
+            }
+            Ok(())
+        }
+        // C-188
+        SyncItem::History { device_id, pointer } => {
+            if device_id == step.own.account.device.device_id {
+                archive::take(step.tx, &pointer, step.now_ms)?;
             }
             Ok(())
         }

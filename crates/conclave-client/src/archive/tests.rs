@@ -173,6 +173,55 @@ async fn history_goes_where_it_was_meant_to_go() {
     assert_eq!(files(), 0);
 }
 
+/// What is said after the history was written, and before the device that gives it could bring the new one into the
+/// conversation, reaches the new device all the same: texts of both, a reaction, and what was only queued meanwhile.
+/// It dies when everything is ready, and when the rest is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn c188_nothing_is_lost_between_history_and_conversation() {
+    let world = World::new().await;
+    let (mut anna, ben) = world.friends().await;
+    let one = anna.say(&ben, "one").await;
+    world.settle(&[&anna, &ben]).await;
+    // offline: what it writes waits, and nobody is added by it
+    anna.die().await;
+    anna.wake_up();
+    anna.say(&ben, "queued meanwhile").await;
+    let offered = anna.offer_history(HistoryScope::All).unwrap().unwrap();
+    assert_eq!(offered.messages, 2);
+    let mut new = world.device_of(&anna, "laptop").await;
+    ben.say(&anna, "between").await;
+    ben.react(one, "👍").unwrap();
+    world.settle(&[&ben]).await;
+    for _ in 0..3 {
+        anna.restart(world.transport()).await;
+        world.settle(&[&anna, &ben, &new]).await;
+        new.restart(world.transport()).await;
+    }
+    let expected = ["hello", "one", "between", "queued meanwhile"];
+    let mut events = new.events();
+    let waiting = async {
+        while new.texts(&ben) != expected {
+            let _ = tokio::time::timeout(Duration::from_millis(100), events.recv()).await;
+            anna.settle(LONG).await.unwrap();
+        }
+    };
+    tokio::time::timeout(LONG, waiting).await.expect("the rest comes");
+    assert_eq!(anna.texts(&ben), expected);
+    let shown = new.message(one).unwrap().message;
+    assert_eq!(shown.reactions.len(), 1);
+    for person in [&anna, &new] {
+        person.wait_for_history(LONG).await.unwrap();
+    }
+    // and it goes on, each once; nothing is owed any more
+    ben.say(&anna, "after").await;
+    world.settle(&[&ben, &anna, &new]).await;
+    assert_eq!(new.texts(&ben).len(), 5);
+    anna.restart(world.transport()).await;
+    world.settle(&[&anna, &new]).await;
+    let owed = anna.engine().look(|tx, _| Ok(tx.holes()?.len()));
+    assert_eq!(owed.unwrap(), 0);
+}
+
 /// A new device gets what was done to messages: edits with what was said first, reactions, pins, the timer,
 /// tombstones without words; what disappeared does not come back.
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,9 @@ use super::record::{self, Begin, Chat, Contact, End, Kind, VERSION};
 use crate::engine::{Engine, Own};
 use crate::error::ClientError;
 use crate::shared::Shared;
-use crate::store::{ActRow, ArchiveRow, ArchivedMessage, ChatStage, NoteRow, Tx};
+use crate::store::{
+    ActRow, ArchiveRow, ArchivedMessage, ChatStage, HistoryMark, NoteRow, Tx,
+};
 use crate::view::{ChatKind, HistoryScope};
 
 /// Messages that are read in one transaction.
@@ -42,15 +44,34 @@ pub(super) fn offer(
     let within = shared
         .engine()
         .look(|tx, _| Ok(tx.newest_within(CONTENT_BYTES_MAX)?))?;
-    let sealer = Sealer::new(shared.env.as_ref());
-    let path = file_of(dir, sealer.blob_id());
-    let written = write(shared, sealer, &path, since_ms.max(within));
-    let (pointer, messages) = written.inspect_err(|_| remove_file(&path))?;
-    let row = ArchiveRow::new(&pointer, true, messages, now_ms);
+    let since_ms = since_ms.max(within);
+    let mark = shared
+        .engine()
+        .look(|tx, _| Ok(tx.history_mark(since_ms)?))?;
+    let from = HistoryMark {
+        since_ms,
+        ..HistoryMark::default()
+    };
+    let row = written(shared, dir, from)?;
+    let row = ArchiveRow { mark, ..row };
     shared
         .engine()
         .step(|step| Ok(step.tx.put_archive(&row)?))?;
     Ok(Some(row))
+}
+
+/// An archive of what comes after `from`; its row is not in the store yet.
+pub(super) fn written(
+    shared: &Shared,
+    dir: &Path,
+    from: HistoryMark,
+) -> Result<ArchiveRow, ClientError> {
+    let sealer = Sealer::new(shared.env.as_ref());
+    let path = file_of(dir, sealer.blob_id());
+    let written = write(shared, sealer, &path, from);
+    let (pointer, messages) = written.inspect_err(|_| remove_file(&path))?;
+    let now_ms = shared.env.now_ms();
+    Ok(ArchiveRow::new(&pointer, true, messages, now_ms))
 }
 
 /// An archive that nobody was told of is replaced by the next one.
@@ -148,25 +169,26 @@ fn write(
     shared: &Shared,
     sealer: Sealer,
     path: &Path,
-    since_ms: u64,
+    from: HistoryMark,
 ) -> Result<(AttachmentPointer, u64), ClientError> {
     let file = File::create_new(path).map_err(PenError::Disk)?;
     let mut pen = Pen { sealer, file };
-    let messages = records(shared, since_ms, &mut |kind| pen.put(kind))?;
+    let messages = records(shared, from, &mut |kind| pen.put(kind))?;
     Ok((pen.finish()?, messages))
 }
 
 /// Gives all records to `put`, in order; how many messages there were.
 fn records(
     shared: &Shared,
-    since_ms: u64,
+    from: HistoryMark,
     put: &mut impl FnMut(Kind) -> Result<(), ClientError>,
 ) -> Result<u64, ClientError> {
+    let since_ms = from.since_ms;
     let head = shared.engine().look(|tx, own| head(tx, own, since_ms))?;
     for kind in head {
         put(kind)?;
     }
-    let (mut after, mut messages) = (0, 0);
+    let (mut after, mut messages) = (from.message, 0);
     loop {
         let page = page(&mut shared.engine(), after, since_ms)?;
         let Some((last, _)) = page.last() else { break };
@@ -176,7 +198,7 @@ fn records(
             messages += 1;
         }
     }
-    let mut after = 0;
+    let mut after = from.act;
     loop {
         let acts = shared
             .engine()
@@ -199,7 +221,7 @@ pub(super) fn records_of(shared: &Shared) -> Vec<u8> {
         written.extend(record::encode(kind));
         Ok(())
     };
-    records(shared, 0, &mut put).unwrap();
+    records(shared, HistoryMark::default(), &mut put).unwrap();
     written
 }
 

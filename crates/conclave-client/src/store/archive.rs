@@ -1,7 +1,7 @@
 //! Archives on their way between own devices, and what an import needs to put messages in their place.
 
 use conclave_core::attachment::AttachmentPointer;
-use conclave_proto::id::{AccountId, BlobId, ChatId, LogId, MessageId};
+use conclave_proto::id::{AccountId, BlobId, ChatId, DeviceId, LogId, MessageId};
 use rusqlite::{OptionalExtension as _, Row, params};
 use zeroize::Zeroizing;
 
@@ -34,6 +34,47 @@ pub(crate) struct ArchiveRow {
     pub(crate) is_over: bool,
     /// Why it ended without success; empty else.
     pub(crate) reason: String,
+    /// Of one that goes up: what it covers.
+    pub(crate) mark: HistoryMark,
+}
+
+/// What an archive covers: everything from a time on, up to and including these rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct HistoryMark {
+    /// From when on, ms since 1970-01-01 UTC.
+    pub(crate) since_ms: u64,
+    /// Row of the last message.
+    pub(crate) message: i64,
+    /// Row of the last act.
+    pub(crate) act: i64,
+}
+
+/// History that is owed to a device which this one let in (C-188).
+#[derive(Debug)]
+pub(crate) struct HoleRow {
+    /// The device.
+    pub(crate) device_id: DeviceId,
+    /// What it has.
+    pub(crate) mark: HistoryMark,
+    /// Where the rest is, once that is written.
+    pub(crate) pointer: Option<Zeroizing<Vec<u8>>>,
+}
+
+fn mark(row: &Row<'_>) -> rusqlite::Result<HistoryMark> {
+    Ok(HistoryMark {
+        since_ms: counter(row, "since_ms")?,
+        message: row.get("last_message")?,
+        act: row.get("last_act")?,
+    })
+}
+
+fn hole(row: &Row<'_>) -> rusqlite::Result<HoleRow> {
+    let pointer = row.get::<_, Vec<u8>>("pointer")?;
+    Ok(HoleRow {
+        device_id: DeviceId::new(id(row, "device_id")?),
+        mark: mark(row)?,
+        pointer: (!pointer.is_empty()).then(|| Zeroizing::new(pointer)),
+    })
 }
 
 impl ArchiveRow {
@@ -55,6 +96,7 @@ impl ArchiveRow {
             began_ms: now_ms,
             is_over: false,
             reason: String::new(),
+            mark: HistoryMark::default(),
         }
     }
 }
@@ -71,6 +113,7 @@ fn archive(row: &Row<'_>) -> rusqlite::Result<ArchiveRow> {
         began_ms: counter(row, "began_ms")?,
         is_over: row.get("is_over")?,
         reason: row.get("reason")?,
+        mark: mark(row)?,
     })
 }
 
@@ -155,8 +198,9 @@ impl Tx<'_> {
     /// Writes a new archive.
     pub(crate) fn put_archive(&self, row: &ArchiveRow) -> Result<(), StoreError> {
         self.0.execute(
-            "INSERT OR IGNORE INTO archive (blob_id, is_up, pointer, total, messages, began_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT OR IGNORE INTO archive
+             (blob_id, is_up, pointer, total, messages, began_ms, since_ms, last_message, last_act)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
                 row.blob_id.as_bytes(),
                 row.is_up,
@@ -164,7 +208,77 @@ impl Tx<'_> {
                 int(row.total),
                 int(row.messages),
                 int(row.began_ms),
+                int(row.mark.since_ms),
+                row.mark.message,
+                row.mark.act,
             ],
+        )?;
+        Ok(())
+    }
+
+    /// Where an archive that is written now ends: before anything that waits for its place in a log.
+    pub(crate) fn history_mark(&self, since_ms: u64) -> Result<HistoryMark, StoreError> {
+        let mut statement = self.0.prepare(
+            "SELECT coalesce((SELECT min(id) - 1 FROM message WHERE state = 'queued'),
+                             (SELECT max(id) FROM message), 0) AS last_message,
+                    coalesce((SELECT min(id) - 1 FROM act WHERE seq IS NULL), (SELECT max(id) FROM act), 0)
+                    AS last_act",
+        )?;
+        let (message, act) =
+            statement.query_row([], |row| Ok((row.get("last_message")?, row.get("last_act")?)))?;
+        Ok(HistoryMark {
+            since_ms,
+            message,
+            act,
+        })
+    }
+
+    /// History that is owed to devices.
+    pub(crate) fn holes(&self) -> Result<Vec<HoleRow>, StoreError> {
+        let mut statement = self
+            .0
+            .prepare_cached("SELECT * FROM history_hole ORDER BY device_id")?;
+        let rows = statement.query_map([], hole)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The same of one device.
+    pub(crate) fn hole(&self, device: DeviceId) -> Result<Option<HoleRow>, StoreError> {
+        let mut holes = self.holes()?.into_iter();
+        Ok(holes.find(|hole| hole.device_id == device))
+    }
+
+    /// The rest is written: where it is.
+    pub(crate) fn fill_hole(&self, device: DeviceId, pointer: &[u8]) -> Result<(), StoreError> {
+        self.0.execute(
+            "UPDATE history_hole SET pointer = ?2 WHERE device_id = ?1",
+            params![device.as_bytes(), pointer],
+        )?;
+        Ok(())
+    }
+
+    /// Nothing is owed to a device any more.
+    pub(crate) fn end_hole(&self, device: DeviceId) -> Result<(), StoreError> {
+        self.0.execute(
+            "DELETE FROM history_hole WHERE device_id = ?1",
+            [device.as_bytes()],
+        )?;
+        Ok(())
+    }
+
+    /// Whether a device waits to be added to a conversation.
+    pub(crate) fn is_device_wished(&self, device: DeviceId) -> Result<bool, StoreError> {
+        let mut statement = self.0.prepare_cached(
+            "SELECT 1 FROM intent WHERE kind = 'add_device' AND device_id = ?1 AND reason = ''",
+        )?;
+        Ok(statement.exists([device.as_bytes()])?)
+    }
+
+    /// Notes that an archive's pointer goes to its device by another way than a link.
+    pub(crate) fn give_archive(&self, blob_id: BlobId) -> Result<(), StoreError> {
+        self.0.execute(
+            "UPDATE archive SET is_given = 1 WHERE blob_id = ?1",
+            [blob_id.as_bytes()],
         )?;
         Ok(())
     }
@@ -213,8 +327,16 @@ impl Tx<'_> {
     }
 
     /// The pointer that the next device to be let in is given, once; empty when there is none. The upload
-    /// may be over by then.
-    pub(crate) fn take_archive_offer(&self) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    /// may be over by then. What comes after it, and before the device is everywhere, is owed to it.
+    pub(crate) fn take_archive_offer(
+        &self,
+        device: DeviceId,
+    ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        self.0.execute(
+            "INSERT OR REPLACE INTO history_hole (device_id, since_ms, last_message, last_act)
+             SELECT ?1, since_ms, last_message, last_act FROM archive WHERE is_up = 1 AND is_given = 0",
+            [device.as_bytes()],
+        )?;
         let mut statement = self.0.prepare(
             "UPDATE archive SET is_given = 1 WHERE is_up = 1 AND is_given = 0 RETURNING pointer",
         )?;

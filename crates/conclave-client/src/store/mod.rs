@@ -35,7 +35,7 @@ mod webhooks;
 
 pub(crate) use account::{OwnAccount, PendingRegistration};
 pub(crate) use acts::{ActKind, ActRow};
-pub(crate) use archive::{ArchiveRow, ArchivedMessage};
+pub(crate) use archive::{ArchiveRow, ArchivedMessage, HistoryMark};
 pub(crate) use attachments::{FileRow, FileState};
 pub(crate) use calls::CallRow;
 pub(crate) use chats::{ChatRow, ChatStage};

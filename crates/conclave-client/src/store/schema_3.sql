@@ -260,3 +260,18 @@ CREATE TABLE delivery (
 CREATE TABLE former_key (leaf_key BLOB PRIMARY KEY, secret BLOB NOT NULL, since_ms INTEGER NOT NULL) WITHOUT ROWID;
 -- Logs in which this device's leaf is still under one of them.
 CREATE TABLE rekey (log_id BLOB PRIMARY KEY) WITHOUT ROWID;
+
+-- --- history between own devices -------------------------------------------------------------
+
+-- Of an archive that goes up: from when on (ms), and the last rows in it.
+ALTER TABLE archive ADD COLUMN since_ms INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE archive ADD COLUMN last_message INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE archive ADD COLUMN last_act INTEGER NOT NULL DEFAULT 0;
+-- Devices let in here with an archive, until they are in every conversation: what they have, and where the rest is.
+CREATE TABLE history_hole (
+    device_id    BLOB PRIMARY KEY,
+    since_ms     INTEGER NOT NULL,
+    last_message INTEGER NOT NULL,
+    last_act     INTEGER NOT NULL,
+    pointer      BLOB NOT NULL DEFAULT x'' -- AttachmentPointer, once it is written
+) WITHOUT ROWID;

@@ -29,6 +29,8 @@ pub(crate) enum Thing {
     Deleted(MessageRef),
     /// The same of the newest of them all.
     AllDeleted,
+    /// More history for a device that this one let in.
+    History(DeviceId),
 }
 
 impl Thing {
@@ -50,6 +52,7 @@ impl Thing {
                 (7, &joined)
             }
             Self::AllDeleted => (8, &[]),
+            Self::History(device) => (9, device.as_bytes()),
         };
         [&[tag], key].concat()
     }
@@ -75,6 +78,7 @@ impl Thing {
                 })
             }
             8 => Self::AllDeleted,
+            9 => Self::History(DeviceId::parse(key)?),
             _ => return None,
         })
     }

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::ContentError;
 use super::settings::{SyncChat, WireChat};
 use super::talk::{MessageRef, WireRef, parse_ref};
+use crate::attachment::AttachmentPointer;
 use crate::capability::Capability;
 use crate::identity::STORED_BYTES;
 
@@ -50,6 +51,13 @@ pub enum SyncItem {
     Chat(SyncChat),
     /// Messages that the person deleted for themselves, at most 1,000; a deletion is never taken back (C-202).
     Deleted(Vec<MessageRef>),
+    /// More of the past for one device: what was said before it was in the conversations.
+    History {
+        /// The device.
+        device_id: DeviceId,
+        /// Where it is: an AttachmentPointer as it travels. Holds a key; wiped on drop.
+        pointer: Zeroizing<Vec<u8>>,
+    },
 }
 
 /// Both seeds of an identity key, in memory until they are in the encrypted store. Wiped on drop.
@@ -111,6 +119,7 @@ impl SyncItem {
             Self::Identity(seeds) => seeds.0.len() == STORED_BYTES,
             Self::Chat(chat) => chat.is_well(),
             Self::Deleted(targets) => targets.len() <= DELETED_TOLD_MAX,
+            Self::History { pointer, .. } => AttachmentPointer::parse(pointer).is_ok(),
         };
         if is_well {
             Ok(())
@@ -161,6 +170,10 @@ impl SyncItem {
             Self::Chat(chat) => WireItem::Chat(chat.to_wire()),
             Self::Deleted(targets) => WireItem::Deleted(WireDeleted {
                 targets: targets.iter().copied().map(WireRef::from).collect(),
+            }),
+            Self::History { device_id, pointer } => WireItem::History(WireHistory {
+                device_id: device_id.to_vec(),
+                pointer: pointer.to_vec(),
             }),
         };
         WireSync { item: Some(item) }
@@ -226,12 +239,16 @@ fn parse(item: WireItem) -> Option<SyncItem> {
             let targets = wire.targets.iter().map(|of| parse_ref(Some(of)).ok());
             SyncItem::Deleted(targets.collect::<Option<_>>()?)
         }
+        WireItem::History(wire) => SyncItem::History {
+            device_id: DeviceId::parse(&wire.device_id)?,
+            pointer: Zeroizing::new(wire.pointer),
+        },
     })
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct WireSync {
-    #[prost(oneof = "WireItem", tags = "1, 2, 3, 4, 5, 6, 7")]
+    #[prost(oneof = "WireItem", tags = "1, 2, 3, 4, 5, 6, 7, 9")]
     item: Option<WireItem>,
 }
 
@@ -257,6 +274,8 @@ enum WireItem {
 struct WireDeleted {
     #[prost(message, repeated, tag = "1")]
     targets: Vec<WireRef>,
+    #[prost(message, tag = "9")]
+    History(WireHistory),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -316,4 +335,12 @@ struct WireRead {
 struct WireIdentity {
     #[prost(bytes = "vec", tag = "1")]
     seeds: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WireHistory {
+    #[prost(bytes = "vec", tag = "1")]
+    device_id: Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pointer: Vec<u8>,
 }

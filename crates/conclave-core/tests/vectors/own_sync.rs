@@ -20,6 +20,12 @@ fn items() -> [(&'static str, Value, SyncItem); 5] {
     };
     let device_id = DeviceId::new([2; 16]);
     let log_id = LogId::new([0x10; 32]);
+    let pointer = AttachmentPointer {
+        blob_id: BlobId::new([0x11; 32]),
+        key: Secret::take(&mut [0x12; 32]),
+        length: 1_000,
+    };
+    let pointer = pointer.to_bytes().to_vec();
     let seeds = ana.identity.to_stored().to_vec();
     [
         (
@@ -74,6 +80,14 @@ fn items() -> [(&'static str, Value, SyncItem); 5] {
             "identity",
             json!({ "seeds": hex::encode(&seeds) }),
             SyncItem::Identity(IdentitySeeds(seeds.into())),
+        ),
+        (
+            "history",
+            json!({ "device_id": device_id.to_string(), "pointer": hex::encode(&pointer) }),
+            SyncItem::History {
+                device_id,
+                pointer: pointer.into(),
+            },
         ),
     ]
 }
