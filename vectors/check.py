@@ -868,6 +868,8 @@ def sync_fields(number, inner):
         return "profile", {"name": word(1), "capability": one(inner, 2, b"").hex()}
     if number == 4:
         return "read", {"log_id": "l_" + one(inner, 1, b"").hex(), "seq": one(inner, 2, 0)}
+    if number == 9:
+        return "history", {"device_id": "d_" + one(inner, 1, b"").hex(), "pointer": one(inner, 2, b"").hex()}
     return ("identity", {"seeds": one(inner, 1, b"").hex()}) if number == 5 else ("unknown", None)
 
 

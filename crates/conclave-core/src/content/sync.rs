@@ -268,14 +268,14 @@ enum WireItem {
     Chat(WireChat),
     #[prost(message, tag = "7")]
     Deleted(WireDeleted),
+    #[prost(message, tag = "9")]
+    History(WireHistory),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct WireDeleted {
     #[prost(message, repeated, tag = "1")]
     targets: Vec<WireRef>,
-    #[prost(message, tag = "9")]
-    History(WireHistory),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -1,8 +1,9 @@
 //! Vectors of what the devices of one account tell each other.
 
+use conclave_core::attachment::{AttachmentError, Sealer};
 use conclave_core::capability::Capability;
 use conclave_core::content::{Content, IdentitySeeds, Kind, Mark, SyncContact, SyncItem};
-use conclave_hostile::people::NOW_MS;
+use conclave_hostile::people::{FixedEnv, NOW_MS};
 use conclave_proto::account::AccountStates;
 use conclave_proto::id::{DeviceId, Hash32, LogId, MessageId, Seq};
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 use crate::{people, settle};
 
 /// One item of each kind: its own fields as the vectors show them, and itself.
-fn items() -> [(&'static str, Value, SyncItem); 5] {
+fn items() -> [(&'static str, Value, SyncItem); 6] {
     let (ana, cert, [first, _]) = people::ana();
     let capability = |byte| Capability::parse(&[byte; 32]);
     let states = AccountStates {
@@ -20,11 +21,8 @@ fn items() -> [(&'static str, Value, SyncItem); 5] {
     };
     let device_id = DeviceId::new([2; 16]);
     let log_id = LogId::new([0x10; 32]);
-    let pointer = AttachmentPointer {
-        blob_id: BlobId::new([0x11; 32]),
-        key: Secret::take(&mut [0x12; 32]),
-        length: 1_000,
-    };
+    let mut sink = |_: &[u8]| Ok::<_, AttachmentError>(());
+    let pointer = Sealer::new(&FixedEnv::new(9)).finish(&mut sink).unwrap();
     let pointer = pointer.to_bytes().to_vec();
     let seeds = ana.identity.to_stored().to_vec();
     [
