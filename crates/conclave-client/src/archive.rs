@@ -25,8 +25,8 @@ use crate::blob::{self, BlobError, Place};
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::event::Event;
-use crate::shared::Shared;
 use crate::own_sync;
+use crate::shared::Shared;
 use crate::store::{ArchiveRow, StoreError, Thing, Tx};
 use crate::transport::{Backoff, Transport, TransportError};
 use crate::view::{HistoryProgress, HistoryScope};
@@ -108,7 +108,10 @@ fn fill_holes(shared: &Shared, dir: &Path) -> Result<(), ClientError> {
                 }
                 Ok(())
             })?;
-        } else if shared.engine().step(|step| own_sync::is_everywhere(step, device))? {
+        } else if shared
+            .engine()
+            .step(|step| own_sync::is_everywhere(step, device))?
+        {
             let row = write::written(shared, dir, hole.mark)?;
             shared.engine().step(|step| {
                 step.tx.put_archive(&row)?;

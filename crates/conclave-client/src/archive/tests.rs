@@ -205,7 +205,9 @@ async fn c188_nothing_is_lost_between_history_and_conversation() {
             anna.settle(LONG).await.unwrap();
         }
     };
-    tokio::time::timeout(LONG, waiting).await.expect("the rest comes");
+    tokio::time::timeout(LONG, waiting)
+        .await
+        .expect("the rest comes");
     assert_eq!(anna.texts(&ben), expected);
     let shown = new.message(one).unwrap().message;
     assert_eq!(shown.reactions.len(), 1);

@@ -13,9 +13,7 @@ use super::record::{self, Begin, Chat, Contact, End, Kind, VERSION};
 use crate::engine::{Engine, Own};
 use crate::error::ClientError;
 use crate::shared::Shared;
-use crate::store::{
-    ActRow, ArchiveRow, ArchivedMessage, ChatStage, HistoryMark, NoteRow, Tx,
-};
+use crate::store::{ActRow, ArchiveRow, ArchivedMessage, ChatStage, HistoryMark, NoteRow, Tx};
 use crate::view::{ChatKind, HistoryScope};
 
 /// Messages that are read in one transaction.

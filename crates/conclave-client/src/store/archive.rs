@@ -224,8 +224,9 @@ impl Tx<'_> {
                     coalesce((SELECT min(id) - 1 FROM act WHERE seq IS NULL), (SELECT max(id) FROM act), 0)
                     AS last_act",
         )?;
-        let (message, act) =
-            statement.query_row([], |row| Ok((row.get("last_message")?, row.get("last_act")?)))?;
+        let (message, act) = statement.query_row([], |row| {
+            Ok((row.get("last_message")?, row.get("last_act")?))
+        })?;
         Ok(HistoryMark {
             since_ms,
             message,
