@@ -26,8 +26,8 @@ use crate::net::Net;
 use crate::shared::Shared;
 use crate::transport::{Backoff, Push, Transport, TransportError};
 use crate::{
-    attachment, contact, device, device_key, group_link, invite, join, membership, outbox, own, own_sync,
-    rejoin, request, successor, sync, talk,
+    attachment, contact, device, device_key, group_link, invite, join, membership, outbox, own,
+    own_sync, rejoin, request, successor, sync, talk,
 };
 
 /// Rounds that make progress without a pause before the driver lets others run.

@@ -82,8 +82,7 @@ impl Tx<'_> {
 
     /// Nothing is under a former key any more: the private halves go.
     pub(crate) fn wipe_former_devices(&self) -> Result<(), StoreError> {
-        self.0
-            .execute("UPDATE former_key SET secret = x''", [])?;
+        self.0.execute("UPDATE former_key SET secret = x''", [])?;
         Ok(())
     }
 

@@ -151,7 +151,7 @@ fn c017_every_leaf_of_a_tree_is_checked() {
     assert!(matches!(
         refused,
         JoinError::Leaf { error: LeafNodeError::Leaf(LeafError::OtherKey), ref missing }
-            if *missing == [impostor.own.account_id]
+            if *missing == [Wanted::Newest(impostor.own.account_id)]
     ));
 }
 

@@ -1,7 +1,7 @@
 //! Devices that replace their leaf key: what they say before and after, who comes meanwhile, and what is refused.
 
 use conclave_core::conversation::{ApplyError, Change, JoinError};
-use conclave_core::credential::{KnownAccount, LeafError};
+use conclave_core::credential::{KnownAccount, LeafError, Wanted};
 use conclave_core::identity::DeviceSecret;
 use conclave_core::key_package::{KeyPackageError, check};
 use conclave_core::leaf::LeafNodeError;
@@ -43,7 +43,8 @@ fn c187_a_leaf_follows_its_device() {
     let moving = sides[0].self_update().entry;
     // who does not know the state is told to fetch it, then takes the same entry
     let refused = sides[2].try_apply(&moving).unwrap_err();
-    assert_eq!(refused.missing(), [sides[0].person.own.account_id]);
+    let wanted = Wanted::Newest(sides[0].person.own.account_id);
+    assert_eq!(refused.missing(), [wanted]);
     sides[2].book.accept(known);
     for side in &mut sides {
         side.apply(&moving).unwrap();

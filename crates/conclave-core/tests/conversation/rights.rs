@@ -329,7 +329,7 @@ fn c017_no_forged_leaf_enters_a_group() {
     assert!(matches!(
         result,
         Err(ApplyError::Leaf { error: LeafNodeError::Leaf(LeafError::OtherKey), ref missing, .. })
-            if **missing == [eve.person.own.account_id]
+            if **missing == [Wanted::Newest(eve.person.own.account_id)]
     ));
     let stolen = sides[OTHER].person.own.credential().to_bytes();
     let key = sides[MEMBER].person.own.secret.leaf_key();
@@ -366,7 +366,7 @@ fn c017_no_forged_leaf_in_a_groups_welcome() {
     };
     let refused = found(&context, &[sides[1].key_package(false), impostor]);
     // a newer state could list that key
-    let named = [sides[2].person.own.account_id];
+    let named = [Wanted::Newest(sides[2].person.own.account_id)];
     assert!(matches!(refused, Err(JoinError::Leaf { missing, .. }) if *missing == named));
     found(&context, &[sides[1].key_package(false)]).unwrap();
     // C-093: a group without an owner, or owned from outside
