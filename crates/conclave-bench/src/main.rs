@@ -11,6 +11,7 @@
 //! - `people`: registration, first contact, sending and draining with whole clients
 //! - `idle`: memory of connections that do nothing
 //! - `daemon`: start, memory and processor time of a client's daemon
+//! - `search`: words and pages in a profile with 100,000 messages
 
 #![expect(clippy::print_stdout, reason = "its output is the table")]
 
@@ -24,6 +25,7 @@ mod group;
 mod idle;
 mod load;
 mod people;
+mod search;
 mod server;
 mod table;
 mod wire;
@@ -47,6 +49,8 @@ struct Size {
     span: Duration,
     /// Messages of the backlog that one device drains.
     backlog: usize,
+    /// Messages that are searched and paged.
+    searched: usize,
     /// Idle connections.
     idle: usize,
     /// How long a daemon is watched that does nothing.
@@ -63,6 +67,7 @@ const WHOLE: Size = Size {
     rounds: 5,
     span: Duration::from_millis(1500),
     backlog: 10_000,
+    searched: 100_000,
     idle: 2_000,
     idle_span: Duration::from_mins(1),
     sealed: 2_000,
@@ -74,6 +79,7 @@ const QUICK: Size = Size {
     rounds: 2,
     span: Duration::from_millis(250),
     backlog: 100,
+    searched: 2_000,
     idle: 100,
     idle_span: Duration::from_secs(3),
     sealed: 100,
@@ -81,8 +87,8 @@ const QUICK: Size = Size {
     leaves: &[2, 16, 128],
 };
 
-const NAMES: [&str; 7] = [
-    "crypto", "baseline", "group", "append", "people", "idle", "daemon",
+const NAMES: [&str; 8] = [
+    "crypto", "baseline", "group", "append", "people", "idle", "daemon", "search",
 ];
 
 fn main() -> ExitCode {
@@ -127,6 +133,7 @@ fn run() -> anyhow::Result<()> {
             "append" => runtime.block_on(append::measure(size, &mut table))?,
             "people" => runtime.block_on(people::measure(size, &mut table))?,
             "idle" => runtime.block_on(idle::measure(size, &mut table))?,
+            "search" => runtime.block_on(search::measure(size, &mut table))?,
             _ => runtime.block_on(daemon::measure(size, &mut table))?,
         }
     }

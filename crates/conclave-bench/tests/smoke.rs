@@ -31,6 +31,8 @@ fn the_short_form_measures_everything() {
         "| daemon, from start until it listens |",
         "| idle daemon, resident memory |",
         "| idle daemon, of one core |",
+        "| search, a rare word, of 2000 messages |",
+        "| page of 50, in the middle, of 2000 messages |",
     ] {
         assert!(out.contains(figure), "{figure} is missing:\n{out}");
     }
