@@ -870,7 +870,31 @@ def sync_fields(number, inner):
         return "read", {"log_id": "l_" + one(inner, 1, b"").hex(), "seq": one(inner, 2, 0)}
     if number == 9:
         return "history", {"device_id": "d_" + one(inner, 1, b"").hex(), "pointer": one(inner, 2, b"").hex()}
+    if number == 6:
+        return "chat", setting_fields(inner)
+    if number == 7:
+        targets = [fields(target) for target in inner.get(1, [])]
+        name = lambda of: ["a_" + one(of, 1, b"").hex(), "m_" + one(of, 2, b"").hex()]
+        return "deleted", {"targets": [name(of) for of in targets]}
     return ("identity", {"seeds": one(inner, 1, b"").hex()}) if number == 5 else ("unknown", None)
+
+
+def setting_fields(inner):
+    account, log = one(inner, 1, b""), one(inner, 2, b"")
+    check(bool(account) != bool(log), "one chat")
+    chat = {"with": "a_" + account.hex()} if account else {"of": "l_" + log.hex()}
+    place = lambda data: ["l_" + one(fields(data), 1, b"").hex(), one(fields(data), 2, 0)]
+    def archived(data):
+        inner = fields(data)
+        return [bool(one(inner, 1, 0))] + (place(one(inner, 2, b"")) if 2 in inner else [])
+    settings = {
+        3: ("muted_until_ms", int), 4: ("archived", archived), 5: ("pinned", bool),
+        6: ("draft", bytes.decode), 7: ("marked_unread", bool), 8: ("cleared", place),
+    }
+    found = [number for number in inner if number in settings]
+    check(len(found) == 1, "one setting")
+    word, read = settings[found[0]]
+    return {**chat, "setting": word, "value": read(inner[found[0]][-1])}
 
 
 def sync(v):

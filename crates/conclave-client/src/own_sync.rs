@@ -444,8 +444,8 @@ pub(crate) fn apply(
     }
     let what = match &said {
         // What only grows is never passed over; a setting is looked at where its chat is known.
-        SyncItem::Chat(setting) => return settings::told(step, setting.clone()),
-        SyncItem::Deleted(targets) => return settings::deleted_elsewhere(step, targets.clone()),
+        SyncItem::Chat(setting) => return settings::told(step, setting),
+        SyncItem::Deleted(targets) => return settings::deleted_elsewhere(step, targets),
         SyncItem::Read { log_id, seq } => return read::read_elsewhere(step, *log_id, *seq),
         SyncItem::Contact(contact) => Thing::Contact(contact.account_id),
         SyncItem::Device { device_id, .. } => Thing::Device(*device_id),

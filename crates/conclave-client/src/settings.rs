@@ -257,9 +257,9 @@ pub(crate) fn item(
 }
 
 /// Another own device set something.
-pub(crate) fn told(step: &Step<'_>, said: SyncChat) -> Result<(), ClientError> {
+pub(crate) fn told(step: &Step<'_>, said: &SyncChat) -> Result<(), ClientError> {
     let field = Field::of(&said.setting);
-    let Some(chat_id) = known(step.tx, &said)? else {
+    let Some(chat_id) = known(step.tx, said)? else {
         let item = SyncItem::Chat(said.clone()).to_bytes();
         return Ok(step.tx.keep_setting(said.chat, field, &item)?);
     };
@@ -300,7 +300,7 @@ fn known(tx: &Tx<'_>, said: &SyncChat) -> Result<Option<ChatId>, ClientError> {
 pub(crate) fn tend(step: &Step<'_>) -> Result<(), ClientError> {
     for item in step.tx.waiting_settings()? {
         if let Some(SyncItem::Chat(said)) = SyncItem::parse(&item) {
-            told(step, said)?;
+            told(step, &said)?;
         }
     }
     Ok(())
@@ -309,9 +309,9 @@ pub(crate) fn tend(step: &Step<'_>) -> Result<(), ClientError> {
 /// C-202: what was deleted on another own device goes here too, or when it comes.
 pub(crate) fn deleted_elsewhere(
     step: &Step<'_>,
-    targets: Vec<MessageRef>,
+    targets: &[MessageRef],
 ) -> Result<(), ClientError> {
-    for target in targets {
+    for target in targets.iter().copied() {
         match step.tx.message(target.sender, target.message_id)? {
             Some(row) if row.deleted == Deleted::ForMe => {}
             Some(row) => hide(step, row.chat_id, target)?,

@@ -31,6 +31,7 @@ impl Tx<'_> {
         wanted: &Wanted,
         marker: &str,
     ) -> Result<Vec<(MessageRow, String)>, StoreError> {
+        // C-205: the schema's triggers take out of the index what is gone, and overwrite it there
         let mut statement = self.0.prepare_cached(
             "SELECT message.*, highlight(message_words, 0, :marker, :marker) AS marked
              FROM message_words JOIN message ON message.id = message_words.rowid JOIN chat USING (chat_id)

@@ -236,25 +236,25 @@ async fn after_random_offline_work(seeds: std::ops::Range<u64>) {
 
 /// Two devices agree after random offline work: seeds 0 to 4.
 #[tokio::test(start_paused = true)]
-async fn c200_c203_two_devices_agree_seeds_0() {
+async fn c203_two_devices_agree_seeds_0() {
     after_random_offline_work(0..5).await;
 }
 
 /// Two devices agree after random offline work: seeds 5 to 9.
 #[tokio::test(start_paused = true)]
-async fn c200_c203_two_devices_agree_seeds_5() {
+async fn c203_two_devices_agree_seeds_5() {
     after_random_offline_work(5..10).await;
 }
 
 /// Two devices agree after random offline work: seeds 10 to 14.
 #[tokio::test(start_paused = true)]
-async fn c200_c203_two_devices_agree_seeds_10() {
+async fn c203_two_devices_agree_seeds_10() {
     after_random_offline_work(10..15).await;
 }
 
 /// Two devices agree after random offline work: seeds 15 to 19.
 #[tokio::test(start_paused = true)]
-async fn c200_c203_two_devices_agree_seeds_15() {
+async fn c203_two_devices_agree_seeds_15() {
     after_random_offline_work(15..20).await;
 }
 
@@ -343,7 +343,7 @@ async fn c200_settings_do_not_undo_each_other() {
 
 /// What was read and deleted on one device is so on the other when it comes there later.
 #[tokio::test(start_paused = true)]
-async fn c202_c203_what_comes_later_is_deleted_and_read() {
+async fn c202_what_comes_later_is_deleted_and_read() {
     let (world, anna, mut second, ben) = two_devices().await;
     second.die().await;
     second.wake_up();

@@ -2,7 +2,10 @@
 
 use conclave_core::attachment::{AttachmentError, Sealer};
 use conclave_core::capability::Capability;
-use conclave_core::content::{Content, IdentitySeeds, Kind, Mark, SyncContact, SyncItem};
+use conclave_core::content::{
+    ChatName, ChatSetting, Content, IdentitySeeds, Kind, LogPlace, Mark, MessageRef, SyncChat,
+    SyncContact, SyncItem,
+};
 use conclave_hostile::people::{FixedEnv, NOW_MS};
 use conclave_proto::account::AccountStates;
 use conclave_proto::id::{DeviceId, Hash32, LogId, MessageId, Seq};
@@ -90,11 +93,56 @@ fn items() -> [(&'static str, Value, SyncItem); 6] {
     ]
 }
 
+/// What is said of chats and messages.
+fn items_of_chats() -> [(&'static str, Value, SyncItem); 4] {
+    let (ana, ..) = people::ana();
+    let log_id = LogId::new([0x10; 32]);
+    [
+        (
+            "chat",
+            json!({ "with": ana.own.account_id.to_string(), "setting": "muted_until_ms", "value": 1_000 }),
+            SyncItem::Chat(SyncChat {
+                chat: ChatName::With(ana.own.account_id),
+                setting: ChatSetting::MutedUntil(1_000),
+            }),
+        ),
+        (
+            "chat",
+            json!({ "of": log_id.to_string(), "setting": "archived",
+                "value": [true, log_id.to_string(), 300] }),
+            SyncItem::Chat(SyncChat {
+                chat: ChatName::Of(log_id),
+                setting: ChatSetting::Archived {
+                    archived: true,
+                    from: Some(LogPlace { log_id, seq: 300 }),
+                },
+            }),
+        ),
+        (
+            "chat",
+            json!({ "of": log_id.to_string(), "setting": "draft", "value": "not yet" }),
+            SyncItem::Chat(SyncChat {
+                chat: ChatName::Of(log_id),
+                setting: ChatSetting::Draft("not yet".to_owned()),
+            }),
+        ),
+        (
+            "deleted",
+            json!({ "targets": [[ana.own.account_id.to_string(), MessageId::new([5; 16]).to_string()]] }),
+            SyncItem::Deleted(vec![MessageRef {
+                sender: ana.own.account_id,
+                message_id: MessageId::new([5; 16]),
+            }]),
+        ),
+    ]
+}
+
 /// One item of each kind as protobuf, with the envelope that every content has.
 #[test]
 fn sync() {
     let made: Vec<Value> = items()
         .into_iter()
+        .chain(items_of_chats())
         .map(|(name, shown, item)| {
             let content = Content {
                 message_id: MessageId::new([5; 16]),

@@ -1,9 +1,10 @@
 //! `conclave search`: messages that hold words, from the disk alone.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-use conclave_client::Client;
-use conclave_client::view::Search;
+use conclave_client::view::{Found, Search};
+use conclave_client::{Client, ClientError};
 use conclave_proto::id::MessageId;
 
 use crate::exit::Failure;
@@ -49,17 +50,23 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             before: args.before,
             limit: usize::try_from(args.limit).unwrap_or(usize::MAX),
         })?;
-        let mut chats = HashMap::new();
-        for one in &found {
-            let chat = one.message.chat;
-            if !chats.contains_key(&chat) {
-                chats.insert(chat, client.chat(chat)?);
-            }
-            if let Some(chat) = chats.get(&chat) {
-                context.out.row(&FoundRow::new(one, chat))?;
-            }
+        for row in found_rows(client, &found)? {
+            context.out.row(&row)?;
         }
         Ok(())
     };
     context.with_client(work).await
+}
+
+/// What was found, with the chats that it is in.
+pub(crate) fn found_rows(client: &Client, found: &[Found]) -> Result<Vec<FoundRow>, ClientError> {
+    let mut chats = HashMap::new();
+    let row = |one: &Found| {
+        let chat = match chats.entry(one.message.chat) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(client.chat(one.message.chat)?),
+        };
+        Ok(FoundRow::new(one, chat))
+    };
+    found.iter().map(row).collect()
 }

@@ -1,14 +1,13 @@
 //! The method that looks for words.
 
-use std::collections::HashMap;
-
 use conclave_client::Client;
-use conclave_client::view::{Found, Search};
+use conclave_client::view::Search;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::messages::message_id;
 use super::{Caller, Limit, Method, Reach, RpcError, Scope, Short, reach_chat};
+use crate::commands::search::found_rows;
 use crate::rows::FoundRow;
 
 /// Look for words in all messages, those that came last first. Each word may be the beginning of one; case and
@@ -73,22 +72,9 @@ impl Method for SearchParams {
         }
         seen.truncate(limit);
         Ok(Hits {
-            messages: rows(client, &seen)?,
+            messages: found_rows(client, &seen)?,
         })
     }
-}
-
-fn rows(client: &Client, found: &[Found]) -> Result<Vec<FoundRow>, RpcError> {
-    let mut chats = HashMap::new();
-    let mut rows = Vec::new();
-    for one in found {
-        let chat = one.message.chat;
-        if !chats.contains_key(&chat) {
-            chats.insert(chat, client.chat(chat)?);
-        }
-        rows.extend(chats.get(&chat).map(|chat| FoundRow::new(one, chat)));
-    }
-    Ok(rows)
 }
 
 /// Messages that were found.
