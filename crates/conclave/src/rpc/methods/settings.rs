@@ -6,7 +6,7 @@ use conclave_proto::id::ChatId;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Caller, Method, Reach, RpcError, Scope, Short, Text, reach_chat};
+use super::{Caller, Method, Reach, RpcError, Scope, Short, Text, TimeMs, reach_chat};
 use crate::rows::{ChatRow, ClearedRow, MessageRow};
 
 /// Keep a chat silent until a time. What comes is counted, and does not bring it back from the archive.
@@ -17,11 +17,11 @@ pub(super) struct MuteParams {
     chat: Short,
     /// Ms since 1970-01-01 UTC; 0 ends it; left out, it has no end.
     #[serde(default = "forever")]
-    until_ms: u64,
+    until_ms: TimeMs,
 }
 
-const fn forever() -> u64 {
-    FOREVER_MS
+const fn forever() -> TimeMs {
+    TimeMs(FOREVER_MS)
 }
 
 impl Method for MuteParams {
@@ -35,7 +35,7 @@ impl Method for MuteParams {
 
     async fn call(self, client: &Client, _: &Caller) -> Result<ChatRow, RpcError> {
         let chat = client.find_chat(&self.chat.0)?;
-        client.mute(chat, self.until_ms)?;
+        client.mute(chat, self.until_ms.0)?;
         row(client, chat)
     }
 }
