@@ -339,6 +339,7 @@ impl DeviceSecret {
     }
 
     /// The same device with a new leaf key; the inbox key stays, so that what is on its way can be opened (C-187).
+    #[must_use]
     pub fn with_new_leaf(&self, env: &dyn Env) -> Self {
         let mut inbox = *self.inbox.expose();
         Self::from_seeds(Secret::random(env), Secret::take(&mut inbox))

@@ -13,15 +13,45 @@ use serde_json::{Value, json};
 
 use crate::{people, settle};
 
-/// One item of each kind: its own fields as the vectors show them, and itself.
-fn items() -> [(&'static str, Value, SyncItem); 6] {
+/// What is known of somebody, and what was decided about them.
+fn contact() -> (&'static str, Value, SyncItem) {
     let (ana, cert, [first, _]) = people::ana();
-    let capability = |byte| Capability::parse(&[byte; 32]);
     let states = AccountStates {
         states: vec![first.to_bytes()],
         certs: vec![cert.to_bytes()],
         former_certs: vec![],
     };
+    (
+        "contact",
+        json!({
+            "account_id": ana.own.account_id.to_string(),
+            "state": hex::encode(first.to_bytes()),
+            "cert": hex::encode(cert.to_bytes()),
+            "identifier": "ana@example.org",
+            "given_name": "Ana",
+            "own_name": "Anna",
+            "capability": hex::encode([8; 32]),
+            "decisions": [1, 1, 0, 1, 0],
+        }),
+        SyncItem::Contact(Box::new(SyncContact {
+            account_id: ana.own.account_id,
+            states,
+            identifier: "ana@example.org".to_owned(),
+            given_name: "Ana".to_owned(),
+            own_name: "Anna".to_owned(),
+            capability: Capability::parse(&[8; 32]),
+            confirmed: true,
+            accepted: true,
+            blocked: false,
+            verified: true,
+            declined: false,
+        })),
+    )
+}
+
+/// One item of each kind: its own fields as the vectors show them, and itself.
+fn items() -> [(&'static str, Value, SyncItem); 6] {
+    let (ana, _, _) = people::ana();
     let device_id = DeviceId::new([2; 16]);
     let log_id = LogId::new([0x10; 32]);
     let mut sink = |_: &[u8]| Ok::<_, AttachmentError>(());
@@ -29,32 +59,7 @@ fn items() -> [(&'static str, Value, SyncItem); 6] {
     let pointer = pointer.to_bytes().to_vec();
     let seeds = ana.identity.to_stored().to_vec();
     [
-        (
-            "contact",
-            json!({
-                "account_id": ana.own.account_id.to_string(),
-                "state": hex::encode(first.to_bytes()),
-                "cert": hex::encode(cert.to_bytes()),
-                "identifier": "ana@example.org",
-                "given_name": "Ana",
-                "own_name": "Anna",
-                "capability": hex::encode([8; 32]),
-                "decisions": [1, 1, 0, 1, 0],
-            }),
-            SyncItem::Contact(Box::new(SyncContact {
-                account_id: ana.own.account_id,
-                states,
-                identifier: "ana@example.org".to_owned(),
-                given_name: "Ana".to_owned(),
-                own_name: "Anna".to_owned(),
-                capability: capability(8),
-                confirmed: true,
-                accepted: true,
-                blocked: false,
-                verified: true,
-                declined: false,
-            })),
-        ),
+        contact(),
         (
             "device",
             json!({ "device_id": device_id.to_string(), "name": "laptop" }),
@@ -68,7 +73,7 @@ fn items() -> [(&'static str, Value, SyncItem); 6] {
             json!({ "name": "Ana", "capability": hex::encode([9; 32]) }),
             SyncItem::Profile {
                 name: "Ana".to_owned(),
-                capability: capability(9).unwrap(),
+                capability: Capability::parse(&[9; 32]).unwrap(),
                 picture: None,
             },
         ),
