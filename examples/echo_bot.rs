@@ -46,11 +46,11 @@ async fn run(client: &Client, mut cursor: u64) -> Result<(), ClientError> {
             .await?;
         for told in &page.told {
             match &told.event {
-                Event::Requested { chat } => {
-                    // What it says comes as a message then. Accepted before: it is no request any more.
-                    if client.requests()?.iter().any(|one| one.chat == *chat) {
-                        client.accept_request(*chat)?;
-                    }
+                // What it says comes as a message then. Accepted before: it is no request any more.
+                Event::Requested { chat }
+                    if client.requests()?.iter().any(|one| one.chat == *chat) =>
+                {
+                    client.accept_request(*chat)?;
                 }
                 Event::Received(message) if !message.own => {
                     answer(client, told, message.chat, &message.text).await?;

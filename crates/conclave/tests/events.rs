@@ -633,7 +633,18 @@ fn webhooks_come_until_they_are_taken() {
     assert!(!format!("{listed:?}").contains("0123456789abcdef0123456789abcdef"));
     pair.anna.ok(&["webhook", "remove", &id]);
     assert_eq!(pair.anna.ok(&["webhook", "list"]).len(), 0);
-    for id in [&id, "w_", "../x"] {
+}
+
+/// Webhooks that are not there, targets that are no web addresses of this machine or behind TLS, and events that there
+/// are not, are refused with a reason.
+#[test]
+fn webhooks_are_checked_before_they_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = Pair::new(folder.path());
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "0123456789abcdef0123456789abcdef\n").unwrap();
+    let secret = secret.to_str().unwrap();
+    for id in ["w_0123456789abcdef", "w_", "../x"] {
         pair.anna
             .run(&["webhook", "remove", id])
             .expect_error(8, "NOT_FOUND");
@@ -655,8 +666,18 @@ fn webhooks_come_until_they_are_taken() {
         let refused = pair.wire().call("webhooks.add", &params);
         assert_eq!(refused["error"]["data"]["code"], "BAD_INPUT", "{refused}");
     }
-    let unknown = [&words[..4], &["messages"], &words[5..]].concat();
+    let url = "http://127.0.0.1:9/";
+    let unknown = [
+        "webhook",
+        "add",
+        url,
+        "--events",
+        "messages",
+        "--secret-file",
+        secret,
+    ];
     pair.anna.run(&unknown).expect_error(2, "BAD_INPUT");
+    assert_eq!(pair.anna.ok(&["webhook", "list"]).len(), 0);
 }
 
 /// The same signature by another program.

@@ -7,8 +7,19 @@ use anyhow::Context;
 use super::{Findings, tree};
 
 /// Chores that a document may name.
-const CHORES: [&str; 11] = [
-    "demo", "test", "bench", "ci", "tidy", "fuzz", "vectors", "kill", "world", "sim", "soak",
+const CHORES: [&str; 12] = [
+    "attachment",
+    "demo",
+    "test",
+    "bench",
+    "ci",
+    "tidy",
+    "fuzz",
+    "vectors",
+    "kill",
+    "world",
+    "sim",
+    "soak",
 ];
 
 /// Checks the README, its neighbours and everything in `docs/`.

@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod device_keys;
+#[cfg(test)]
 mod devices;
 #[cfg(test)]
 mod everyday;
