@@ -312,7 +312,9 @@ pub(crate) fn has_listed(step: &Step<'_>, group: &Conversation, account: Account
     count(step, group, account).0 > 0
 }
 
-/// The same in one conversation: a device may have been let in by who did not know yet.
+/// The same in one conversation: a device may have been let in by who did not know yet. With a device that is gone,
+/// what it promised may be gone: others of the account that have done nothing in a group since they came in may have
+/// been let in by it and never heard of it, and are put in anew (C-184).
 pub(crate) fn drop_revoked_from(
     step: &Step<'_>,
     chat_id: ChatId,
@@ -320,14 +322,21 @@ pub(crate) fn drop_revoked_from(
     account: AccountId,
 ) -> Result<(), ClientError> {
     let accounts = step.tx.known_accounts(&step.own.known);
-    for member in group.members() {
-        let is_gone = member.account_id == account
-            && member.leaf != group.own_leaf()
-            && intent::is_revoked(&accounts, &member);
-        if is_gone {
-            let device = member.device_id;
-            want_soon(step, chat_id, Intent::RemoveDevice { account, device })?;
-        }
+    let mut others = group.members();
+    others.retain(|member| member.account_id == account && member.leaf != group.own_leaf());
+    let (gone, listed): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .partition(|member| intent::is_revoked(&accounts, member));
+    for member in &gone {
+        let device = member.device_id;
+        want_soon(step, chat_id, Intent::RemoveDevice { account, device })?;
+    }
+    if gone.is_empty() || group.context().kind != ConversationKind::Group {
+        return Ok(());
+    }
+    for member in listed.iter().filter(|member| group.is_as_added(member)) {
+        let device = member.device_id;
+        want_soon(step, chat_id, Intent::Readd { account, device })?;
     }
     Ok(())
 }

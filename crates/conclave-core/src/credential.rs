@@ -154,14 +154,14 @@ impl KnownAccount {
 }
 
 /// A device that an account listed once and that its newest state lists no more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FormerDevice {
     /// Whose it was.
     pub account_id: AccountId,
     /// Never used again.
     pub device_id: DeviceId,
-    /// The key that its certificate named.
-    pub leaf_key: [u8; 32],
+    /// The keys that its certificate named, newest last.
+    pub leaf_keys: Vec<[u8; 32]>,
     /// Seq of the first state, of those shown, that lists it.
     pub first_seq: u64,
     /// Seq of the last one.
@@ -173,7 +173,7 @@ impl FormerDevice {
     fn made(&self, leaf: &LeafClaim) -> bool {
         let claim = &leaf.credential;
         (self.account_id, self.device_id) == (claim.account_id, claim.device_id)
-            && self.leaf_key == leaf.signature_key
+            && self.leaf_keys.contains(&leaf.signature_key)
             && (self.first_seq..=self.last_seq).contains(&claim.account_seq)
     }
 }
@@ -222,7 +222,7 @@ pub fn former_devices(
             found.push(FormerDevice {
                 account_id: newest.account_id,
                 device_id,
-                leaf_key: cert.content.leaf_key,
+                leaf_keys: cert.leaf_keys(),
                 first_seq,
                 last_seq,
             });

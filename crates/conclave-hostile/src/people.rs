@@ -242,6 +242,6 @@ impl Accounts for Book {
     fn former(&self, account: AccountId, device: DeviceId) -> Option<FormerDevice> {
         let mut all = self.1.iter();
         let found = all.find(|it| (it.account_id, it.device_id) == (account, device));
-        found.copied()
+        found.cloned()
     }
 }

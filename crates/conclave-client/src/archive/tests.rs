@@ -170,7 +170,16 @@ async fn history_goes_where_it_was_meant_to_go() {
     anna.wait_for_history(LONG).await.unwrap();
     let next = world.device_of(&anna, "next").await;
     assert_eq!(next.history_progress().unwrap(), []);
-    assert_eq!(files(), 0);
+    // What `full` missed on its way into the conversations follows (C-188); then nothing lies here.
+    let gone = async {
+        while files() > 0 {
+            world.settle(&[&anna, &full]).await;
+            anna.wait_for_history(LONG).await.unwrap();
+        }
+    };
+    tokio::time::timeout(LONG, gone)
+        .await
+        .expect("all is given");
 }
 
 /// What is said after the history was written, and before the device that gives it could bring the new one into the

@@ -240,7 +240,7 @@ fn disk(error: std::io::Error) -> BlobError {
 /// Writes down how far a file is or why it waits, and tells it.
 fn note(shared: &Shared, row: &FileRow, done: Option<u64>, reason: &str) {
     // A note that is lost costs a few bytes that are asked for again.
-    let _ = shared.engine().step(|step| {
+    let noted = shared.engine().step(|step| {
         let files = step.tx.files_of(row.of)?;
         let now = files.iter().find(|file| file.number == row.number);
         let done = done.or(now.map(|now| now.done)).unwrap_or(row.done);
@@ -248,8 +248,12 @@ fn note(shared: &Shared, row: &FileRow, done: Option<u64>, reason: &str) {
         if is_news && step.tx.move_file(row, done, reason)? {
             tell(step, row)?;
         }
-        Ok(())
+        Ok(is_news)
     });
+    if matches!(noted, Ok(true)) && !reason.is_empty() {
+        // What waits for a reason is nothing that others wait for.
+        shared.wake.notify_one();
+    }
 }
 
 /// A file is where it should be. With its last one a message goes out.
@@ -300,6 +304,9 @@ fn give_up(shared: &Shared, row: &FileRow, reason: &str) -> bool {
         step.tx.turn_file(row, FileState::Failed, 0, reason)?;
         tell(step, row)
     });
+    drop(engine);
+    // The next round says that nothing is under way any more.
+    shared.wake.notify_one();
     ended.is_ok()
 }
 

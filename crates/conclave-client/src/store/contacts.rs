@@ -101,6 +101,12 @@ fn contact(row: &Row<'_>) -> rusqlite::Result<ContactRow> {
     })
 }
 
+/// Keys of 32 bytes that stand one behind the other.
+fn keys(bytes: &[u8]) -> Vec<[u8; 32]> {
+    let (keys, _) = bytes.as_chunks();
+    keys.to_vec()
+}
+
 impl Tx<'_> {
     /// Somebody's profile picture, a JPEG; `None` when there is none.
     pub(crate) fn picture(&self, account: AccountId) -> Result<Option<Vec<u8>>, StoreError> {
@@ -124,12 +130,12 @@ impl Tx<'_> {
         self.0
             .prepare_cached(
                 "INSERT OR REPLACE INTO former_device
-                 (account_id, device_id, leaf_key, first_seq, last_seq) VALUES (?1, ?2, ?3, ?4, ?5)",
+                 (account_id, device_id, leaf_keys, first_seq, last_seq) VALUES (?1, ?2, ?3, ?4, ?5)",
             )?
             .execute(params![
                 former.account_id.as_bytes(),
                 former.device_id.as_bytes(),
-                former.leaf_key,
+                former.leaf_keys.as_flattened(),
                 int(former.first_seq),
                 int(former.last_seq),
             ])?;
@@ -148,7 +154,7 @@ impl Tx<'_> {
             Ok(FormerDevice {
                 account_id,
                 device_id,
-                leaf_key: id(row, "leaf_key")?,
+                leaf_keys: keys(&row.get::<_, Vec<u8>>("leaf_keys")?),
                 first_seq: counter(row, "first_seq")?,
                 last_seq: counter(row, "last_seq")?,
             })

@@ -175,7 +175,7 @@ END;
 CREATE TABLE former_device (
     account_id BLOB NOT NULL,
     device_id  BLOB NOT NULL,
-    leaf_key   BLOB NOT NULL,
+    leaf_keys  BLOB NOT NULL,     -- 32 bytes each, newest last
     first_seq  INTEGER NOT NULL,  -- of the account's states that list it
     last_seq   INTEGER NOT NULL,
     PRIMARY KEY (account_id, device_id)

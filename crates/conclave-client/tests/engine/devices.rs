@@ -5,7 +5,7 @@ use std::sync::Arc;
 use conclave_client::ClientError;
 use conclave_client::transport::Transport;
 use conclave_client::view::{MessageState, Whoami};
-use conclave_proto::frame::{reply, request};
+use conclave_proto::frame::{Done, reply, request};
 use conclave_proto::limits::{DEVICES_MAX, MAILBOX_VALID_MS};
 use conclave_proto::mailbox::{ANSWER, BUNDLE, OFFER, PROOF};
 
@@ -736,4 +736,45 @@ async fn c180_a_welcome_that_shows_a_removed_device_is_taken() {
     let hike = new.find_chat("hike").unwrap();
     let said = new.history(hike, 10).unwrap();
     assert_eq!(said.last().map(|message| message.text.as_str()), Some("up"));
+}
+
+/// Ben's phone lets his laptop into a group, and is lost before it told the laptop so: nothing it posts arrives. When the
+/// laptop has removed the phone, whoever hears of that puts the laptop in anew, which then knows of the group.
+#[tokio::test(flavor = "multi_thread")]
+async fn c184_who_was_let_in_by_a_removed_device_is_put_in_anew() {
+    let world = World::new().await;
+    let (anna, mut ben) = world.friends().await;
+    let with = [ben.address.clone()];
+    anna.create_group("hike", &with).await.unwrap();
+    rest(&world, &[&anna, &ben]).await;
+    let phone = ben.whoami().unwrap().device_id;
+    let mute = Tamper::new(&world, |_, body| match body {
+        request::Body::PostItem(_) => Fate::Answer(reply::Body::Done(Done {})),
+        _ => Fate::Pass,
+    });
+    ben.die().await;
+    ben.restart(Arc::new(Road(mute))).await;
+    let laptop = world.device_of(&ben, "laptop").await;
+    rest(&world, &[&anna, &ben, &laptop]).await;
+    assert_eq!(anna.group("hike").unwrap().devices, 3);
+    assert!(laptop.find_chat("hike").is_err());
+    ben.die().await;
+
+    let way = world.transport();
+    laptop
+        .remove_device_over(way.as_ref(), phone)
+        .await
+        .unwrap();
+    laptop.say(&anna, "my phone is gone").await;
+    rest(&world, &[&laptop, &anna]).await;
+    rest(&world, &[&laptop, &anna]).await;
+    anna.send("hike", "then by laptop").await.unwrap();
+    rest(&world, &[&anna, &laptop]).await;
+    assert_eq!(said(&laptop, "hike"), ["then by laptop"]);
+    let place = |person: &Person| {
+        let group = person.group("hike").unwrap();
+        (group.epoch, group.authenticator, group.devices)
+    };
+    assert_eq!(place(&laptop), place(&anna));
+    assert_eq!(place(&anna).2, 2);
 }

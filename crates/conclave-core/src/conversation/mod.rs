@@ -211,6 +211,16 @@ impl Conversation {
         leaf.is_some_and(|leaf| leaf.signature_key().as_slice() == own.secret.leaf_key())
     }
 
+    /// Whether a member's leaf is still the one of its key package: its device has committed nothing here, and may never
+    /// have had its welcome.
+    pub fn is_as_added(&self, member: &Member) -> bool {
+        let leaf = self
+            .group
+            .public_group()
+            .leaf(LeafNodeIndex::new(member.leaf));
+        leaf.is_some_and(|leaf| leaf.parent_hash().is_none())
+    }
+
     /// What the leaf at `index` claims now.
     fn claim_at(&self, index: LeafNodeIndex) -> Option<LeafClaim> {
         let member = self.group.member_at(index)?;

@@ -227,7 +227,7 @@ fn c181_former_devices_are_known_by_an_unbroken_chain() {
     let wanted = |first_seq| FormerDevice {
         account_id: one.own.account_id,
         device_id: one.own.device_id,
-        leaf_key: one.claim().signature_key,
+        leaf_keys: vec![one.claim().signature_key],
         first_seq,
         last_seq: 2,
     };
@@ -246,4 +246,25 @@ fn c181_former_devices_are_known_by_an_unbroken_chain() {
     // a device that is listed still is no former one
     let listed = KnownAccount::new(SERVER, all[1].clone(), vec![]).unwrap();
     assert_eq!(former_devices(&listed, &all, &certs), []);
+}
+
+/// A device that replaced its key before it was removed is known by either: its leaves were made with both.
+#[test]
+fn c180_former_devices_are_known_by_their_former_keys() {
+    let old = Person::new(1);
+    let new = old.rekeyed(11);
+    let last = new.identity.next_state(&new.state, &[], NOW_MS);
+    let known = KnownAccount::new(SERVER, last.clone(), vec![]).unwrap();
+    let states = [old.state.clone(), new.state.clone(), last];
+    let found = former_devices(&known, &states, std::slice::from_ref(&new.cert));
+    let mut book = Book::default();
+    book.accept(known);
+    for former in found {
+        book.remember(former);
+    }
+    assert_eq!(check_former(&old.claim(), &book), Ok(()));
+    assert_eq!(check_former(&new.claim(), &book), Ok(()));
+    let mut stolen = new.claim();
+    stolen.signature_key = [9; 32];
+    assert!(check_former(&stolen, &book).is_err());
 }

@@ -164,7 +164,12 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             Action::List => Setting::ALL.to_vec(),
             Action::Get { setting } => vec![setting],
             Action::Set { setting, value } => {
-                setting.change(client, &value)?;
+                // A wrong word on the command line.
+                let changed = setting.change(client, &value);
+                changed.map_err(|failure| match failure.code.as_str() {
+                    "BAD_INPUT" => Failure::usage(failure.message),
+                    _ => failure,
+                })?;
                 vec![setting]
             }
         };
