@@ -192,9 +192,42 @@ fn tell(shared: &Shared, skew_ms: i64, hold_ms: u64) {
     }
 }
 
+/// Puts a whole pool and another last resort in the place of those that the server has: they are by a key that this
+/// device has no more (C-187).
+pub(crate) async fn replace_key_packages(
+    shared: &Shared,
+    connection: &dyn Connection,
+) -> Result<(), TransportError> {
+    authenticate(shared, connection).await?;
+    publish_key_packages(shared, connection, 0, false).await
+}
+
 /// Fills the pool and replaces the last resort weekly. Private keys are on disk before the server hears of
 /// the public ones; old ones go only after the server has the new (C-032).
 async fn publish_key_packages(
+    shared: &Shared,
+    connection: &dyn Connection,
+    mut pool_left: usize,
+    mut has_last_resort: bool,
+) -> Result<(), TransportError> {
+    let leaf_key = || {
+        let known = shared
+            .engine()
+            .look(|_, own| Ok(own.account.device.secret.leaf_key()));
+        known.map_err(|error| broken(shared, &error))
+    };
+    loop {
+        let before = leaf_key()?;
+        put_key_packages(shared, connection, pool_left, has_last_resort).await?;
+        if leaf_key()? == before {
+            return Ok(());
+        }
+        // C-187: what went up may be by a key that was replaced meanwhile, and nobody takes it
+        (pool_left, has_last_resort) = (0, false);
+    }
+}
+
+async fn put_key_packages(
     shared: &Shared,
     connection: &dyn Connection,
     pool_left: usize,

@@ -76,7 +76,7 @@ async fn done(shared: &Shared, transport: &dyn Transport) -> Result<(), ClientEr
     // The server took back the key packages of the key before. Should this fail, the driver's next start publishes
     // new ones.
     if let Ok(connection) = transport.connect(Role::Account).await {
-        let _ = device::introduce(shared, connection.as_ref()).await;
+        let _ = device::replace_key_packages(shared, connection.as_ref()).await;
     }
     shared.wake.notify_one();
     Ok(())

@@ -321,15 +321,15 @@ fn c180_a_device_removed_since_comes_in_by_the_state_that_its_leaf_names() {
     let former = former_devices(&newest, &chain, listing.certs());
     let [mut former] = former.try_into().unwrap();
     // its leaf was made under state 1, before it was listed
-    ben.book.remember(former);
+    ben.book.remember(former.clone());
     assert_eq!(leaf_error(&ben.try_apply(&entry)), LeafError::NotListed);
     ben.roll_back(&unread);
     former.first_seq = 1;
-    former.leaf_key[0] ^= 1;
-    ben.book.remember(former);
+    former.leaf_keys[0][0] ^= 1;
+    ben.book.remember(former.clone());
     assert_eq!(leaf_error(&ben.try_apply(&entry)), LeafError::NotListed);
     ben.roll_back(&unread);
-    former.leaf_key[0] ^= 1;
+    former.leaf_keys[0][0] ^= 1;
     ben.book.remember(former);
     let later = ben.try_apply(&entry).unwrap();
     assert_eq!(later.added, in_time.added);
