@@ -117,6 +117,8 @@ enum Next {
     Update,
     /// A look at the identifier comes first: the text was written after this round's.
     Look,
+    /// What was queued is void; others may wait behind it.
+    Over,
     /// These bytes.
     Post(Box<OutboxRow>, Vec<u8>),
 }
@@ -136,6 +138,7 @@ async fn flush_log(shared: &Shared, net: &mut Net, log_id: LogId) -> Result<(), 
             .step(|step| next(step, log_id, may_update, looked));
         match next.map_err(|error| broken(shared, &error))? {
             Next::Nothing => return Ok(()),
+            Next::Over => {}
             Next::Look => {
                 net.look_first.insert(log_id);
                 net.progress = true;
@@ -236,7 +239,7 @@ fn seal(
 ) -> Result<Next, ClientError> {
     let Some(content) = content(step, conversation, &row)? else {
         step.tx.delete_outbox(row.id)?;
-        return Ok(Next::Nothing);
+        return Ok(Next::Over);
     };
     let padded = content
         .encode_padded()

@@ -118,6 +118,15 @@ impl Client {
         Ok(tokens)
     }
 
+    /// Whether the token `id` is there and has not ended.
+    pub fn is_token_good(&self, id: &str) -> Result<bool, ClientError> {
+        let now_ms = self.shared().env.now_ms();
+        let tokens = self.tokens()?;
+        Ok(tokens
+            .iter()
+            .any(|token| token.id == id && now_ms < token.expires_ms))
+    }
+
     /// Takes the token `id` back: from now on it opens nothing.
     pub fn revoke_token(&self, id: &str) -> Result<(), ClientError> {
         self.engine().step(|step| {

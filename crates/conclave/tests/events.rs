@@ -373,6 +373,39 @@ fn server_sent_events_go_on_where_the_reader_was() {
     assert_eq!(status, 401);
 }
 
+/// Who waits for events when their token is taken back hears of none.
+#[test]
+fn a_token_taken_back_ends_a_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let pair = Pair::new(folder.path());
+    let token = pair.token(&["--scope", "read", "--name", "reader"]);
+    pair.say("for you");
+    let last = pair.wire().ok("events.list", &json!({}))["last"].clone();
+    let address = pair.address();
+    let params = json!({"after": last, "wait_ms": 60_000});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "events.list", "params": params});
+    let body = body.to_string();
+    let mut stream = TcpStream::connect(&address).unwrap();
+    write!(
+        stream,
+        "POST /rpc HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {token}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let list = pair.anna.ok(&["token", "list"]);
+    pair.anna
+        .ok(&["token", "revoke", list[0]["id"].as_str().unwrap()]);
+    pair.say("not for you");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(!answer.contains("not for you"), "{answer}");
+    assert!(
+        answer.contains("FORBIDDEN") || answer.contains("UNAUTHORIZED"),
+        "{answer}"
+    );
+}
+
 /// A call said again under its key is done once: with the same answer, after a crash too, made anew of what the
 /// message is by then; the key of another call is refused, and is no key of another caller.
 #[test]

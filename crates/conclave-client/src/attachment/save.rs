@@ -20,7 +20,7 @@ use crate::view::{Attachment, AttachmentState};
 
 impl Client {
     /// Where [`Client::save_attachment`] would write: `to` itself, or in it when it is a folder, under the file's safe
-    /// name. Refused when something is there and `force` is not said.
+    /// name. Refused when something is there and `force` is not said, and always when that is no file.
     pub fn attachment_target(
         &self,
         file: &Attachment,
@@ -38,6 +38,13 @@ impl Client {
         };
         if there.is_dir() || !force {
             return Err(taken(&target));
+        }
+        // C-194: a device or a pipe is nobody's old copy
+        if !there.is_file() && !there.is_symlink() {
+            return Err(ClientError::BadInput(format!(
+                "{} is no file; choose another name",
+                target.display()
+            )));
         }
         Ok(target)
     }

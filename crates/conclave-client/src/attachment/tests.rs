@@ -164,6 +164,17 @@ async fn c194_saving_writes_all_or_nothing_and_over_nothing() {
     assert!(fs::read(&taken).unwrap() == content);
     assert_eq!(fs::read_dir(target.path()).unwrap().count(), 3);
 
+    // what is no file is nobody's old copy
+    let elsewhere = tempfile::tempdir().unwrap();
+    let socket = elsewhere.path().join("socket");
+    let _listening = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let refused = ben.save_attachment(id, None, &socket, true).await;
+    assert!(
+        matches!(refused, Err(ClientError::BadInput(_))),
+        "{refused:?}"
+    );
+    assert!(fs::read(&socket).is_err(), "it still is none");
+
     // damaged on this disk: nothing of it is written, and it can be loaded again
     let sealed = &kept(&ben)[0];
     let mut bytes = fs::read(sealed).unwrap();

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use conclave_client::Token;
 pub(crate) use conclave_client::TokenScope as Scope;
+use conclave_client::{Client, Token};
 use conclave_proto::id::ChatId;
 
 use super::RpcError;
@@ -61,6 +61,16 @@ impl Caller {
         &self.owner
     }
 
+    /// Refuses whose token was revoked or ended since the call came in.
+    pub(crate) fn check_still(&self, client: &Client) -> Result<(), RpcError> {
+        if self.is_owner || client.is_token_good(&self.owner)? {
+            return Ok(());
+        }
+        Err(RpcError::forbidden(
+            "the token was revoked or ended meanwhile",
+        ))
+    }
+
     /// The only chats it may reach; none: all of them.
     pub(crate) fn chats(&self) -> Option<&BTreeSet<ChatId>> {
         self.chats.as_ref()
@@ -78,9 +88,11 @@ impl Caller {
         if self.is_owner {
             return Ok(());
         }
-        Err(RpcError::forbidden(
+        let mut error = RpcError::forbidden(
             "files of this disk are for programs at the profile's own socket or pipes",
-        ))
+        );
+        "no token opens this; use the socket, or `conclave rpc`".clone_into(&mut error.data.hint);
+        Err(error)
     }
 
     /// Refuses what the token is not for.

@@ -47,6 +47,9 @@ impl Target {
         if host.is_empty() || authority.as_str().ends_with(':') {
             return Err(format!("the address names no host; {expected}"));
         }
+        if authority.port_u16().is_none() && authority.as_str() != authority.host() {
+            return Err(format!("there is no such port; {expected}"));
+        }
         let path = uri.path_and_query().map(ToString::to_string);
         Ok(Self {
             is_secret,
@@ -104,6 +107,8 @@ mod tests {
             "http://example.org/",
             "http://192.168.1.1/",
             "http://0.0.0.0/",
+            "http://127.0.0.1:99999/",
+            "https://example.org:65536/",
             "http://127.0.0.1.example.org/",
             "http://127.0.0.1@example.org/",
             "https://user:pass@example.org/",

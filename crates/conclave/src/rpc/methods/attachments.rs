@@ -67,6 +67,10 @@ impl Method for SendParams {
 
     async fn call(self, client: &Client, caller: &Caller) -> Result<MessageRow, RpcError> {
         caller.check_owner()?;
+        if self.paths.is_empty() {
+            let why = "name a file; `messages.send` sends words alone";
+            return Err(RpcError::bad_params(why));
+        }
         let paths: Result<Vec<_>, _> = self.paths.iter().map(whole_path).collect();
         let more = SendMore::default();
         let sent = client

@@ -49,6 +49,7 @@ impl Method for ListParams {
         let page = client
             .next_events(after, limit, caller.chats(), wait)
             .await?;
+        caller.check_still(client)?;
         let mut events = Vec::new();
         for told in &page.told {
             events.extend(ToldRow::new(client, told)?);
