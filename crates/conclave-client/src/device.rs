@@ -13,7 +13,7 @@ use conclave_proto::limits::{
 
 use crate::net::Net;
 use crate::shared::{self, Shared, broken};
-use crate::transport::{Connection, TransportError, calls};
+use crate::transport::{Connection, Transport, TransportError, calls};
 
 /// Refill when fewer one-time packages than this are left.
 const POOL_LOW: usize = KEY_PACKAGE_POOL / 2;
@@ -192,14 +192,16 @@ fn tell(shared: &Shared, skew_ms: i64, hold_ms: u64) {
     }
 }
 
-/// Puts a whole pool and another last resort in the place of those that the server has: they are by a key that this
-/// device has no more (C-187).
-pub(crate) async fn replace_key_packages(
-    shared: &Shared,
-    connection: &dyn Connection,
-) -> Result<(), TransportError> {
-    authenticate(shared, connection).await?;
-    publish_key_packages(shared, connection, 0, false).await
+/// Puts a whole pool and another last resort in the place of what the server took back with a key, or was given under it
+/// since (C-137, C-187). Should that fail, the driver's next start fills the pool. Then a round begins.
+pub(crate) async fn fill_again(shared: &Shared, transport: &dyn Transport) {
+    if let Ok(connection) = transport.connect(Role::Account).await {
+        let connection = connection.as_ref();
+        if authenticate(shared, connection).await.is_ok() {
+            let _ = publish_key_packages(shared, connection, 0, false).await;
+        }
+    }
+    shared.wake.notify_one();
 }
 
 /// Fills the pool and replaces the last resort weekly. Private keys are on disk before the server hears of
@@ -210,19 +212,20 @@ async fn publish_key_packages(
     mut pool_left: usize,
     mut has_last_resort: bool,
 ) -> Result<(), TransportError> {
-    let leaf_key = || {
-        let known = shared
-            .engine()
-            .look(|_, own| Ok(own.account.device.secret.leaf_key()));
+    let keys = || {
+        let known = shared.engine().look(|_, own| {
+            let device = &own.account.device;
+            Ok((device.secret.leaf_key(), device.identity_fingerprint))
+        });
         known.map_err(|error| broken(shared, &error))
     };
     loop {
-        let before = leaf_key()?;
+        let before = keys()?;
         put_key_packages(shared, connection, pool_left, has_last_resort).await?;
-        if leaf_key()? == before {
+        if keys()? == before {
             return Ok(());
         }
-        // C-187: what went up may be by a key that was replaced meanwhile, and nobody takes it
+        // C-137, C-187: what went up may be by keys that were replaced meanwhile, and nobody takes it
         (pool_left, has_last_resort) = (0, false);
     }
 }

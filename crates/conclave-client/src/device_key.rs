@@ -8,7 +8,6 @@
 //!    later the certificate forgets it
 
 use conclave_core::identity::{DeviceFacts, ProvenDevice};
-use conclave_proto::ErrorCode;
 use conclave_proto::account::{DeviceCert, DeviceCertContent, PutState};
 use conclave_proto::hello::Role;
 use conclave_proto::limits::{FORMER_LEAF_KEY_MS, FORMER_LEAF_KEYS_MAX};
@@ -17,11 +16,9 @@ use crate::client::Client;
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::shared::{Shared, broken};
-use crate::transport::{Transport, TransportError, calls};
+use crate::transport::{Transport, TransportError};
 use crate::{device, own};
 
-/// How often a state is built anew because another device of the account was faster.
-const REBUILDS_MAX: u32 = 5;
 /// How long a former key stays when every conversation has moved, in ms: somebody may be inviting this device with a
 /// key package that it signed.
 const FORMER_KEEP_MS: u64 = 86_400_000;
@@ -51,34 +48,15 @@ async fn rotate(shared: &Shared, transport: &dyn Transport) -> Result<(), Client
         .engine()
         .look(|tx, _| Ok(tx.made_device()?.is_some()))?;
     own::authenticate(shared, connection).await?;
-    for _ in 0..REBUILDS_MAX {
-        own::catch_up(shared, transport, connection).await?;
+    own::catch_up(shared, transport, connection).await?;
+    own::publish(shared, transport, connection, |step| {
         // An earlier attempt got through after all.
-        if was_tried && leaf_key(shared)? != before {
-            return done(shared, transport).await;
-        }
-        let put = shared.engine().step(prepare)?;
-        match calls::put_state(connection, put.clone()).await {
-            Ok(()) => {
-                own::adopt(shared, &put)?;
-                return done(shared, transport).await;
-            }
-            Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::Conflict => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(ClientError::NotAllowed(
-        "other devices change the account all the time; try again".into(),
-    ))
-}
-
-async fn done(shared: &Shared, transport: &dyn Transport) -> Result<(), ClientError> {
-    // The server took back the key packages of the key before. Should this fail, the driver's next start publishes
-    // new ones.
-    if let Ok(connection) = transport.connect(Role::Account).await {
-        let _ = device::replace_key_packages(shared, connection.as_ref()).await;
-    }
-    shared.wake.notify_one();
+        let is_through = was_tried && step.own.account.device.secret.leaf_key() != before;
+        (!is_through).then(|| prepare(step)).transpose()
+    })
+    .await?;
+    // The server took back the key packages of the key before.
+    device::fill_again(shared, transport).await;
     Ok(())
 }
 

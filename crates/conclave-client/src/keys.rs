@@ -11,7 +11,6 @@
 use conclave_core::conversation::Conversation;
 use conclave_core::identity::IdentitySecret;
 use conclave_core::inbox_item::{InboxItem, Notice};
-use conclave_proto::ErrorCode;
 use conclave_proto::account::{AccountState, DeviceCert, PutState};
 use conclave_proto::hello::Role;
 use conclave_proto::id::{IdentityFingerprint, LogId};
@@ -24,12 +23,10 @@ use crate::invite::intro_by;
 use crate::people::tell_profile;
 use crate::shared::Shared;
 use crate::store::{StoreError, Taken, Thing};
-use crate::transport::{Transport, TransportError, calls};
+use crate::transport::Transport;
 use crate::view::{ChatKind, Whoami};
 use crate::{device, own, recover, register, rejoin};
 
-/// How often a state is built anew because another device of the account was faster.
-const REBUILDS_MAX: u32 = 5;
 /// Why a group stands still after the account began a new generation.
 pub(crate) const GROUP_LEFT_BEHIND: &str = "your identity key is a new one that nobody vouches for; somebody inside who may has \
      to remove you and add you again";
@@ -83,34 +80,15 @@ async fn change(
     let was_tried = shared
         .engine()
         .look(|tx, _| Ok(tx.made_identity()?.is_some()))?;
-    for _ in 0..REBUILDS_MAX {
-        own::catch_up(shared, transport, connection).await?;
+    own::catch_up(shared, transport, connection).await?;
+    own::publish(shared, transport, connection, |step| {
         // An earlier attempt got through after all.
-        if was_tried && fingerprint(shared)? != before {
-            return done(shared, transport).await;
-        }
-        let put = shared.engine().step(|step| prepare(step, change))?;
-        match calls::put_state(connection, put.clone()).await {
-            Ok(()) => {
-                own::adopt(shared, &put)?;
-                return done(shared, transport).await;
-            }
-            Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::Conflict => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(ClientError::NotAllowed(
-        "other devices change the account all the time; try again".into(),
-    ))
-}
-
-async fn done(shared: &Shared, transport: &dyn Transport) -> Result<Whoami, ClientError> {
-    // The server took back the key packages of a lost key. Should this fail, the driver's next start publishes new
-    // ones.
-    if let Ok(connection) = transport.connect(Role::Account).await {
-        let _ = device::introduce(shared, connection.as_ref()).await;
-    }
-    shared.wake.notify_one();
+        let is_through = was_tried && step.own.account.device.identity_fingerprint != before;
+        (!is_through).then(|| prepare(step, change)).transpose()
+    })
+    .await?;
+    // The server took back the key packages of a lost key.
+    device::fill_again(shared, transport).await;
     Ok(register::whoami(&shared.engine().own()?.account))
 }
 

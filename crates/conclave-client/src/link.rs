@@ -34,9 +34,6 @@ use crate::store::{Approval, OwnAccount, PendingLink};
 use crate::transport::{Backoff, Connection, Transport, TransportError, calls};
 use crate::view::{DeviceOffer, LinkShown, Whoami};
 
-/// How often a state is built anew because another device of the account was faster.
-const REBUILDS_MAX: u32 = 5;
-
 // --- the new device ---------------------------------------------------------------------------
 
 /// Opens a mailbox and says what to show. A link that still waits is shown again.
@@ -469,29 +466,12 @@ async fn list(
     approval: &mut Approval,
     proof: &[u8],
 ) -> Result<(), ClientError> {
-    for _ in 0..REBUILDS_MAX {
-        let is_in = shared.engine().look(|_, own| is_listed(own, approval))?;
-        if is_in {
-            return shared.engine().step(|step| bundle(step, approval));
-        }
-        let put = shared
-            .engine()
-            .step(|step| certify(step, approval, proof))?;
-        match calls::put_state(connection, put.clone()).await {
-            Ok(()) => {
-                own::adopt(shared, &put)?;
-                return shared.engine().step(|step| bundle(step, approval));
-            }
-            Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::Conflict => {
-                own::catch_up(shared, transport, connection).await?;
-                approval.put = None;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(ClientError::NotAllowed(
-        "other devices change the account all the time; try again".into(),
-    ))
+    own::publish(shared, transport, connection, |step| {
+        let is_in = is_listed(step.own, approval)?;
+        (!is_in).then(|| certify(step, approval, proof)).transpose()
+    })
+    .await?;
+    shared.engine().step(|step| bundle(step, approval))
 }
 
 /// Whether the newest state lists the offered device with the offered keys: the answer to an earlier try was lost.

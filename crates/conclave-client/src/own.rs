@@ -447,16 +447,25 @@ async fn remove(
     let connection = transport.connect(Role::Account).await?;
     let connection = connection.as_ref();
     authenticate(shared, connection).await?;
+    publish(shared, transport, connection, |step| without(step, device)).await?;
+    shared.wake.notify_one();
+    Ok(())
+}
+
+/// Publishes the account's next state as `build` makes it, and follows it. Built anew on whatever another device of the
+/// account published meanwhile; nothing from `build` says that it is so already.
+pub(crate) async fn publish(
+    shared: &Shared,
+    transport: &dyn Transport,
+    connection: &dyn Connection,
+    mut build: impl FnMut(&mut Step<'_>) -> Result<Option<PutState>, ClientError>,
+) -> Result<(), ClientError> {
     for _ in 0..REBUILDS_MAX {
-        let Some(put) = shared.engine().step(|step| without(step, device))? else {
+        let Some(put) = shared.engine().step(|step| build(step))? else {
             return Ok(());
         };
         match calls::put_state(connection, put.clone()).await {
-            Ok(()) => {
-                adopt(shared, &put)?;
-                shared.wake.notify_one();
-                return Ok(());
-            }
+            Ok(()) => return adopt(shared, &put),
             Err(TransportError::Refused(refusal)) if refusal.code() == ErrorCode::Conflict => {
                 catch_up(shared, transport, connection).await?;
             }
