@@ -288,6 +288,6 @@ pub(crate) fn person(
 }
 
 #[cfg(test)]
-mod crash;
+pub(crate) mod crash;
 #[cfg(test)]
 mod tests;

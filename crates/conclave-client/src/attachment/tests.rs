@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::cutting::Cutting;
+use crate::engine::crash::{plan, recover, until_fault};
 use crate::store::fault::Side;
 use crate::support::{LONG, Person, World};
 use crate::view::AttachmentState::{Failed, Loaded, Loading, Remote, Uploading};
@@ -233,12 +234,12 @@ async fn c193_death_at_every_commit_loses_and_doubles_nothing() {
             let at = format!("{side:?} at commit {commits}");
             let text = commits.to_string();
             let is_met = {
-                plan(&anna, commits, side);
+                let met = plan(&anna, commits, side);
                 let more = SendMore::default();
                 let files = std::slice::from_ref(&file);
                 let sent = anna.send_files(&ben.address, &text, files, more).await;
                 if sent.is_ok() {
-                    until_met(&anna, async { _ = anna.settle(LONG).await }).await;
+                    until_fault(&met, async { _ = anna.settle(LONG).await }).await;
                 }
                 recover(&world, &mut anna, side).await
             };
@@ -256,8 +257,8 @@ async fn c193_death_at_every_commit_loses_and_doubles_nothing() {
             assert_eq!(same.len(), 1, "{at}");
             let id = same[0].id;
 
-            plan(&ben, commits, side);
-            until_met(&ben, async {
+            let met = plan(&ben, commits, side);
+            until_fault(&met, async {
                 if ben.fetch_attachment(id, None).is_ok() {
                     _ = ben.wait_for_attachment(id, None, LONG, &mut |_| {}).await;
                 }
@@ -278,27 +279,6 @@ async fn c193_death_at_every_commit_loses_and_doubles_nothing() {
         assert_eq!(kept(&anna), Vec::<PathBuf>::new(), "{side:?}");
         assert_eq!(kept(&ben), Vec::<PathBuf>::new(), "{side:?}");
     }
-}
-
-fn plan(client: &Client, commits: u32, side: Side) {
-    client.engine().store.fault.plan(commits, side);
-}
-
-async fn until_met(person: &Person, work: impl Future<Output = ()>) {
-    let met = person.engine().store.fault.met.clone();
-    tokio::select! {
-        () = met.notified() => {}
-        () = work => {}
-    }
-}
-
-/// What a person does after trouble; whether there was any.
-async fn recover(world: &World, person: &mut Person, side: Side) -> bool {
-    let is_met = person.engine().store.fault.end();
-    if is_met && side != Side::Fails {
-        person.restart(world.transport()).await;
-    }
-    is_met
 }
 
 /// Taken back before it goes up, while it does and while it comes down: the message has failed or the file is where

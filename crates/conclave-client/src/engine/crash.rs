@@ -14,14 +14,14 @@ use crate::support::{DAY_MS, LONG, Person, World};
 use crate::view::ChatState;
 
 /// After `commits` more commits of this profile's store, the next goes wrong.
-fn plan(client: &Client, commits: u32, side: Side) -> Arc<Notify> {
+pub(crate) fn plan(client: &Client, commits: u32, side: Side) -> Arc<Notify> {
     let mut engine = client.engine();
     engine.store.fault.plan(commits, side);
     engine.store.fault.met.clone()
 }
 
 /// Does `work` until it is done or the fault is met.
-async fn until_fault(met: &Notify, work: impl Future<Output = ()>) {
+pub(crate) async fn until_fault(met: &Notify, work: impl Future<Output = ()>) {
     tokio::select! {
         () = met.notified() => {}
         () = work => {}
@@ -29,7 +29,7 @@ async fn until_fault(met: &Notify, work: impl Future<Output = ()>) {
 }
 
 /// What a person does after trouble: starts anew when the process died. Whether there was any.
-async fn recover(world: &World, person: &mut Person, side: Side) -> bool {
+pub(crate) async fn recover(world: &World, person: &mut Person, side: Side) -> bool {
     let is_met = person.engine().store.fault.end();
     if is_met && side != Side::Fails {
         person.restart(world.transport()).await;
