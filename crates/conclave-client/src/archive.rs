@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use conclave_core::attachment::{AttachmentPointer, Opener};
+use conclave_core::attachment::AttachmentPointer;
 use conclave_proto::id::Day;
 use conclave_proto::limits::BLOB_KEEP_DAYS;
 
@@ -26,6 +26,7 @@ use crate::client::Client;
 use crate::error::ClientError;
 use crate::event::Event;
 use crate::own_sync;
+use crate::pieces::Pieces;
 use crate::shared::Shared;
 use crate::store::{ArchiveRow, StoreError, Thing, Tx};
 use crate::transport::{Backoff, Transport, TransportError};
@@ -253,25 +254,12 @@ async fn take_down(
     row: &ArchiveRow,
 ) -> Result<(), Trouble> {
     let total = pointer.sealed_bytes();
-    let mut opener = Opener::new(pointer);
-    opener.skip_to(row.done);
+    let mut pieces = Pieces::new(pointer, row.done);
     let mut import = Import::new(row);
-    let mut piece = Vec::new();
-    let mut sink = |mut bytes: &[u8]| -> Result<(), BlobError> {
-        while !bytes.is_empty() {
-            let room = opener.next_bytes().saturating_sub(piece.len());
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            piece.extend_from_slice(now);
-            bytes = later;
-            if piece.len() == opener.next_bytes() {
-                let opened = opener.open(&mut piece);
-                let content = opened.map_err(|error| BlobError::File(error.to_string()))?;
-                let content = zeroize::Zeroizing::new(content.to_vec());
-                import.take_in(shared, &content, opener.opened())?;
-                piece.clear();
-            }
-        }
-        Ok(())
+    let mut sink = |bytes: &[u8]| {
+        pieces.feed(bytes, |_, content, opened| {
+            import.take_in(shared, content, opened)
+        })
     };
     let from = row.done;
     blob::download(place, row.blob_id, from, total, &mut sink).await?;

@@ -84,6 +84,7 @@ mod own;
 mod own_sync;
 mod people;
 mod picture;
+mod pieces;
 mod read;
 mod receive;
 mod recover;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use conclave_core::attachment::{AttachmentPointer, Opener};
+use conclave_core::attachment::AttachmentPointer;
 use conclave_proto::id::Day;
 use conclave_proto::limits::{BLOB_KEEP_DAYS, BLOB_PIECE_BYTES};
 
@@ -16,6 +16,7 @@ use crate::blob::{self, BlobError, Place};
 use crate::engine::Step;
 use crate::error::ClientError;
 use crate::event::Event;
+use crate::pieces::Pieces;
 use crate::send;
 use crate::shared::Shared;
 use crate::store::{FileRow, FileState};
@@ -193,27 +194,13 @@ async fn take_down(
     };
     file.set_len(from).map_err(disk)?;
     file.seek(SeekFrom::Start(from)).map_err(disk)?;
-    let mut opener = Opener::new(pointer);
-    opener.skip_to(from);
-    let mut piece = Vec::new();
-    let mut sealed = Vec::new();
-    let mut sink = |mut bytes: &[u8]| -> Result<(), BlobError> {
-        while !bytes.is_empty() {
-            let room = opener.next_bytes().saturating_sub(piece.len());
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            piece.extend_from_slice(now);
-            bytes = later;
-            if piece.len() == opener.next_bytes() {
-                sealed.clone_from(&piece);
-                // C-150: a piece that is not the sender's, or not in its place, is not kept
-                let opened = opener.open(&mut piece);
-                opened.map_err(|error| BlobError::File(error.to_string()))?;
-                file.write_all(&sealed).map_err(disk)?;
-                zeroize::Zeroize::zeroize(&mut piece);
-                progress(opener.opened());
-            }
-        }
-        Ok(())
+    let mut pieces = Pieces::new(pointer, from);
+    let mut sink = |bytes: &[u8]| {
+        pieces.feed(bytes, |sealed, _, opened| {
+            file.write_all(sealed).map_err(disk)?;
+            progress(opened);
+            Ok(())
+        })
     };
     blob::download(place, pointer.blob_id, from, total, &mut sink).await?;
     file.sync_all().map_err(disk)
