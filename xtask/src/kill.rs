@@ -13,9 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-
-use crate::campaign::{Chance, Frame, Person, Server, in_folder, join, pause};
+use crate::campaign::{Chance, Frame, Person, Server, in_folder, join, pause, planned};
 use talk::{Sent, Talk};
 
 const NAMES: [&str; 4] = ["anna", "ben", "cleo", "dora"];
@@ -49,29 +47,22 @@ impl Plan {
 
     /// The full plan, changed by `--short`, `--seed N`, `--messages N`, `--server-kills N`, `--client-kills N`.
     pub(crate) fn parse(words: &[&str]) -> anyhow::Result<Self> {
-        let mut plan = Self::FULL;
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            if *word == "--short" {
-                plan = Self {
-                    seed: plan.seed,
-                    ..Self::SHORT
-                };
-                continue;
+        let short = |plan: &mut Self| {
+            *plan = Self {
+                seed: plan.seed,
+                ..Self::SHORT
             }
-            let number = words
-                .next()
-                .with_context(|| format!("{word} wants a number"))?;
-            let number: usize = number.parse().with_context(|| format!("{word} {number}"))?;
-            match *word {
+        };
+        planned(Self::FULL, words, short, |plan, flag, number| {
+            match flag {
                 "--seed" => plan.seed = Some(number as u64),
                 "--messages" => plan.messages = number,
                 "--server-kills" => plan.server_kills = number,
                 "--client-kills" => plan.client_kills = number,
-                _ => bail!("no such flag: {word}"),
+                _ => return false,
             }
-        }
-        Ok(plan)
+            true
+        })
     }
 
     fn replay_line(&self, seed: u64) -> String {

@@ -13,10 +13,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 
 use crate::campaign::{
-    Chance, Frame, Person, Process, Server, in_folder, join, parse, pause, text,
+    Chance, Frame, Person, Process, Server, in_folder, join, parse, pause, planned, text,
 };
 
 /// The whole campaign takes no longer, whatever hangs.
@@ -54,28 +54,21 @@ impl Plan {
 
     /// The full plan, changed by `--short`, `--seed N`, `--messages N`, `--kills N`.
     pub(crate) fn parse(words: &[&str]) -> anyhow::Result<Self> {
-        let mut plan = Self::FULL;
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            if *word == "--short" {
-                plan = Self {
-                    seed: plan.seed,
-                    ..Self::SHORT
-                };
-                continue;
+        let short = |plan: &mut Self| {
+            *plan = Self {
+                seed: plan.seed,
+                ..Self::SHORT
             }
-            let number = words
-                .next()
-                .with_context(|| format!("{word} wants a number"))?;
-            let number: usize = number.parse().with_context(|| format!("{word} {number}"))?;
-            match *word {
+        };
+        planned(Self::FULL, words, short, |plan, flag, number| {
+            match flag {
                 "--seed" => plan.seed = Some(number as u64),
                 "--messages" => plan.messages = number,
                 "--kills" => plan.kills = number,
-                _ => bail!("no such flag: {word}"),
+                _ => return false,
             }
-        }
-        Ok(plan)
+            true
+        })
     }
 
     fn replay_line(&self, seed: u64) -> String {

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::campaign::{Chance, Ended, Frame, Process, Server, Turns, in_folder, join};
+use crate::campaign::{Chance, Ended, Frame, Process, Server, Turns, in_folder, join, planned};
 use ledger::{Interrupted, Stage};
 use life::Life;
 use people::Human;
@@ -53,24 +53,15 @@ impl Plan {
 
     /// The full plan, changed by `--short`, `--seed N`, `--operations N`.
     pub(crate) fn parse(words: &[&str]) -> anyhow::Result<Self> {
-        let mut plan = Self::FULL;
-        let mut words = words.iter();
-        while let Some(word) = words.next() {
-            if *word == "--short" {
-                plan.operations = Self::SHORT.operations;
-                continue;
-            }
-            let number = words
-                .next()
-                .with_context(|| format!("{word} wants a number"))?;
-            let number: usize = number.parse().with_context(|| format!("{word} {number}"))?;
-            match *word {
+        let short = |plan: &mut Self| plan.operations = Self::SHORT.operations;
+        planned(Self::FULL, words, short, |plan, flag, number| {
+            match flag {
                 "--seed" => plan.seed = Some(number as u64),
                 "--operations" => plan.operations = number,
-                _ => bail!("no such flag: {word}"),
+                _ => return false,
             }
-        }
-        Ok(plan)
+            true
+        })
     }
 
     fn replay_line(&self, seed: u64) -> String {

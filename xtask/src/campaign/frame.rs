@@ -29,6 +29,29 @@ pub(crate) fn in_folder(
     std::fs::remove_dir_all(&folder).context("the temporary folder could not be removed")
 }
 
+/// A plan as `words` change it: `--short` by `short`, every other flag with its number by `set`, which says whether it
+/// knows the flag.
+pub(crate) fn planned<P>(
+    mut plan: P,
+    words: &[&str],
+    short: impl Fn(&mut P),
+    set: impl Fn(&mut P, &str, usize) -> bool,
+) -> anyhow::Result<P> {
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        if *word == "--short" {
+            short(&mut plan);
+            continue;
+        }
+        let number = words
+            .next()
+            .with_context(|| format!("{word} wants a number"))?;
+        let number = number.parse().with_context(|| format!("{word} {number}"))?;
+        ensure!(set(&mut plan, word, number), "no such flag: {word}");
+    }
+    Ok(plan)
+}
+
 /// What the threads of a running campaign share.
 pub(crate) struct Frame {
     start: Instant,
