@@ -703,6 +703,7 @@ fn the_account_is_managed_by_calls() {
         wire.ok("devices.list", &json!({}))["devices"][0]["name"],
         "desk"
     );
+    assert_eq!(wire.ok("devices.rotate", &json!({}))["to"], device);
     let before = wire.ok("whoami", &json!({}))["fingerprint"].clone();
     let after = wire.ok("key.rotate", &json!({}))["fingerprint"].clone();
     assert_ne!(before, after);

@@ -146,6 +146,30 @@ impl Method for RenameParams {
     }
 }
 
+/// Give this device a new key in all conversations; nobody has to do anything.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RotateParams {
+    /// How long to wait until the server has it; asked again, it goes on.
+    #[serde(default)]
+    timeout_ms: TimeoutMs,
+}
+
+impl Method for RotateParams {
+    const NAME: &'static str = "devices.rotate";
+    const SCOPE: Scope = Scope::Admin;
+    type Result = DoneRow;
+
+    fn reach(&self, _: &Client) -> Result<Reach, RpcError> {
+        Ok(Reach::Profile)
+    }
+
+    async fn call(self, client: &Client, _: &Caller) -> Result<DoneRow, RpcError> {
+        self.timeout_ms.limit(client.rotate_device_key()).await?;
+        Ok(done("rotated", client.whoami()?.device_id))
+    }
+}
+
 /// Take a device out of the account: lost, stolen or sold.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

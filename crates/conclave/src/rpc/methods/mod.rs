@@ -135,6 +135,7 @@ pub(crate) const METHODS: &[Entry] = &[
     entry::<devices::HistoryParams>(),
     entry::<devices::ApproveParams>(),
     entry::<devices::RenameParams>(),
+    entry::<devices::RotateParams>(),
     entry::<devices::RemoveParams>(),
     entry::<events::AckParams>(),
     entry::<events::ConsumersParams>(),
