@@ -8,7 +8,6 @@
 //! Either side may die at any point and goes on at the next start. No MLS secret is in it (C-152).
 
 mod import;
-mod record;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -17,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use conclave_core::archive as record;
 use conclave_core::attachment::AttachmentPointer;
 use conclave_proto::id::Day;
 use conclave_proto::limits::BLOB_KEEP_DAYS;

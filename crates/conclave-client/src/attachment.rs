@@ -5,13 +5,15 @@
 //! 3. `carry`: the sealed file goes up beside everything else; with the last one the message goes out
 //! 4. the receiver sees name, size, type and preview, and nothing is fetched before somebody asks (C-190)
 //! 5. `carry`: each piece is checked and kept sealed, so a message that disappears takes all of it along (C-196)
-//! 6. `save`: the content is opened into a file of the person's choice, whole or not at all (C-194)
+//! 6. `save`: the content is opened into a file of the person's choice, whole or not at all (C-194); `read`: or shown
+//!    from here
 //!
 //! Either side may die at any point and goes on at the next start.
 
 mod carry;
 mod name;
 mod preview;
+mod read;
 mod save;
 mod spool;
 #[cfg(test)]
@@ -37,8 +39,9 @@ use crate::transport::TransportError;
 use crate::view::{Attachment, AttachmentState, ChatKind, Message, MessageState, Pruned, SendMore};
 
 pub(crate) use carry::run;
-pub(crate) use name::safe_name;
+pub use name::safe_name;
 pub(crate) use preview::is_well;
+pub use read::AttachmentReader;
 pub(crate) use spool::remove_files;
 
 /// Where the files of a profile lie, below its folder.

@@ -260,7 +260,7 @@ pub(crate) fn accept_states(
             return doubt(step, contact, states);
         }
         (Verdict::Changed { pin, .. }, Some(contact))
-            if is_usable && !contact.accepted && source.identifier().is_some() =>
+            if is_usable && source.identifier().is_some() && !is_relied_on(step, &contact)? =>
         {
             // What a stranger planted under this account was never theirs.
             step.tx.delete_request(contact.pin.account_id)?;
@@ -425,6 +425,12 @@ fn pinned_to(
         Some(row) => Ok(Some(row)),
         None => tx.contact(account),
     }
+}
+
+/// Whether a pin stands for somebody: a contact, somebody whose number was compared, or a member of a group that this
+/// device is in (C-163). A lookup that shows another key stops then, and never takes the pin's place in silence.
+fn is_relied_on(step: &Step<'_>, contact: &ContactRow) -> Result<bool, ClientError> {
+    Ok(contact.accepted || contact.verified || members::is_beside(step, contact.pin.account_id)?)
 }
 
 fn new_contact(pin: Pin, identifier: Option<&str>, states: &AccountStates) -> ContactRow {

@@ -18,10 +18,12 @@ use crate::journal;
 use crate::once;
 use crate::store::{Deleted, MessageRow, OwnAccount, Store, StoreError, Tx};
 use crate::talk;
-use crate::view::{Message, MessageState, Person};
+use crate::view::{Message, MessageState, Person, Touched};
 
 /// Events that a slow listener may fall behind before it loses some.
 const EVENTS_MAX: usize = 4096;
+/// The same of steps that touched something.
+const TOUCHED_MAX: usize = 1024;
 
 /// All state of one profile.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(crate) struct Engine {
     /// Sentences that people should read; kept while this process lives.
     pub(crate) warnings: BTreeSet<String>,
     pub(crate) events: broadcast::Sender<Event>,
+    /// What each step touched of what front ends show.
+    pub(crate) touched: broadcast::Sender<Arc<BTreeSet<Touched>>>,
     /// Where files of messages lie sealed.
     pub(crate) files: PathBuf,
     /// Told when files are not wanted any more.
@@ -78,6 +82,7 @@ impl Engine {
             own: None,
             warnings: BTreeSet::new(),
             events,
+            touched: broadcast::Sender::new(TOUCHED_MAX),
             files: PathBuf::new(),
             files_gone: Arc::default(),
             journal: watch::Sender::new(()),
@@ -120,7 +125,7 @@ impl Engine {
     ) -> Result<T, ClientError> {
         let own = self.own.as_ref().ok_or(ClientError::NotRegistered)?;
         let env = self.env.as_ref();
-        let ((value, is_told), events, gone) = self.store.write(|tx| {
+        let ((value, is_told), events, (gone, touched)) = self.store.write(|tx| {
             let mut step = Step {
                 tx,
                 own,
@@ -137,7 +142,7 @@ impl Engine {
             for event in &step.events {
                 journal::write(&step, event)?;
             }
-            let gone = tx.take_gone_files()?;
+            let gone = (tx.take_gone_files()?, tx.take_touched()?);
             let value = (value, step.is_told.get());
             Ok::<_, ClientError>((value, step.events, gone))
         })?;
@@ -155,6 +160,10 @@ impl Engine {
             }
             // Nobody listening is fine: everything stands in the store.
             let _ = self.events.send(event);
+        }
+        if !touched.is_empty() {
+            // The same.
+            let _ = self.touched.send(Arc::new(touched));
         }
         Ok(value)
     }

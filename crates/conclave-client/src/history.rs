@@ -11,6 +11,17 @@ use crate::view::Message;
 /// Messages that are shown under one look at the store.
 const AT_ONCE: usize = 500;
 
+/// A message with what stands around it: [`Client::history_around`].
+#[derive(Debug, Clone)]
+pub struct Around {
+    /// Oldest first.
+    pub messages: Vec<Message>,
+    /// Whether the chat has messages before the first of these.
+    pub has_older: bool,
+    /// Whether the chat has messages after the last of these.
+    pub has_newer: bool,
+}
+
 impl Client {
     /// The `limit` messages of a chat that come before one of it, oldest first.
     pub fn history_before(
@@ -22,6 +33,46 @@ impl Client {
         self.engine().look(|tx, own| {
             let before = message_of(tx, chat, before)?;
             let rows = tx.history_before(chat, Some(&before), limit)?;
+            rows.iter().map(|row| show(tx, own, row)).collect()
+        })
+    }
+
+    /// A message of a chat with what stands around it: at most `limit` messages before it and as many after it.
+    pub fn history_around(
+        &self,
+        chat: ChatId,
+        message: MessageId,
+        limit: usize,
+    ) -> Result<Around, ClientError> {
+        self.engine().look(|tx, own| {
+            let row = message_of(tx, chat, message)?;
+            let mut rows = tx.history_before(chat, Some(&row), limit.saturating_add(1))?;
+            let has_older = rows.len() > limit;
+            rows.drain(..rows.len().saturating_sub(limit));
+            let mut after = tx.history_after(chat, &row, limit.saturating_add(1))?;
+            let has_newer = after.len() > limit;
+            after.truncate(limit);
+            rows.push(row);
+            rows.append(&mut after);
+            let messages = rows.iter().map(|row| show(tx, own, row));
+            Ok(Around {
+                messages: messages.collect::<Result<_, ClientError>>()?,
+                has_older,
+                has_newer,
+            })
+        })
+    }
+
+    /// The `limit` messages of a chat that come after one of it, oldest first.
+    pub fn history_after(
+        &self,
+        chat: ChatId,
+        after: MessageId,
+        limit: usize,
+    ) -> Result<Vec<Message>, ClientError> {
+        self.engine().look(|tx, own| {
+            let after = message_of(tx, chat, after)?;
+            let rows = tx.history_after(chat, &after, limit)?;
             rows.iter().map(|row| show(tx, own, row)).collect()
         })
     }

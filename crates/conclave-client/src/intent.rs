@@ -24,6 +24,7 @@ use crate::invite::can_be_sealed_to;
 use crate::store::{
     ChatRow, ChatStage, ConversationRow, IntentKind, IntentRow, PendingWelcome, Stage,
 };
+use crate::view::ChatKind;
 
 /// Longest wait before the second try of a wish, in ms; doubles with each.
 const AGAIN_MS: u64 = 250;
@@ -194,10 +195,11 @@ fn fail(
             ..chat.clone()
         })?;
     }
-    step.warn(format!(
-        "in the group {}: {what} failed: {reason}",
-        chat.name
-    ));
+    let place = match chat.kind {
+        ChatKind::Group => format!("the group {}", chat.name),
+        _ => "a chat".to_owned(),
+    };
+    step.warn(format!("in {place}: {what} failed: {reason}"));
     Ok(())
 }
 

@@ -156,6 +156,7 @@ fn enter(
             );
             if is_old && rejoin::ask_inviter(step, pointer)? {
                 step.tx.delete_invitation(invitation.log_id)?;
+                rejoin::await_another(step, invitation)?;
                 return Ok(Entered::Asked);
             }
             Ok(Entered::Refused(error.to_string()))

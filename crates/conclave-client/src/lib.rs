@@ -13,6 +13,7 @@
 //! - `driver`: the network loop: connects, calls, hands bytes to the engine
 //! - `shared`, `net`: what front ends and the driver share; the driver's connections and handles
 //! - `register`, `device`: the account connection: registration, pass, key packages, capability
+//! - `setup`: whether there is an account, whether the server is there, what has changed
 //! - `link`, `own`: the account's devices: letting one in, following each other, removing one
 //! - `contact`: lookups and pins
 //! - `people`: chats and contacts, as front ends ask for them
@@ -95,6 +96,7 @@ mod restored;
 mod search;
 mod send;
 mod settings;
+mod setup;
 mod shared;
 mod states;
 mod store;
@@ -104,9 +106,12 @@ mod talk;
 mod token;
 mod trust;
 
+pub use attachment::{AttachmentReader, safe_name};
 pub use client::{Client, KeyKind, Unlock};
 pub use error::{ClientError, OpenError};
 pub use event::Event;
+pub use history::Around;
+pub use setup::ConnectionChanges;
 pub use token::{Token, TokenScope};
 
 #[cfg(test)]

@@ -86,11 +86,11 @@ fn not_registered(shared: &Shared) -> Result<Option<PendingLink>, ClientError> {
     Ok(engine.store.read(|tx| tx.pending_link())?)
 }
 
-fn is_in_time(link: &PendingLink, now_ms: u64) -> bool {
+pub(crate) fn is_in_time(link: &PendingLink, now_ms: u64) -> bool {
     now_ms.abs_diff(link.made_ms) < MAILBOX_VALID_MS
 }
 
-fn shown(link: &PendingLink, now_ms: u64) -> LinkShown {
+pub(crate) fn shown(link: &PendingLink, now_ms: u64) -> LinkShown {
     let uri = LinkUri {
         server_id: link.server.server_id,
         mailbox_id: mailbox_id(&link.offer.to_bytes()),
@@ -152,7 +152,11 @@ async fn let_in(
         Ok(bundle) => bundle,
         Err(error) => return Err(give_up(shared, connection, mailbox, error).await),
     };
-    let whoami = keep(shared, link, &bundle)?;
+    let whoami = {
+        let _settled = shared.becoming.lock().await;
+        not_registered(shared)?;
+        keep(shared, link, &bundle)?
+    };
     // Empty or over by itself: nothing depends on it any more.
     let _ = calls::close_mailbox(connection, mailbox).await;
     // Others can add this device from now on. Should the connection end first, the driver does it.

@@ -203,6 +203,18 @@ pub(crate) fn undecided(step: &Step<'_>, wanted: &[Wanted]) -> Result<Option<Str
     Ok(None)
 }
 
+/// Whether an account is in a group that this device is in.
+pub(crate) fn is_beside(step: &Step<'_>, account: AccountId) -> Result<bool, ClientError> {
+    for row in step.tx.active_conversations()? {
+        let chat = step.tx.chat(row.chat_id)?;
+        let is_group = chat.is_some_and(|chat| chat.kind == ChatKind::Group);
+        if is_group && step.group(row.log_id)?.people().contains(&account) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// C-163: the person accepted an account's new key. Its places in groups under the key before are made anew, and
 /// groups that waited for this go on.
 pub(crate) fn key_accepted(step: &Step<'_>, account: AccountId) -> Result<(), ClientError> {

@@ -13,7 +13,7 @@ use crate::history::message_of;
 use crate::members::newcomers;
 use crate::membership::BY_LINK;
 use crate::store::{ChatRow, ConversationRow, IntentKind, MessageRow, NewNote, NoteRow, Tx};
-use crate::view::{ChatKind, GroupRole, Moment, Note, NoteKind, Person};
+use crate::view::{ChatKind, GroupRole, Moment, Note, NoteKind, Offence, Person};
 
 /// What a note says of who came by the group's link.
 const LINK: &str = "link";
@@ -318,6 +318,17 @@ pub(crate) fn began(
         NoteKind::Created
     };
     pen.put(kind, None, "")
+}
+
+/// The entry after the last one read broke the group, and names its maker (C-097).
+pub(crate) fn put_out(
+    step: &mut Step<'_>,
+    row: &ConversationRow,
+    account: AccountId,
+    offence: Offence,
+) -> Result<(), ClientError> {
+    let mut pen = here(step, row, row.cursor_seq.next().0, None);
+    pen.put(NoteKind::PutOut, Some(account), offence.name())
 }
 
 fn here<'s, 'a>(

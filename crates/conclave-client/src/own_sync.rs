@@ -222,8 +222,9 @@ fn own_chat(step: &Step<'_>) -> Result<ChatRow, ClientError> {
 }
 
 /// An own device has published no key package yet: it is asked for again, soon while it is young. One that does
-/// not come holds nothing up.
+/// not come holds nothing up; one that was in and has none left asks to be let in again by itself.
 pub(crate) fn not_there_yet(step: &Step<'_>, device: DeviceId) -> Result<u64, ClientError> {
+    step.tx.forget_readd(device)?;
     let mut certs = step.own.account.certs.iter();
     let cert = certs.find(|cert| cert.content.device_id == device);
     let since_ms = cert.map_or(0, |cert| {

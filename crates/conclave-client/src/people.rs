@@ -13,7 +13,9 @@ use crate::send::contact_of;
 use crate::store::{ChatRow, ChatStage, ContactRow, Thing, Tx};
 use crate::talk;
 use crate::trust::{accept_change, contact, noticed, safety_of, trust};
-use crate::view::{Chat, ChatKind, ChatState, Contact, Message, MessageInfo, Request, Safety};
+use crate::view::{
+    Chat, ChatKind, ChatState, Contact, Message, MessageInfo, Request, Safety, Trust,
+};
 
 impl Client {
     /// The chat that `to` means: `+E164`, e-mail, name of a group or `c_…`; only what this profile knows.
@@ -329,7 +331,7 @@ pub(crate) fn find(tx: &Tx<'_>, who: &str) -> Result<(ContactRow, ChatRow), Clie
         })?;
         tx.contact(peer)?
     } else {
-        tx.contact_by_identifier(identifier_of(who)?.as_str())?
+        Some(contact(tx, who)?)
     };
     let contact = contact.ok_or_else(|| no_chat(who))?;
     let chat = tx
@@ -416,7 +418,8 @@ pub(crate) fn show_chat(
     let last = tx.history(row.chat_id, 1)?.into_iter().next();
     let last = last.map(|row| show(tx, own, &row)).transpose()?;
     let contact = row.peer.map(|peer| tx.contact(peer)).transpose()?.flatten();
-    let is_changed = contact.is_some_and(|contact| contact.changed.is_some());
+    let trust = contact.as_ref().map(trust);
+    let is_changed = trust == Some(Trust::Changed);
     let (state, reason) = match row.stage {
         _ if is_changed => (
             ChatState::Paused,
@@ -445,6 +448,9 @@ pub(crate) fn show_chat(
         pinned: settings.is_pinned,
         marked_unread: settings.marked_unread,
         draft: settings.draft,
+        trust,
+        confirmed: contact.is_none_or(|contact| contact.confirmed),
+        timer_s: tx.timer(row.chat_id)?,
     })
 }
 

@@ -22,7 +22,7 @@ use crate::recover;
 use crate::store::{ConversationRow, OutboxKind, OutboxRow};
 use crate::successor::{self, Why};
 use crate::sync::CheckedPage;
-use crate::view::{ChatKind, MessageState};
+use crate::view::{ChatKind, MessageState, Offence};
 use crate::{invite, members, own_sync, rejoin, restored, settings, talk};
 
 /// Why a chat pauses whose commit only a newer program can judge; it goes on by itself once that one is here.
@@ -332,7 +332,8 @@ fn refused(
         }
         // C-097: a group goes on by itself, without whoever did it
         (error, Some(chat)) => {
-            let why = guilty(&error).map_or(Why::Unknown, |by| Why::By(by.account_id));
+            let guilty = guilty(&error);
+            let why = guilty.map_or(Why::Unknown, |by| Why::By(by.account_id, offence(&error)));
             successor::strand(step, chat, row.clone(), &reason, why)?;
         }
         (error, None) => broke(step, row, &error, &reason)?,
@@ -369,6 +370,15 @@ fn guilty(error: &ApplyError) -> Option<Member> {
             ..
         } => None,
         error => committer(error),
+    }
+}
+
+fn offence(error: &ApplyError) -> Offence {
+    match error {
+        ApplyError::WrongKeys { .. } => Offence::WrongKeys,
+        ApplyError::Policy { .. } | ApplyError::Revocation { .. } => Offence::NotAllowed,
+        ApplyError::Leaf { .. } | ApplyError::UnknownOwn { .. } => Offence::Forged,
+        _ => Offence::Garbage,
     }
 }
 

@@ -63,6 +63,8 @@ pub(crate) async fn start(
             }
             _ => new_account(&identity, server, identifier, name, env.as_ref()),
         };
+        // Whoever asks for a code does not wait to be let in any more.
+        tx.forget_link()?;
         tx.put_pending_registration(&PendingRegistration { challenge, account })
     })?;
     Ok(CodeSent {
@@ -78,6 +80,7 @@ pub(crate) async fn confirm(
     code: &str,
 ) -> Result<Whoami, ClientError> {
     let code = normalise_code(code)?;
+    let _settled = shared.becoming.lock().await;
     let (pending, identity) = {
         let mut engine = shared.engine();
         if let Some(own) = &engine.own {

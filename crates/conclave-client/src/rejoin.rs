@@ -27,14 +27,17 @@ use crate::restored;
 use crate::shared::{Shared, broken, is_local};
 use crate::states::fetch_missing;
 use crate::store::{
-    ChatRow, ChatStage, ContactRow, ConversationRow, IntentKind, Stage, StoreError, StrandedRow,
-    StuckRow, Tx,
+    ChatRow, ChatStage, ContactRow, ConversationRow, IntentKind, InvitationRow, JoinWish, Stage,
+    StoreError, StrandedRow, StuckRow, Tx,
 };
 use crate::transport::TransportError;
 use crate::view::ChatKind;
 
 /// Devices that are asked at once.
 const ASKED_MAX: usize = 8;
+/// What a chat says while nobody has answered.
+const OUT_OF_DATE: &str =
+    "the invitation was out of date; whoever sent it is asked for another one";
 
 /// This device lost its place in a group that the others go on in. Whether it is one that it can ask to come back to.
 pub(crate) fn strand(
@@ -205,6 +208,31 @@ pub(crate) fn ask_inviter(step: &Step<'_>, pointer: &WelcomePointer) -> Result<b
         &InboxItem::Rejoin(Rejoin { log_id, intro }),
         cert,
     )
+}
+
+/// The group of such a welcome is not open here until another one comes, by whoever was asked for it. None comes when
+/// this account is out of the group by then.
+pub(crate) fn await_another(
+    step: &Step<'_>,
+    invitation: &InvitationRow,
+) -> Result<(), ClientError> {
+    let chat = step.tx.chat(invitation.chat_id)?;
+    let chat = chat.filter(|chat| chat.kind == ChatKind::Group && chat.live_log.is_none());
+    let Some(chat) = chat else {
+        // One by another own device: that one lets this one in as soon as it can.
+        return Ok(());
+    };
+    step.tx.put_join_wish(&JoinWish {
+        log_id: invitation.log_id,
+        chat_id: chat.chat_id,
+        asked: vec![invitation.account_id],
+        secret: Vec::new(),
+    })?;
+    Ok(step.tx.put_chat(&ChatRow {
+        stage: ChatStage::Paused,
+        reason: OUT_OF_DATE.to_owned(),
+        ..chat
+    })?)
 }
 
 /// Whether who asks to be put in anew may: nothing else is done about a request before.

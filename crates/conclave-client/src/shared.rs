@@ -41,6 +41,10 @@ pub(crate) struct Shared {
     pub(crate) downloads: Notify,
     /// Chats in which the person types.
     typing: std::sync::Mutex<Typing>,
+    /// Held by whatever makes this profile an account's: a code and a link may both be under way.
+    pub(crate) becoming: tokio::sync::Mutex<()>,
+    /// Whether somebody wants the profile locked.
+    pub(crate) lock: watch::Sender<bool>,
     /// Today's member pass, as the driver has it.
     pass: watch::Sender<Option<Vec<u8>>>,
 }
@@ -102,6 +106,8 @@ impl Shared {
             uploads: Notify::new(),
             downloads: Notify::new(),
             typing: std::sync::Mutex::default(),
+            becoming: tokio::sync::Mutex::default(),
+            lock: watch::Sender::new(false),
             pass: watch::Sender::new(None),
         }
     }

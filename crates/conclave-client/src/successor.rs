@@ -31,6 +31,7 @@ use crate::invite::{self, can_be_sealed_to};
 use crate::keys;
 use crate::membership::{Intent, want_soon};
 use crate::net::Net;
+use crate::note;
 use crate::recover;
 use crate::rejoin;
 use crate::restored;
@@ -38,7 +39,7 @@ use crate::shared::{Shared, broken, is_local};
 use crate::states::fetch_missing;
 use crate::store::{ChatRow, ChatStage, ConversationRow, InvitationRow, Stage, StuckRow};
 use crate::transport::{TransportError, calls};
-use crate::view::ChatKind;
+use crate::view::{ChatKind, Offence};
 
 /// How long each member waits for those before it, in ms.
 const TURN_MS: u64 = 1_000;
@@ -52,8 +53,8 @@ const AGAIN_MS: u64 = 60_000;
 pub(crate) enum Why {
     /// Nobody is named.
     Unknown,
-    /// This account broke it: it goes on without them.
-    By(AccountId),
+    /// This account broke it like this: it goes on without them.
+    By(AccountId, Offence),
     /// The server was put back from a backup (C-160).
     Restored,
 }
@@ -86,9 +87,12 @@ pub(crate) fn strand(
         .max()
         .unwrap_or(0);
     let too_soon = last_ms != 0 && step.now_ms.saturating_sub(last_ms) < SUCCESSOR_SPACING_MS;
-    let left_out = match why {
-        Why::By(by) if by != own => vec![by],
-        _ => vec![],
+    let (left_out, is_by_own) = match why {
+        Why::By(by, offence) => {
+            note::put_out(step, &row, by, offence)?;
+            (if by == own { vec![] } else { vec![by] }, by == own)
+        }
+        _ => (vec![], false),
     };
     let mut stuck = StuckRow {
         log_id: row.log_id,
@@ -108,7 +112,7 @@ pub(crate) fn strand(
     recover::retire(step, row)?;
     let name = chat.name.clone();
     // who is named as the one who broke it makes no successor: nobody would take it
-    let is_asked = too_soon || why == Why::By(own);
+    let is_asked = too_soon || is_by_own;
     step.tx.put_chat(&ChatRow {
         live_log: None,
         stage: if is_asked && chat.stage == ChatStage::Open {

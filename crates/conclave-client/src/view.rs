@@ -5,10 +5,12 @@ use conclave_proto::id::{AccountId, ChatId, DeviceId, MessageId};
 
 mod file;
 mod note;
+mod setup;
 mod talk;
 
 pub use file::{Attachment, AttachmentState, Pruned};
-pub use note::{Moment, Note, NoteKind};
+pub use note::{Moment, Note, NoteKind, Offence};
+pub use setup::{Connection, Setup, Touched};
 pub use talk::{Change, DeviceMark, Mentioned, Profile, Reaction, Reply, SendMore, Timer, Version};
 
 /// How far an own message got, or what a received one is. Never conflated, only moves forward.
@@ -303,6 +305,10 @@ impl ChatState {
 
 /// One chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says something of its own about the chat"
+)]
 pub struct Chat {
     /// The chat.
     pub id: ChatId,
@@ -332,6 +338,12 @@ pub struct Chat {
     pub marked_unread: bool,
     /// What the person began to write; empty when nothing.
     pub draft: String,
+    /// Whether the other person's identity was compared; `None` in a group.
+    pub trust: Option<Trust>,
+    /// Whether the server confirmed that the other person's identifier is theirs; true in a group.
+    pub confirmed: bool,
+    /// The time after which what is written now disappears, in seconds; 0 = it stays.
+    pub timer_s: u32,
 }
 
 /// The end of what has no end, in ms since 1970-01-01 UTC.

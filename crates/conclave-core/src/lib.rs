@@ -18,6 +18,7 @@
 //! - [`inbox_item`]: sealed items of one size
 //! - [`sealed_blob`]: welcomes and trees under a key of their own
 //! - [`attachment`]: files of any size, sealed in pieces
+//! - [`archive`]: the records of a history for a new device
 //! - [`key_package`]: what a device publishes to be added, and what the adder checks
 //! - [`leaf`]: one MLS leaf put before that check
 //! - [`link`]: how a new device joins an account
@@ -38,6 +39,7 @@
 
 pub mod access;
 mod aead;
+pub mod archive;
 pub mod at_rest;
 pub mod attachment;
 pub mod capability;

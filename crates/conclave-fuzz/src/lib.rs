@@ -5,6 +5,7 @@
 //! Nothing of this crate ships.
 //!
 //! - [`proto`]: what both sides parse
+//! - [`archive`]: a history for a new device
 //! - [`core`]: keys, credentials, contents, files
 //! - [`link`]: what lets somebody in
 //! - [`chat`]: entries, commits and welcomes against a live conversation
@@ -25,6 +26,7 @@
     reason = "a panic is how a target reports what it found"
 )]
 
+pub mod archive;
 pub mod chat;
 pub mod classic;
 pub mod core;

@@ -1,6 +1,6 @@
 //! The table of targets.
 
-use crate::{chat, classic, core, link, proto, seeds, server};
+use crate::{archive, chat, classic, core, link, proto, seeds, server};
 
 /// One reader of outside bytes.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,7 @@ pub const TARGETS: &[Target] = &[
     entry("account_state", proto::account_state, seeds::account_states),
     entry("address", proto::address, seeds::addresses),
     entry("apply_commit", chat::apply_commit, seeds::commits),
+    entry("archive", archive::archive, archive::archives),
     entry("at_rest", core::at_rest, seeds::wrapped_keys),
     entry("attachment", core::attachment, core::attachments),
     entry("classic_key", classic::key, classic::keys),

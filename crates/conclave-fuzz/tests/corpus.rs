@@ -51,7 +51,7 @@ macro_rules! replayed {
 }
 
 replayed! {
-    account_state address apply_commit at_rest attachment classic_key classic_line commit_entry content
+    account_state address apply_commit archive at_rest attachment classic_key classic_line commit_entry content
     content_sealed context credential
     device_cert device_link entry frame group_link head hello http id identifier identity_key inbox_item intro join key_export
     key_package link_offer link_slot open reply request safety_number sealed_blob server_config state_chain

@@ -13,6 +13,7 @@
 //! - [`key_package`]: key packages taken apart, changed and signed again
 //! - [`objects`]: account states, certificates, intros and commit entries, signed as one likes
 //! - [`protobuf`]: messages with one field wrong
+//! - [`server`]: what a server that lies answers
 //! - [`bytes`]: truncated, flipped and longer bytes
 //!
 //! ```
@@ -40,5 +41,6 @@ pub mod member;
 pub mod objects;
 pub mod people;
 pub mod protobuf;
+pub mod server;
 pub mod side;
 pub mod welcome;

@@ -200,6 +200,9 @@ pub const PING_MS: u64 = 30_000;
 pub const IDLE_DEAD_MS: u64 = 90_000;
 /// How long a connection may take for TLS and hello, in ms.
 pub const HANDSHAKE_MS: u64 = 10_000;
+/// TLS hellos that wait at once for their turn to be computed: a second or two of one processor, well below
+/// [`HANDSHAKE_MS`]; further connections are closed and come back.
+pub const HANDSHAKES_WAITING_MAX: usize = 4_096;
 /// Bytes that must move in [`IDLE_DEAD_MS`] while a frame is under way, unless it ends: 2.9 kB/s.
 pub const PROGRESS_BYTES: usize = 256 * 1024;
 /// Payload of one WebSocket message, in bytes: nobody has to keep more than one TLS record for it.

@@ -65,21 +65,12 @@ pub(crate) struct Mortal {
 }
 
 impl Mortal {
-    /// A client, whose transactions take no time.
-    pub(crate) fn client(died: &Arc<Notify>) -> Arc<Self> {
+    /// A client, whose transactions take no time; with `turns` a server, whose follow each other and take some ms.
+    pub(crate) fn new(died: &Arc<Notify>, turns: Option<Chance>) -> Arc<Self> {
         Arc::new(Self {
             fuse: Mutex::default(),
             died: Arc::clone(died),
-            turns: None,
-        })
-    }
-
-    /// A server, whose transactions follow each other and take up to some ms.
-    pub(crate) fn server(died: &Arc<Notify>, chance: Chance) -> Arc<Self> {
-        Arc::new(Self {
-            fuse: Mutex::default(),
-            died: Arc::clone(died),
-            turns: Some(tokio::sync::Mutex::new(chance)),
+            turns: turns.map(tokio::sync::Mutex::new),
         })
     }
 

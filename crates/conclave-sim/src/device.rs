@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::chance::Chance;
 use crate::crash::Mortal;
+use crate::liar::Way;
 use crate::server::SimServer;
 use crate::time::ActorEnv;
 use crate::wire::Wire;
@@ -40,7 +41,7 @@ pub(crate) struct Device {
     pub(crate) env: Arc<ActorEnv>,
     pub(crate) mortal: Arc<Mortal>,
     pub(crate) wire: Arc<Wire>,
-    pub(crate) transport: Arc<MemoryTransport>,
+    pub(crate) transport: Arc<Way>,
     client: Option<Client>,
     pub(crate) stage: Stage,
     ids: Option<(AccountId, DeviceId)>,
@@ -57,17 +58,18 @@ impl Device {
         chance: &mut Chance,
     ) -> anyhow::Result<Self> {
         let env = ActorEnv::new(around.time.clone(), chance.fork());
-        let mortal = Mortal::client(&around.died);
+        let mortal = Mortal::new(&around.died, None);
         let (server, trace) = (around.server.clone(), around.trace.clone());
         let wire = Wire::new(name, server, trace, chance.fork());
-        let facts = &around.server.facts;
+        let (server_id, head_key) = (around.server.server_id, around.server.head_key);
         let carrier = wire.clone();
-        let transport = MemoryTransport::with_accept(
-            facts.server_id,
-            facts.head_key,
+        let honest = MemoryTransport::with_accept(
+            server_id,
+            head_key,
             env.clone(),
             move |stream, binding| Box::pin(carrier.clone().carry(stream, binding)),
         );
+        let transport = Way::new(honest, wire.clone(), chance.fork());
         let folder = around.folder.path().join(name);
         let shared: SharedEnv = env.clone();
         let client = Client::create_on(&folder, Unlock::KeyFile, shared, mortal.clone())
@@ -79,7 +81,7 @@ impl Device {
             env,
             mortal,
             wire,
-            transport: Arc::new(transport),
+            transport,
             client: Some(client),
             stage: Stage::Asking,
             ids: None,
@@ -118,11 +120,6 @@ impl Device {
     pub(crate) fn ids(&self) -> anyhow::Result<(AccountId, DeviceId)> {
         let name = &self.name;
         self.ids.with_context(|| format!("{name} has no account"))
-    }
-
-    /// Whether it was ever let into its account.
-    pub(crate) fn is_member(&self) -> bool {
-        self.ids.is_some()
     }
 
     /// The process; an error while it does not run.

@@ -1,11 +1,10 @@
 //! What people do with groups: they make and leave them, and change who is in and who may do what.
 
-use anyhow::Context as _;
+use conclave_client::Client;
 use conclave_client::view::GroupRole;
-use conclave_client::{Client, ClientError};
 use conclave_proto::id::ChatId;
 
-use crate::play::{PATIENCE, is_known_trouble, is_no};
+use crate::play::{PATIENCE, came_to, is_no, known};
 use crate::world::World;
 
 /// Groups of a world.
@@ -14,7 +13,7 @@ const GROUPS_MAX: usize = 2;
 impl World {
     /// Somebody makes a group, or wants something of one.
     pub(crate) async fn change_groups(&mut self, device: usize) -> anyhow::Result<()> {
-        let what = self.chance.below(12);
+        let what = self.chance.below(15);
         if self.model.groups == 0 || (what == 0 && self.model.groups < GROUPS_MAX) {
             return self.make_group(device).await;
         }
@@ -34,20 +33,34 @@ impl World {
         let wanted = match what {
             0..4 => {
                 let adding = client.add_to_group(&group, std::slice::from_ref(&who));
-                let added = self.patiently(PATIENCE, adding).await;
-                added.unwrap_or(Err(ClientError::TimedOut))
+                self.patiently(PATIENCE, adding).await
             }
-            4..6 => client.remove_from_group(&group, &who),
-            6..8 => client.rename_group(&group, &format!("{}of {what}", group_name(number))),
-            8..11 => client.set_group_role(&group, &who, role),
-            _ => client.leave_group(&group),
+            4..6 => Some(client.remove_from_group(&group, &who)),
+            6..8 => {
+                let name = format!("{}of {what}", group_name(number));
+                Some(client.rename_group(&group, &name))
+            }
+            8..11 => Some(client.set_group_role(&group, &who, role)),
+            11 => Some(client.leave_group(&group)),
+            12 => Some(client.create_group_link(&group)),
+            _ => match client.group_link(&group) {
+                Ok(link) => return self.join(&link),
+                Err(error) => Some(Err(error)),
+            },
         };
-        match wanted {
-            Err(error) if !is_known_trouble(&error) && !is_no(&error) => {
-                Err(error).context("a wish for a group is refused")
-            }
-            _ => Ok(()),
+        came_to(wanted, is_no, "a wish for a group is refused").map(drop)
+    }
+
+    /// Somebody got a group's link and asks to come in.
+    fn join(&mut self, link: &str) -> anyhow::Result<()> {
+        let guest = self.chance.index(self.devices.len());
+        let guest = self.device(guest)?;
+        if let Some(client) = guest.online() {
+            self.note(&format!("{} asks to come in", guest.name));
+            let asked = Some(client.join_group(link));
+            came_to(asked, is_no, "a link is refused")?;
         }
+        Ok(())
     }
 
     async fn make_group(&mut self, device: usize) -> anyhow::Result<()> {
@@ -67,12 +80,7 @@ impl World {
         let making = client.create_group(&name, &who);
         let made = self.patiently(PATIENCE, making).await;
         self.model.groups += 1;
-        match made {
-            Some(Err(error)) if !is_known_trouble(&error) && !is_no(&error) => {
-                Err(error).context("a group cannot be made")
-            }
-            _ => Ok(()),
-        }
+        came_to(made, is_no, "a group cannot be made").map(drop)
     }
 
     /// At rest nothing that was wanted of a group waits.
@@ -89,18 +97,14 @@ impl World {
 }
 
 /// What its name begins with.
-pub(crate) fn group_name(number: usize) -> String {
+fn group_name(number: usize) -> String {
     format!("group {number}. ")
 }
 
 /// The group of that number on a device, whatever its name has become.
 pub(crate) fn group_of(client: &Client, number: usize) -> anyhow::Result<Option<ChatId>> {
     let begin = group_name(number);
-    let groups = match client.groups() {
-        Ok(groups) => groups,
-        Err(error) if is_known_trouble(&error) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
+    let groups = known(client.groups())?.unwrap_or_default();
     let group = groups
         .iter()
         .find(|group| group.chat.name.starts_with(begin.trim_end()));

@@ -5,7 +5,6 @@
 )]
 
 use std::io::Write as _;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -16,68 +15,56 @@ usage: conclave-sim --seed N | --seeds A..B | --minutes M [--steps N] [--trace]"
 
 /// What was asked for.
 struct Asked {
-    seeds: std::ops::Range<u64>,
+    seeds: Option<std::ops::Range<u64>>,
     minutes: Option<u64>,
     steps: u64,
     trace: bool,
 }
 
-fn main() -> ExitCode {
-    match asked().and_then(|asked| run_all(&asked)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> anyhow::Result<()> {
+    run_all(&asked()?)
 }
 
 fn asked() -> anyhow::Result<Asked> {
-    let (mut seeds, mut minutes, mut steps, mut trace) = (None, None, Plan::STEPS, false);
+    let mut asked = Asked {
+        seeds: None,
+        minutes: None,
+        steps: Plan::STEPS,
+        trace: false,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let mut value = || words.next().context(USAGE);
         match word.as_str() {
-            "--trace" => trace = true,
+            "--trace" => asked.trace = true,
             "--seed" => {
                 let seed = value()?.parse()?;
-                seeds = Some(seed..seed + 1);
+                asked.seeds = Some(seed..seed + 1);
             }
             "--seeds" => {
                 let value = value()?;
                 let (from, to) = value.split_once("..").context("seeds are A..B")?;
-                seeds = Some(from.parse()?..to.parse()?);
+                asked.seeds = Some(from.parse()?..to.parse()?);
             }
-            "--minutes" => minutes = Some(value()?.parse()?),
-            "--steps" => steps = value()?.parse()?,
+            "--minutes" => asked.minutes = Some(value()?.parse()?),
+            "--steps" => asked.steps = value()?.parse()?,
             _ => bail!("no such flag: {word}\n{USAGE}"),
         }
     }
-    let others = if minutes.is_some() {
-        1_000..u64::MAX
-    } else {
-        0..1
-    };
-    Ok(Asked {
-        seeds: seeds.unwrap_or(others),
-        minutes,
-        steps,
-        trace,
-    })
+    Ok(asked)
 }
 
 fn run_all(asked: &Asked) -> anyhow::Result<()> {
     let begin = Instant::now();
     let limit = asked.minutes.map(Duration::from_mins);
     let (mut worlds, mut texts, mut failed) = (0, 0, 0);
-    for seed in asked.seeds.clone() {
+    let others = limit.map_or(0..1, |_| 1_000..u64::MAX);
+    for seed in asked.seeds.clone().unwrap_or(others) {
         if limit.is_some_and(|limit| begin.elapsed() >= limit) {
             break;
         }
-        let plan = Plan {
-            seed,
-            steps: asked.steps,
-        };
+        let steps = asked.steps;
+        let plan = Plan { seed, steps };
         worlds += 1;
         let trace = match run(&plan) {
             Ok(report) => {

@@ -48,13 +48,6 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// A text that nobody has used.
-    pub(crate) fn next_text(&self, who: &str, filling: u64) -> String {
-        let number = self.sent.len();
-        let filling = usize::try_from(filling).unwrap_or(0);
-        format!("{number} of {who} {}", "x".repeat(filling))
-    }
-
     /// Everywhere that anybody wrote to.
     pub(crate) fn places(&self) -> Vec<Place> {
         let mut places: Vec<Place> = self.sent.iter().map(|sent| sent.to).collect();

@@ -8,7 +8,7 @@ use conclave_client::ClientError;
 use conclave_proto::id::DeviceId;
 
 use crate::device::Stage;
-use crate::play::is_known_trouble;
+use crate::play::{came_to, is_no};
 use crate::world::World;
 
 /// How long two devices try to link, virtual.
@@ -17,8 +17,11 @@ const LINK_PATIENCE: Duration = Duration::from_mins(2);
 const DEVICES_MAX: (usize, usize) = (3, 6);
 
 impl World {
-    /// A new device is let in, one that asked tries again, or one is taken out.
+    /// A new device is let in, one that asked tries again, one is taken out, or one gets a new key.
     pub(crate) async fn change_devices(&mut self, device: usize) -> anyhow::Result<()> {
+        if self.chance.percent(30) {
+            return self.rotate_key(device).await;
+        }
         let person = self.device(device)?.person;
         let waiting = self.find(person, Stage::Asking);
         let own = self.devices.iter().filter(|device| device.person == person);
@@ -77,12 +80,8 @@ impl World {
             finished?;
             Ok::<_, ClientError>(())
         };
-        match self.patiently(LINK_PATIENCE, Box::pin(linking)).await {
-            Some(Err(error)) if !is_link_trouble(&error) => {
-                return Err(error).context("a device cannot be let in");
-            }
-            _ => {}
-        }
+        let linked = self.patiently(LINK_PATIENCE, Box::pin(linking)).await;
+        came_to(linked, is_link_trouble, "a device cannot be let in")?;
         self.enter_linked()
     }
 
@@ -100,18 +99,28 @@ impl World {
     }
 
     async fn take_out(&mut self, device: usize, other: usize) -> anyhow::Result<()> {
+        let is_dark = self.chance.percent(50);
         let (from, out) = (self.device(device)?, self.device(other)?);
         let Some(client) = from.online() else {
             return Ok(());
         };
-        self.note(&format!("{} takes out {}", from.name, out.name));
+        let (name, other) = (&from.name, &out.name);
+        self.note(&format!("{name} takes out {other}, dark: {is_dark}"));
+        out.transport.set_dark(is_dark);
         let removing = client.remove_device_over(from.transport.as_ref(), out.ids()?.1);
-        match self.patiently(LINK_PATIENCE, removing).await {
-            Some(Err(error)) if !is_link_trouble(&error) => {
-                Err(error).context("a device cannot be taken out")
-            }
-            _ => Ok(()),
-        }
+        let removed = self.patiently(LINK_PATIENCE, removing).await;
+        came_to(removed, is_link_trouble, "a device cannot be taken out").map(drop)
+    }
+
+    async fn rotate_key(&self, device: usize) -> anyhow::Result<()> {
+        let device = self.device(device)?;
+        let Some(client) = device.online() else {
+            return Ok(());
+        };
+        self.note(&format!("{} gets a new key", device.name));
+        let rotating = client.rotate_device_key_over(device.transport.as_ref());
+        let rotated = self.patiently(LINK_PATIENCE, rotating).await;
+        came_to(rotated, is_no, "a device cannot get a new key").map(drop)
     }
 
     /// At rest: who was taken out knows it, nobody asks any more, and the others list each other and nobody else.
@@ -159,21 +168,15 @@ impl World {
             let listed = device.client()?.devices()?;
             let listed: BTreeSet<_> = listed.iter().map(|device| device.id).collect();
             let there = self.ids_of(device.person)?;
-            ensure!(
-                listed == there,
-                "{} lists {listed:?}, there are {there:?}",
-                device.name
-            );
+            let name = &device.name;
+            ensure!(listed == there, "{name} lists {listed:?}, not {there:?}");
         }
         Ok(())
     }
 }
 
-/// Trouble that a network, a death or a lost race makes while devices are let in or taken out.
+/// What a lost race makes of letting devices in and taking them out.
 fn is_link_trouble(error: &ClientError) -> bool {
-    is_known_trouble(error)
-        || matches!(
-            error,
-            ClientError::NotFound(_) | ClientError::LinkFailed(_) | ClientError::Removed
-        )
+    use ClientError::{LinkFailed, NotFound, Removed};
+    matches!(error, NotFound(_) | LinkFailed(_) | Removed)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use conclave_client::ClientError;
 
-use crate::crash::Side;
+use crate::crash::{Mortal, Side};
 use crate::device::{Device, Stage};
 use crate::groups::group_of;
 use crate::model::{Place, Sent};
@@ -15,7 +15,7 @@ use crate::world::World;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long everybody may take to come to rest, virtual: a clock that was turned back keeps what is due waiting.
 const REST: Duration = Duration::from_mins(25);
-/// Longest sleep of all machines, ms.
+/// Longest sleep of all machines, ms: few enough days in all that nothing expires.
 const SLEEP_MS: u64 = 9 * 86_400_000;
 /// Past the spacing of receipts.
 const RECEIPT_MS: u64 = 3_000;
@@ -30,20 +30,22 @@ impl World {
             46..54 => self.accept(device)?,
             54..57 => self.change_devices(device).await?,
             57..63 => self.read(device)?,
-            63..69 => self.plan_death(device)?,
-            69..72 => {
-                self.device(device)?.mortal.kill();
-                self.bury().await?;
+            63..69 => {
+                let device = self.device(device)?;
+                let (name, mortal) = (device.name.clone(), device.mortal.clone());
+                self.plan_death(&name, &mortal);
             }
-            72..77 => self.plan_server_death(),
-            77..79 => {
-                self.server.mortal.kill();
-                self.bury().await?;
-            }
+            69..72 => self.device(device)?.mortal.kill(),
+            72..77 => self.plan_death("server", &self.server.mortal.clone()),
+            77..79 => self.server.mortal.kill(),
             79..84 => self.silence(device).await?,
-            84..88 => self.cut(device)?,
+            84..88 => self.device(device)?.transport.cut(),
             88..91 => self.turn_clock(device)?,
-            91..93 => self.sleep(),
+            91..93 => {
+                let ms = self.chance.spread(SLEEP_MS);
+                self.note(&format!("everybody sleeps for {ms} ms"));
+                self.time.skip(ms);
+            }
             _ => {
                 let ms = self.chance.spread(300_000);
                 self.pass(ms).await?;
@@ -77,7 +79,7 @@ impl World {
     }
 
     async fn send(&mut self, device: usize) -> anyhow::Result<()> {
-        let filling = self.chance.spread(3_000);
+        let filling = usize::try_from(self.chance.spread(3_000))?;
         let person = self.device(device)?.person;
         let place = if self.model.groups > 0 && self.chance.percent(60) {
             Place::Group(self.chance.index(self.model.groups))
@@ -88,7 +90,7 @@ impl World {
         self.send_to(device, place, filling).await
     }
 
-    async fn send_to(&mut self, device: usize, place: Place, filling: u64) -> anyhow::Result<()> {
+    async fn send_to(&mut self, device: usize, place: Place, filling: usize) -> anyhow::Result<()> {
         let from = self.device(device)?;
         let Some(client) = from.online() else {
             return Ok(());
@@ -101,19 +103,20 @@ impl World {
             },
             (Place::Pair(..), None) => return Ok(()),
         };
-        let text = self.model.next_text(&from.name, filling);
-        self.note(&format!("{} writes to {place:?}", from.name));
-        let id = match self.patiently(PATIENCE, client.send(&to, &text)).await {
-            Some(Ok(message)) => Some(message.id),
+        // no two texts are the same
+        let (number, name) = (self.model.sent.len(), &from.name);
+        let text = format!("{number} of {name} {}", "x".repeat(filling));
+        self.note(&format!("{name} writes to {place:?}"));
+        let said = self.patiently(PATIENCE, client.send(&to, &text)).await;
+        match &said {
             // a request waits: it is answered first
             Some(Err(ClientError::NotAllowed(_))) if place.partner(from.person).is_some() => {
                 return self.accept(device);
             }
-            Some(Err(error)) if is_known_trouble(&error) => None,
-            Some(Err(error)) if is_no(&error) => return Ok(()),
-            Some(Err(error)) => return Err(error).context("a text is refused"),
-            None => None,
-        };
+            Some(Err(error)) if is_no(error) => return Ok(()),
+            _ => {}
+        }
+        let id = came_to(said, is_no, "a text is refused")?.map(|message| message.id);
         let is_queued = if id.is_some() { "queued" } else { "in doubt" };
         self.note(&format!("{}: {is_queued}", from.name));
         self.model.sent.push(Sent {
@@ -151,22 +154,11 @@ impl World {
         Ok(())
     }
 
-    fn plan_death(&mut self, device: usize) -> anyhow::Result<()> {
-        let (left, side) = (self.chance.spread(40), Side::any(&mut self.chance));
-        let device = self.device(device)?;
-        self.note(&format!("{} will die {side:?} {left}", device.name));
-        if device.is_up() {
-            device.mortal.plan(left, side);
-        }
-        Ok(())
-    }
-
-    fn plan_server_death(&mut self) {
-        let (left, side) = (self.chance.spread(60), Side::any(&mut self.chance));
-        self.note(&format!("server will die {side:?} {left}"));
-        if self.server.is_up() {
-            self.server.mortal.plan(left, side);
-        }
+    /// Who is dead already forgets it with the next start.
+    fn plan_death(&mut self, name: &str, mortal: &Mortal) {
+        let (left, side) = (self.chance.spread(50), Side::any(&mut self.chance));
+        self.note(&format!("{name} will die {side:?} {left}"));
+        mortal.plan(left, side);
     }
 
     /// A while without a network, and without anybody being told.
@@ -180,26 +172,12 @@ impl World {
         Ok(())
     }
 
-    fn cut(&self, device: usize) -> anyhow::Result<()> {
-        let device = self.device(device)?;
-        self.note(&format!("{} is cut off", device.name));
-        device.transport.cut();
-        Ok(())
-    }
-
     fn turn_clock(&mut self, device: usize) -> anyhow::Result<()> {
         let ms = i64::try_from(self.chance.spread(1_200_000)).unwrap_or(0) - 600_000;
         let device = self.device(device)?;
         self.note(&format!("{}'s clock: {ms} ms", device.name));
         device.env.set_wrong_by(ms);
         Ok(())
-    }
-
-    /// All machines sleep for days; few enough in all that nothing expires.
-    fn sleep(&mut self) {
-        let ms = self.chance.spread(SLEEP_MS);
-        self.note(&format!("everybody sleeps for {ms} ms"));
-        self.time.skip(ms);
     }
 
     /// Nothing breaks any more: everybody starts, accepts, receives and sends until nothing is left.
@@ -234,6 +212,7 @@ impl World {
             device.mortal.defuse();
             device.back_ms = 0;
             device.wire.set_silent(false);
+            device.transport.set_dark(false);
             device.transport.cut();
         }
         self.bury().await?;
@@ -273,12 +252,10 @@ impl World {
     }
 }
 
-/// Trouble that a network or a death makes: the person tries again.
+/// Trouble that a network, a lie or a death makes: the person tries again.
 pub(crate) fn is_known_trouble(error: &ClientError) -> bool {
-    matches!(
-        error,
-        ClientError::Unreachable(_) | ClientError::TimedOut | ClientError::Store(_)
-    )
+    use ClientError::{Store, TimedOut, Unreachable, WrongServer};
+    matches!(error, Unreachable(_) | TimedOut | Store(_) | WrongServer(_))
 }
 
 /// The program says no, and nothing happened.
@@ -293,11 +270,19 @@ pub(crate) fn is_no(error: &ClientError) -> bool {
     )
 }
 
+/// What a command came to; nothing when it failed as it may, or somebody died meanwhile.
+pub(crate) fn came_to<T>(
+    done: Option<Result<T, ClientError>>,
+    may_fail: fn(&ClientError) -> bool,
+    what: &'static str,
+) -> anyhow::Result<Option<T>> {
+    match done.transpose() {
+        Err(error) if !is_known_trouble(&error) && !may_fail(&error) => Err(error).context(what),
+        done => Ok(done.ok().flatten()),
+    }
+}
+
 /// The answer of a command; nothing when the process died meanwhile.
 pub(crate) fn known<T>(answer: Result<T, ClientError>) -> anyhow::Result<Option<T>> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(error) if is_known_trouble(&error) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    came_to(Some(answer), |_| false, "a question is refused")
 }

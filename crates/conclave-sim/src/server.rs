@@ -14,7 +14,7 @@ use conclave_server::otp::CodeMessage;
 use conclave_server::store::{MemoryStore, SharedStore, StoreOptions};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 
 use crate::crash::Mortal;
 use crate::locked;
@@ -27,23 +27,17 @@ pub(crate) struct SimServer {
     store: SharedStore,
     codes: mpsc::UnboundedSender<CodeMessage>,
     pub(crate) mortal: Arc<Mortal>,
-    /// What the identity of the server is: the same in every life.
-    pub(crate) facts: Facts,
-    life: Mutex<Life>,
-}
-
-/// What clients must know of a server.
-#[derive(Debug, Clone)]
-pub(crate) struct Facts {
+    /// What the server is known by: the same in every life.
     pub(crate) server_id: ServerId,
     pub(crate) head_key: [u8; 32],
+    life: Mutex<Life>,
 }
 
 /// One run of the process; nothing while it is down.
 #[derive(Debug, Default)]
 struct Life {
     running: Option<InProcessServer>,
-    streams: Vec<AbortHandle>,
+    streams: JoinSet<()>,
 }
 
 impl SimServer {
@@ -59,20 +53,17 @@ impl SimServer {
         };
         let store: SharedStore = Arc::new(MemoryStore::new(options).behind(mortal.clone()));
         let running = process(keys_dir, &env, &store, &codes)?;
-        let facts = Facts {
-            server_id: running.server_id(),
-            head_key: running.head_key(),
-        };
         Ok(Arc::new(Self {
             keys_dir: keys_dir.to_path_buf(),
             env,
             store,
             codes,
             mortal,
-            facts,
+            server_id: running.server_id(),
+            head_key: running.head_key(),
             life: Mutex::new(Life {
                 running: Some(running),
-                streams: Vec::new(),
+                streams: JoinSet::new(),
             }),
         }))
     }
@@ -80,10 +71,8 @@ impl SimServer {
     /// Ends the process at once, wherever it is.
     pub(crate) fn kill(&self) {
         self.mortal.kill();
-        let life = std::mem::take(&mut *locked(&self.life));
-        for stream in life.streams {
-            stream.abort();
-        }
+        // its streams end with it
+        drop(std::mem::take(&mut *locked(&self.life)));
     }
 
     /// Starts the process again over what its store has.
@@ -105,16 +94,16 @@ impl SimServer {
         let Some(running) = &life.running else {
             return false;
         };
-        let serving = tokio::spawn(running.serve(stream, binding));
-        life.streams.retain(|stream| !stream.is_finished());
-        life.streams.push(serving.abort_handle());
+        let serving = running.serve(stream, binding);
+        life.streams.spawn(serving);
+        while life.streams.try_join_next().is_some() {}
         true
     }
 
     /// The address that people type; nobody connects to it.
     pub(crate) fn address(&self) -> ServerAddress {
         ServerAddress {
-            server_id: self.facts.server_id,
+            server_id: self.server_id,
             host: "127.0.0.1".to_owned(),
             port: 5000,
         }

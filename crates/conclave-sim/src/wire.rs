@@ -64,6 +64,16 @@ impl Wire {
         self.is_rough.store(is_rough, Ordering::Relaxed);
     }
 
+    /// Whether faults happen now.
+    pub(crate) fn is_rough(&self) -> bool {
+        self.is_rough.load(Ordering::Relaxed)
+    }
+
+    /// Notes an event of this device's network.
+    pub(crate) fn note(&self, what: &str) {
+        self.trace.note(&format!("{} {what}", self.name));
+    }
+
     /// Whether nothing passes from now on.
     pub(crate) fn set_silent(&self, is_silent: bool) {
         self.is_silent.send_replace(is_silent);
@@ -75,9 +85,7 @@ impl Wire {
         let (up, down) = (self.fate(), self.fate());
         self.heard().await;
         if !self.server.serve(far, binding) {
-            self.trace
-                .note(&format!("{}: connection refused", self.name));
-            return;
+            return self.note("connection refused");
         }
         let (from_client, to_client) = tokio::io::split(client);
         let (from_server, to_server) = tokio::io::split(near);
@@ -87,31 +95,26 @@ impl Wire {
         // the server has the last word; a cut ends both directions
         tokio::select! {
             biased;
-            End::Cut = &mut up => {}
+            true = &mut up => {}
             _ = &mut down => {}
         }
     }
 
     fn fate(&self) -> Fate {
         let mut chance = locked(&self.chance).fork();
-        let is_rough = self.is_rough.load(Ordering::Relaxed);
-        let slow = [5, 40, 300, 3_000];
-        let delay_ms = if is_rough {
-            slow.get(chance.index(4)).copied()
-        } else {
-            None
+        let is_rough = self.is_rough();
+        let delays_ms: &[u64] = if is_rough { &[5, 40, 300, 3_000] } else { &[5] };
+        let delay_ms = chance.pick(delays_ms).copied().unwrap_or(0);
+        let mut bytes = |percent| {
+            let is_met = is_rough && chance.percent(percent);
+            is_met.then(|| usize::try_from(chance.spread(60_000)).unwrap_or(0))
         };
-        let cut = chance.percent(12).then(|| chance.spread(60_000));
-        let swallow = chance.percent(4).then(|| chance.spread(60_000));
-        let bytes = |at: Option<u64>| {
-            at.filter(|_| is_rough)
-                .and_then(|at| usize::try_from(at).ok())
-        };
+        let (cut_at, swallow_at) = (bytes(12), bytes(4));
         Fate {
             chance,
-            delay_ms: delay_ms.unwrap_or(5),
-            cut_at: bytes(cut),
-            swallow_at: bytes(swallow),
+            delay_ms,
+            cut_at,
+            swallow_at,
             is_rough,
         }
     }
@@ -123,49 +126,39 @@ impl Wire {
         let _ = is_silent.wait_for(|is_silent| !is_silent).await;
     }
 
+    /// Whether the connection was cut; else its sender has finished.
     async fn pump(
         &self,
         arrow: char,
         mut fate: Fate,
         mut from: impl AsyncRead + Unpin,
         mut to: impl AsyncWrite + Unpin,
-    ) -> End {
+    ) -> bool {
         let mut buffer = vec![0; CHUNK_BYTES];
         let mut moved = 0;
         loop {
             let Ok(bytes @ 1..) = from.read(&mut buffer).await else {
                 // whoever is gone needs no goodbye
                 let _ = to.shutdown().await;
-                return End::Closed;
+                return false;
             };
             fate.pause().await;
             self.heard().await;
-            self.trace.note(&format!("{} {arrow} {bytes}", self.name));
+            self.note(&format!("{arrow} {bytes}"));
             moved += bytes;
             if fate.swallow_at.is_some_and(|at| moved >= at) {
-                self.trace.note(&format!("{} {arrow} swallows", self.name));
+                self.note(&format!("{arrow} swallows"));
                 std::future::pending::<()>().await;
             }
-            let lost = fate
-                .cut_at
-                .and_then(|at| moved.checked_sub(at))
-                .unwrap_or(0);
+            let lost = moved.saturating_sub(fate.cut_at.unwrap_or(usize::MAX));
             let kept = bytes.saturating_sub(lost);
             let arrived = to.write_all(buffer.get(..kept).unwrap_or_default()).await;
             if lost > 0 || arrived.is_err() {
-                self.trace.note(&format!("{} {arrow} cut", self.name));
-                return End::Cut;
+                self.note(&format!("{arrow} cut"));
+                return true;
             }
         }
     }
-}
-
-/// How one direction ended.
-enum End {
-    /// Its sender has finished.
-    Closed,
-    /// The connection is gone.
-    Cut,
 }
 
 impl Fate {

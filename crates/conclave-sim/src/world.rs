@@ -23,9 +23,8 @@ use crate::{Plan, Report};
 mod stream {
     pub(super) const SERVER: u64 = 1;
     pub(super) const STORE: u64 = 2;
-    pub(super) const PEOPLE: u64 = 3;
-    pub(super) const PLAY: u64 = 4;
-    pub(super) const DEVICES: u64 = 5;
+    pub(super) const PLAY: u64 = 3;
+    pub(super) const DEVICES: u64 = 4;
 }
 
 const NAMES: [&str; 4] = ["anna", "ben", "cleo", "dora"];
@@ -44,27 +43,23 @@ pub(crate) struct World {
     pub(crate) checker: Checker,
     pub(crate) chance: Chance,
     is_rough: bool,
-    /// Chance of devices that come later.
-    steps: Chance,
+    births: Chance,
     codes: mpsc::UnboundedReceiver<CodeMessage>,
     pub(crate) folder: TempDir,
 }
 
-/// Runs the world of a plan; a failure comes with the newest events.
+/// Runs the world of a plan; a failure comes with what happened before.
 pub(crate) async fn run(plan: &Plan) -> Result<Report, (anyhow::Error, Vec<String>)> {
     let mut world = World::new(plan.seed).map_err(|error| (error, Vec::new()))?;
     let ran = Box::pin(world.run(plan.steps)).await;
-    let trace = world.trace.lines();
-    if let Err(error) = ran {
-        return Err((error, trace));
+    let trace = world.trace.take();
+    match ran {
+        Err(error) => Err((error, trace)),
+        Ok(()) => Ok(Report {
+            texts: world.model.sent.len() as u64,
+            trace,
+        }),
     }
-    let (digest, events) = world.trace.digest();
-    Ok(Report {
-        digest,
-        events,
-        texts: world.model.sent.len() as u64,
-        trace,
-    })
 }
 
 impl World {
@@ -83,7 +78,7 @@ impl World {
         let server = SimServer::start(
             &folder.path().join("server"),
             ActorEnv::new(time.clone(), Chance::new(seed, stream::SERVER)),
-            Mortal::server(&died, Chance::new(seed, stream::STORE)),
+            Mortal::new(&died, Some(Chance::new(seed, stream::STORE))),
             inlet,
         )?;
         let mut world = Self {
@@ -98,17 +93,14 @@ impl World {
             checker: Checker::default(),
             chance: Chance::new(seed, stream::PLAY),
             is_rough: false,
-            steps: Chance::new(seed, stream::DEVICES),
+            births: Chance::new(seed, stream::DEVICES),
             codes,
             folder,
         };
-        let mut chance = Chance::new(seed, stream::PEOPLE);
-        let count = 2 + chance.index(NAMES.len() - 1);
-        for name in NAMES.iter().take(count) {
+        let count = 2 + world.births.index(NAMES.len() - 1);
+        for (person, name) in NAMES.iter().take(count).enumerate() {
             world.people.push(format!("{name}@example.org").parse()?);
-            let person = world.people.len() - 1;
-            let device = Device::new(&world, person, name, &mut chance)?;
-            world.devices.push(device);
+            world.new_device(person)?;
         }
         Ok(world)
     }
@@ -117,19 +109,17 @@ impl World {
     pub(crate) fn new_device(&mut self, person: usize) -> anyhow::Result<usize> {
         let owner = NAMES.get(person).copied().unwrap_or_default();
         let name = format!("{owner}-{}", self.devices.len());
-        let mut chance = self.steps.fork();
+        let mut chance = self.births.fork();
         let device = Device::new(self, person, &name, &mut chance)?;
-        device.wire.set_rough(true);
+        device.wire.set_rough(self.is_rough);
         self.devices.push(device);
         Ok(self.devices.len() - 1)
     }
 
     async fn run(&mut self, steps: u64) -> anyhow::Result<()> {
         for device in &mut self.devices {
-            let identifier = self
-                .people
-                .get(device.person)
-                .context("a device of nobody")?;
+            let owner = self.people.get(device.person);
+            let identifier = owner.context("a device of nobody")?;
             device
                 .register(&self.server, identifier, &mut self.codes)
                 .await

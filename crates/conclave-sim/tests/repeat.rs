@@ -6,21 +6,17 @@ use conclave_sim::{Plan, run};
 /// seed makes others.
 #[test]
 fn a_seed_repeats() {
-    let mut digests = Vec::new();
+    let mut traces = Vec::new();
     for seed in [2, 3, 5] {
         let first = run(&Plan::of(seed)).unwrap();
         let second = run(&Plan::of(seed)).unwrap();
         let differs = first.trace.iter().zip(&second.trace);
         let differs = differs.enumerate().find(|(_, (one, other))| one != other);
         assert_eq!(differs, None, "seed {seed}");
-        assert_eq!(
-            (first.digest, first.events),
-            (second.digest, second.events),
-            "seed {seed}"
-        );
-        digests.push(first.digest);
+        assert_eq!(first.trace.len(), second.trace.len(), "seed {seed}");
+        traces.push(first.trace);
     }
-    digests.sort_unstable();
-    digests.dedup();
-    assert_eq!(digests.len(), 3);
+    traces.sort_unstable();
+    traces.dedup();
+    assert_eq!(traces.len(), 3);
 }

@@ -12,7 +12,7 @@ const DEVICES: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
 
 /// C-192: the last part of `name`, without anything that hides, leads elsewhere or that some system does not take.
 /// At most 255 bytes, never empty; a safe name stays what it is.
-pub(crate) fn safe_name(name: &str) -> String {
+pub fn safe_name(name: &str) -> String {
     let last = name
         .rsplit(['/', '\\'])
         .find(|part| !part.trim().is_empty());
@@ -51,19 +51,34 @@ fn is_device(name: &str) -> bool {
     numbered || DEVICES.contains(&stem.as_str())
 }
 
-/// Cuts before the ending.
-fn cut(name: &str) -> String {
-    if name.len() <= FILE_NAME_BYTES_MAX {
+/// A safe name with a number before its ending, for a file that comes beside others of its name; 0 is the name itself.
+pub(super) fn numbered(name: &str, number: u32) -> String {
+    if number == 0 {
         return name.to_owned();
     }
-    let dot = name.rfind('.').unwrap_or(name.len());
-    let (stem, ending) = name.split_at(dot);
-    let (stem, ending) = if ending.len() <= ENDING_BYTES_MAX {
+    let (stem, ending) = parts(name);
+    joined(stem, &format!(" ({number}){ending}"))
+}
+
+/// Cuts before the ending.
+fn cut(name: &str) -> String {
+    let (stem, ending) = parts(name);
+    joined(stem, ending)
+}
+
+/// What is before the ending, and the ending with its dot.
+fn parts(name: &str) -> (&str, &str) {
+    let (stem, ending) = name.split_at(name.rfind('.').unwrap_or(name.len()));
+    if ending.len() <= ENDING_BYTES_MAX {
         (stem, ending)
     } else {
         (name, "")
-    };
-    let mut end = FILE_NAME_BYTES_MAX - ending.len();
+    }
+}
+
+/// As much of `stem` as there is room for before `ending`, which is short.
+fn joined(stem: &str, ending: &str) -> String {
+    let mut end = stem.len().min(FILE_NAME_BYTES_MAX - ending.len());
     while !stem.is_char_boundary(end) {
         end -= 1;
     }
@@ -109,6 +124,14 @@ mod tests {
         ] {
             assert_eq!(safe_name(given), safe, "{given:?}");
         }
+        assert_eq!(numbered("a.b.txt", 2), "a.b (2).txt");
+        assert_eq!(numbered("README", 1), "README (1)");
+        assert_eq!(numbered("README", 0), "README");
+        let second = numbered(&safe_name(&long), 11);
+        assert!(
+            second.len() <= 255 && second.ends_with("ä (11).pdf"),
+            "{second}"
+        );
         let cut = safe_name(&long);
         assert!(cut.len() <= 255 && cut.ends_with("ä.pdf"), "{cut}");
         assert_eq!(safe_name(&"x".repeat(999)), "x".repeat(255));

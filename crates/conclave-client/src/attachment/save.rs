@@ -3,24 +3,29 @@
 //! It is written beside its target under another name, synced, and put in its place in one move: whoever looks
 //! sees all of it or nothing, and never something else than what was there before unless that was asked for.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use conclave_core::attachment::{AttachmentPointer, Opener};
+use conclave_core::attachment::AttachmentPointer;
 use conclave_proto::env::SharedEnv;
 use conclave_proto::id::MessageId;
-use zeroize::Zeroizing;
 
+use super::name::numbered;
+use super::read::{Content, ReadError, not_here};
 use super::{file_name, find, gone, spool};
 use crate::client::Client;
 use crate::error::ClientError;
 use crate::view::{Attachment, AttachmentState};
 
+/// Files of one name in one folder that are told apart by a number.
+const NUMBERS_MAX: u32 = 1_000;
+
 impl Client {
     /// Where [`Client::save_attachment`] would write: `to` itself, or in it when it is a folder, under the file's safe
-    /// name. Refused when something is there and `force` is not said, and always when that is no file.
+    /// name. When that is taken in the folder and `force` is not said, ` (1)` or the next free number stands behind it.
+    /// Refused when `to` itself is there and `force` is not said, and always when that is no file.
     pub fn attachment_target(
         &self,
         file: &Attachment,
@@ -29,7 +34,7 @@ impl Client {
     ) -> Result<PathBuf, ClientError> {
         // C-192: a name never leads out of the folder
         let target = if to.is_dir() {
-            to.join(&file.name)
+            free_in(to, &file.name, force)
         } else {
             to.to_owned()
         };
@@ -60,11 +65,8 @@ impl Client {
     ) -> Result<PathBuf, ClientError> {
         let (file, info) = self.engine().look(|tx, own| find(tx, own, id, number))?;
         if file.state != AttachmentState::Loaded {
-            return Err(ClientError::NotFound(
-                "the file is not here yet; load it first".into(),
-            ));
+            return Err(not_here());
         }
-        let target = self.attachment_target(&file, to, force)?;
         let (folder, env) = {
             let engine = self.engine();
             (engine.files.clone(), engine.env.clone())
@@ -72,6 +74,7 @@ impl Client {
         let sealed = folder.join(file_name(&info.pointer));
         let pointer = AttachmentPointer::parse(&info.pointer)
             .map_err(|error| ClientError::BadInput(error.to_string()))?;
+        let target = self.attachment_target(&file, to, force)?;
         let job = Job {
             sealed,
             pointer,
@@ -86,9 +89,7 @@ impl Client {
                     let row = step.tx.find_message(id)?.ok_or_else(|| gone(id))?;
                     Ok(step.tx.drop_file(row.name(), file.number - 1)?)
                 })?;
-                Err(ClientError::Store(
-                    "the loaded file is damaged; load it again".into(),
-                ))
+                Err(ReadError::Damaged.into())
             }
             Err(SaveError::Taken) => Err(taken(&target)),
             Err(SaveError::Disk(error)) => Err(ClientError::BadInput(format!(
@@ -97,6 +98,18 @@ impl Client {
             ))),
         }
     }
+}
+
+/// The file's name in a folder, with the first number that nothing has there yet.
+fn free_in(folder: &Path, name: &str, force: bool) -> PathBuf {
+    let first = folder.join(name);
+    if force {
+        return first;
+    }
+    let mut targets = (0..NUMBERS_MAX).map(|number| folder.join(numbered(name, number)));
+    let free = targets.find(|target| fs::symlink_metadata(target).is_err());
+    // all taken: that is said of the name itself
+    free.unwrap_or(first)
 }
 
 fn taken(target: &Path) -> ClientError {
@@ -113,6 +126,15 @@ enum SaveError {
     /// Something came to the target meanwhile.
     Taken,
     Disk(std::io::Error),
+}
+
+impl From<ReadError> for SaveError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged => Self::Damaged,
+            ReadError::Disk(error) => Self::Disk(error),
+        }
+    }
 }
 
 impl From<std::io::Error> for SaveError {
@@ -140,10 +162,7 @@ impl Drop for Beside {
 
 impl Job {
     fn run(self, env: &SharedEnv) -> Result<(), SaveError> {
-        let mut sealed = File::open(&self.sealed).map_err(|error| match error.kind() {
-            ErrorKind::NotFound => SaveError::Damaged,
-            _ => SaveError::Disk(error),
-        })?;
+        let mut sealed = Content::open(&self.sealed, &self.pointer, 0)?;
         let folder = match self.target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
@@ -155,14 +174,8 @@ impl Job {
         let mut options = OpenOptions::new();
         let options = options.write(true).create_new(true).mode(0o600);
         let mut content = options.open(&beside.0)?;
-        let mut opener = Opener::new(&self.pointer);
-        let mut piece = Zeroizing::new(Vec::new());
-        while opener.next_bytes() > 0 {
-            piece.clear();
-            let read = (&mut sealed).take(opener.next_bytes() as u64);
-            std::io::BufReader::new(read).read_to_end(&mut piece)?;
-            let opened = opener.open(&mut piece).map_err(|_| SaveError::Damaged)?;
-            content.write_all(opened)?;
+        while let Some(piece) = sealed.next()? {
+            content.write_all(&piece)?;
         }
         content.sync_all()?;
         self.place(&beside.0)?;

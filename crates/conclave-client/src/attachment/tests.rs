@@ -91,8 +91,10 @@ async fn c193_files_come_with_their_message_and_load_when_asked_for() {
     ];
     let id = send(&anna, &ben, &files).await;
     anna.settle(LONG).await.unwrap();
-    assert_eq!(anna.state(id).0, MessageState::Accepted);
-    assert_eq!(anna.state(id).1, "");
+    let (state, reason) = anna.state(id);
+    // Ben is online: his receipt may be quicker than this look.
+    let is_out = matches!(state, MessageState::Accepted | MessageState::Delivered);
+    assert!(is_out && reason.is_empty(), "{state:?} {reason}");
     assert_eq!(kept(&anna), Vec::<PathBuf>::new());
     ben.settle(LONG).await.unwrap();
 
@@ -142,12 +144,23 @@ async fn c194_saving_writes_all_or_nothing_and_over_nothing() {
 
     let target = tempfile::tempdir().unwrap();
     let taken = write(&target, "note.txt", b"mine");
-    let refused = ben.save_attachment(id, None, target.path(), false).await;
+    let refused = ben.save_attachment(id, None, &taken, false).await;
     assert!(
         matches!(refused, Err(ClientError::Exists(_))),
         "{refused:?}"
     );
     assert_eq!(fs::read(&taken).unwrap(), b"mine");
+    // into a folder: beside what is there, under the next number
+    for name in ["note (1).txt", "note (2).txt"] {
+        let beside = target.path().join(name);
+        let saved = ben.save_attachment(id, None, target.path(), false).await;
+        assert_eq!(saved.unwrap(), beside);
+        assert!(fs::read(&beside).unwrap() == content);
+        assert_eq!(fs::read(&taken).unwrap(), b"mine");
+    }
+    for name in ["note (1).txt", "note (2).txt"] {
+        fs::remove_file(target.path().join(name)).unwrap();
+    }
     let aim = write(&target, "aim", b"aim");
     let link = target.path().join("link");
     std::os::unix::fs::symlink(&aim, &link).unwrap();
@@ -613,4 +626,35 @@ async fn c195_hostile_preview_is_not_shown() {
     is_here(&ben, id).await;
     let shown = ben.message(id).unwrap().message.attachments.remove(0);
     assert_eq!(shown.preview, b"");
+}
+
+/// A loaded file is read from any place on, across pieces and up to its end; one that was changed on the disk is not
+/// passed on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_read_from_any_place() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let folder = TempDir::new().unwrap();
+    let bytes = noise(200_000);
+    let id = send(&anna, &ben, &[write(&folder, "a.bin", &bytes)]).await;
+    anna.settle(LONG).await.unwrap();
+    is_here(&ben, id).await;
+    let early = ben.read_attachment(id, None, 0);
+    assert!(matches!(early, Err(ClientError::NotFound(_))), "{early:?}");
+    load(&ben, id, None).await;
+    for from in [0, 1, 65_519, 65_520, 65_521, 131_040, 199_999, 200_000] {
+        let mut reader = ben.read_attachment(id, Some(1), from as u64).unwrap();
+        let mut read = Vec::new();
+        while let Some(piece) = reader.next_piece().unwrap() {
+            read.extend_from_slice(&piece);
+        }
+        assert!(read == bytes[from..], "from {from}");
+    }
+    let sealed = kept(&ben).pop().unwrap();
+    let mut changed = fs::read(&sealed).unwrap();
+    changed[70_000] ^= 1;
+    fs::write(&sealed, changed).unwrap();
+    let mut reader = ben.read_attachment(id, None, 0).unwrap();
+    assert!(reader.next_piece().is_ok());
+    assert!(matches!(reader.next_piece(), Err(ClientError::Store(_))));
 }

@@ -14,8 +14,10 @@ mod conversations;
 mod device_key;
 mod devices;
 mod expiry;
+
 #[cfg(test)]
 pub(crate) mod fault;
+mod history;
 mod inbox;
 mod intents;
 mod journal;
@@ -31,6 +33,7 @@ mod stranded;
 mod stuck;
 mod sync;
 mod tokens;
+mod touched;
 mod webhooks;
 
 pub(crate) use account::{OwnAccount, PendingRegistration};

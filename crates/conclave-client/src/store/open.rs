@@ -75,6 +75,10 @@ impl KeyFile {
                 "its key file is missing; put it back, or {DAMAGED}"
             ))),
             (KeyKind::Passphrase, Unlock::KeyFile) => Err(OpenError::PassphraseNeeded),
+            // Nothing was ever wrapped by it.
+            (KeyKind::Passphrase, Unlock::Passphrase(passphrase)) if passphrase.is_empty() => {
+                Err(OpenError::WrongPassphrase)
+            }
             (KeyKind::Passphrase, Unlock::Passphrase(passphrase)) => {
                 let wrapped = fs::read(self.dir.join(KEY_WRAPPED)).map_err(disk)?;
                 at_rest::unwrap(&wrapped, passphrase).map_err(|error| match error {
@@ -215,6 +219,7 @@ fn connect(path: &Path, key: &Secret<32>) -> Result<Connection, OpenError> {
         )
         .map_err(database)?;
     migrate(&mut connection)?;
+    super::touched::watch(&connection).map_err(database)?;
     Ok(connection)
 }
 

@@ -212,6 +212,15 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Takes back wishes to put a device in anew.
+    pub(crate) fn forget_readd(&self, device: DeviceId) -> Result<(), StoreError> {
+        self.0.execute(
+            "DELETE FROM intent WHERE kind = 'readd' AND device_id = ?1",
+            [device.as_bytes()],
+        )?;
+        Ok(())
+    }
+
     /// Takes back wishes to add a device that is not there.
     pub(crate) fn forget_device_wishes(&self, device: DeviceId) -> Result<(), StoreError> {
         self.0.execute(

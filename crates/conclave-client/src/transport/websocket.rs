@@ -22,7 +22,7 @@ use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use super::{TransportError, tls};
 
 /// Read buffer, and payload of one message that is sent, in bytes.
-const PIECE_BYTES: usize = 4 * 1024;
+const PIECE_BYTES: usize = 2 * 1024;
 
 /// Asks the server at the other end of `stream` to go on as a WebSocket.
 pub(super) async fn upgrade<S>(stream: S, env: &SharedEnv) -> Result<WebSocket<S>, TransportError>

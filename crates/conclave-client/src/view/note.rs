@@ -28,6 +28,8 @@ pub enum NoteKind {
     LinkRevoked,
     /// The group broke and goes on in a new conversation.
     Continued,
+    /// Somebody broke the group, which goes on without them; the value says how, see [`Offence::name`].
+    PutOut,
     /// Somebody's identity key was replaced by one that the old key signed for.
     KeyRotated,
     /// Of a newer version of this program.
@@ -35,7 +37,7 @@ pub enum NoteKind {
 }
 
 impl NoteKind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Created,
         Self::Added,
         Self::Joined,
@@ -46,12 +48,13 @@ impl NoteKind {
         Self::LinkMade,
         Self::LinkRevoked,
         Self::Continued,
+        Self::PutOut,
         Self::KeyRotated,
         Self::Unknown,
     ];
 
     /// The stable name: `created`, `added`, `joined`, `removed`, `left`, `renamed`, `role`, `link_made`,
-    /// `link_revoked`, `continued`, `key_rotated`, `unknown`.
+    /// `link_revoked`, `continued`, `put_out`, `key_rotated`, `unknown`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Created => "created",
@@ -64,6 +67,7 @@ impl NoteKind {
             Self::LinkMade => "link_made",
             Self::LinkRevoked => "link_revoked",
             Self::Continued => "continued",
+            Self::PutOut => "put_out",
             Self::KeyRotated => "key_rotated",
             Self::Unknown => "unknown",
         }
@@ -72,6 +76,32 @@ impl NoteKind {
     /// The kind with that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// How somebody broke a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Offence {
+    /// A commit that nobody can process.
+    Garbage,
+    /// The next epoch was registered under keys that it does not have.
+    WrongKeys,
+    /// What their role, or anybody's, does not allow.
+    NotAllowed,
+    /// A member, or somebody else's commit, was forged.
+    Forged,
+}
+
+impl Offence {
+    /// The stable name: `garbage`, `wrong_keys`, `not_allowed`, `forged`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Garbage => "garbage",
+            Self::WrongKeys => "wrong_keys",
+            Self::NotAllowed => "not_allowed",
+            Self::Forged => "forged",
+        }
     }
 }
 

@@ -778,3 +778,35 @@ async fn c184_who_was_let_in_by_a_removed_device_is_put_in_anew() {
     assert_eq!(place(&laptop), place(&anna));
     assert_eq!(place(&anna).2, 2);
 }
+
+/// Of the device that should be put in anew no key package can be had: the wish ends, and holds nothing up. That device
+/// asks itself when it finds that it is out.
+#[tokio::test(flavor = "multi_thread")]
+async fn c184_a_device_without_key_packages_holds_nothing_up() {
+    let world = World::new().await;
+    let (mut anna, mut ben) = world.friends().await;
+    let with = [ben.address.clone()];
+    anna.create_group("hike", &with).await.unwrap();
+    rest(&world, &[&anna, &ben]).await;
+    let phone = world.device_of(&ben, "phone").await;
+    let tablet = world.device_of(&ben, "tablet").await;
+    rest(&world, &[&anna, &ben, &phone, &tablet]).await;
+    assert_eq!(anna.group("hike").unwrap().devices, 4);
+    let gone = phone.whoami().unwrap().device_id;
+    let without = Tamper::new(&world, |_, body| match body {
+        request::Body::ClaimKeyPackages(_) => Fate::Change(Box::new(|reply| {
+            if let reply::Body::ClaimedKeyPackages(claimed) = reply {
+                claimed.packages.clear();
+            }
+        })),
+        _ => Fate::Pass,
+    });
+    ben.restart(Arc::new(Road(without))).await;
+    // nobody else is there to do it
+    anna.die().await;
+    let way = world.transport();
+    ben.remove_device_over(way.as_ref(), gone).await.unwrap();
+    ben.settle(LONG).await.unwrap();
+    let group = ben.group("hike").unwrap();
+    assert_eq!((group.devices, group.waiting.len()), (3, 0));
+}

@@ -81,6 +81,7 @@ async fn refused_invitation_leaves_the_others_alone() {
     let accepted = anna.wait_for(hello, MessageState::Accepted, LONG).await;
     assert_eq!(accepted.unwrap().state, MessageState::Accepted);
     carl.accept(&anna).await;
+    anna.die().await;
     world.clock.pass(900_000);
     anna.restart(world.transport()).await;
     ben.accept(&anna).await;

@@ -264,6 +264,56 @@ async fn c163_an_owner_with_a_new_key_is_let_in_again() {
     assert_eq!(carl.groups().unwrap().len(), 1);
 }
 
+/// Somebody's key changes whom this person knows from a group alone. That is not taken in silence, although they never
+/// talked: the group stops and says who it is, and goes on when they are accepted, by their account id. A person one
+/// talks with can be named so, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn c163_a_member_who_is_no_contact_is_accepted_by_their_id() {
+    let world = World::new().await;
+    let (anna, ben) = world.friends().await;
+    let carl = world.person("carl").await;
+    anna.say(&carl, "hello").await;
+    anna.settle(LONG).await.unwrap();
+    carl.accept(&anna).await;
+    let all = [&anna, &ben, &carl];
+    world.settle(&all).await;
+    let who = [ben.address.clone(), carl.address.clone()];
+    anna.create_group("friends", &who).await.unwrap();
+    world.settle(&all).await;
+    ben.send("friends", "before").await.unwrap();
+    world.settle(&all).await;
+    ben.reset_key_over(world.transport().as_ref())
+        .await
+        .unwrap();
+    world.settle(&all).await;
+    ben.send("friends", "it is me").await.unwrap();
+    let id = ben.whoami().unwrap().account_id.to_string();
+    anna.accept_identity(&id).unwrap();
+    world.settle(&all).await;
+    world.settle(&[&anna, &ben]).await;
+    assert_eq!(anna.chat_state(&ben).0, ChatState::Open);
+    anna.say(&ben, "and to you alone").await;
+    world.settle(&all).await;
+    carl.settle(LONG).await.unwrap();
+    let stopped = carl.group("friends").unwrap().chat;
+    assert_eq!(stopped.state, ChatState::Paused);
+    assert!(stopped.reason.contains(&id), "{}", stopped.reason);
+    assert_eq!(group_texts(&carl), ["before"]);
+    assert!(carl.safety(&id).unwrap().trust == Trust::Changed);
+    carl.accept_identity(&id).unwrap();
+    world.settle(&all).await;
+    carl.send("friends", "welcome back").await.unwrap();
+    world.settle(&all).await;
+    for person in all {
+        let texts = group_texts(person);
+        assert_eq!(texts[0], "before");
+        // Ben's own device says that it was out for a while
+        let said = ["it is me", "welcome back"];
+        assert!(texts.ends_with(&said.map(str::to_owned)), "{texts:?}");
+        assert_eq!(person.group("friends").unwrap().people.len(), 3);
+    }
+}
+
 /// The process dies when the server has the new key and nobody here knows: the next start goes on with the new one.
 #[tokio::test(flavor = "multi_thread")]
 async fn c138_lost_answers_leave_one_key() {

@@ -33,6 +33,8 @@ mod search;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
+mod setup;
+#[cfg(test)]
 mod store;
 #[cfg(test)]
 #[path = "../support/mod.rs"]

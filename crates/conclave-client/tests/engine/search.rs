@@ -1,7 +1,7 @@
 //! Looking for words: what is found, what is gone from the index, and what nobody can make of it.
 
 use conclave_client::ClientError;
-use conclave_client::view::{Found, Search};
+use conclave_client::view::{Found, Message, Search};
 use conclave_proto::id::MessageId;
 use rusqlite::Connection;
 
@@ -182,6 +182,44 @@ async fn c204_requests_are_not_searched() {
     ben.accept(&anna).await;
     world.settle(&[&ben, &anna]).await;
     assert_eq!(found(&ben, "watches").len(), 1);
+}
+
+/// Pages go on to both ends from any message, over the ones that still wait for their place in the log.
+#[tokio::test]
+async fn pages_go_on_to_both_ends() {
+    let world = World::paused();
+    let (mut anna, ben) = world.friends().await;
+    for number in 0..10 {
+        anna.say(&ben, &number.to_string()).await;
+    }
+    world.settle(&[&anna, &ben]).await;
+    anna.die().await;
+    anna.wake_up();
+    for number in 10..13 {
+        anna.say(&ben, &number.to_string()).await;
+    }
+    let chat = anna.chat_with(&ben);
+    let ids = |page: Vec<Message>| page.into_iter().map(|one| one.id).collect::<Vec<_>>();
+    let all = ids(anna.history(chat, 100).unwrap());
+    assert_eq!(anna.history(chat, 100).unwrap().last().unwrap().text, "12");
+    for (place, id) in all.iter().enumerate() {
+        let after = ids(anna.history_after(chat, *id, 4).unwrap());
+        let end = (place + 5).min(all.len());
+        assert_eq!(after, all[place + 1..end], "after {place}");
+        let around = anna.history_around(chat, *id, 4).unwrap();
+        assert_eq!(around.has_older, place > 4, "around {place}");
+        assert_eq!(around.has_newer, end < all.len(), "around {place}");
+        assert_eq!(
+            ids(around.messages),
+            all[place.saturating_sub(4)..end],
+            "around {place}"
+        );
+    }
+    let elsewhere = anna.history_around(chat, MessageId::new([7; 16]), 4);
+    assert!(
+        matches!(elsewhere, Err(ClientError::NotFound(_))),
+        "{elsewhere:?}"
+    );
 }
 
 /// Pages of a chat follow on each other without a gap, and an export holds each message once, in order, with when it

@@ -3,12 +3,12 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use conclave_client::view::ChatKind;
+use conclave_client::view::{ChatKind, Search};
 use conclave_client::{Client, KeyKind, OpenError, Unlock};
 use conclave_proto::env::OsEnv;
 use rusqlite::Connection;
 
-use crate::support::{LONG, World};
+use crate::support::{LONG, Person, World};
 
 fn passphrase(words: &str) -> Unlock {
     Unlock::Passphrase(words.to_owned().into())
@@ -30,6 +30,8 @@ fn passphrases() {
     assert_eq!(Client::key_kind(folder.path()), KeyKind::Passphrase);
     let wrong = open(folder.path(), passphrase("wrong"));
     assert!(matches!(wrong, Err(OpenError::WrongPassphrase)));
+    let empty = open(folder.path(), passphrase(""));
+    assert!(matches!(empty, Err(OpenError::WrongPassphrase)));
     let none = open(folder.path(), Unlock::KeyFile);
     assert!(matches!(none, Err(OpenError::PassphraseNeeded)));
     let client = open(folder.path(), passphrase("right")).unwrap();
@@ -311,7 +313,7 @@ async fn profile_of_version_1_talks_on() {
     let world = World::new().await;
     let (mut anna, ben) = world.friends().await;
     anna.die().await;
-    downgrade(&database(anna.folder.path()));
+    downgrade(&database(anna.folder.path()), 1);
     anna.restart(world.transport()).await;
     assert_eq!(
         anna.chat(anna.chat_with(&ben)).unwrap().kind,
@@ -323,9 +325,59 @@ async fn profile_of_version_1_talks_on() {
     assert_eq!(anna.texts(&ben), ben.texts(&anna));
 }
 
-/// Moves all rows into the tables of version 1.
-fn downgrade(database: &Connection) {
-    let schema = include_str!("../../src/store/schema_1.sql");
+/// A profile that version 2 wrote, with a group and what was read and unread in it, opens: what it holds is where it was,
+/// its old words are found, what was read stays read, and everybody talks on.
+#[tokio::test(flavor = "multi_thread")]
+async fn profile_of_version_2_keeps_what_it_has_and_finds_it() {
+    let world = World::new().await;
+    let (mut anna, ben) = world.friends().await;
+    ben.create_group("choir", std::slice::from_ref(&anna.address))
+        .await
+        .unwrap();
+    ben.say(&anna, "a walrus").await;
+    world.settle(&[&ben, &anna]).await;
+    anna.mark_read(anna.chat_with(&ben)).unwrap();
+    ben.send("choir", "a narwhal").await.unwrap();
+    world.settle(&[&ben, &anna]).await;
+    let before = (anna.texts(&ben), anna.status().unwrap().unread);
+    assert_eq!(before.1, 1, "the narwhal");
+    anna.die().await;
+    downgrade(&database(anna.folder.path()), 2);
+    anna.restart(world.transport()).await;
+    assert_eq!((anna.texts(&ben), anna.status().unwrap().unread), before);
+    for (word, chat) in [
+        ("walr", anna.chat_with(&ben)),
+        ("narwhal", anna.find_chat("choir").unwrap()),
+    ] {
+        let search = Search {
+            words: word.to_owned(),
+            limit: 10,
+            ..Search::default()
+        };
+        let hits = anna.search(&search).unwrap();
+        let hits: Vec<_> = hits.iter().map(|hit| hit.message.chat).collect();
+        assert_eq!(hits, [chat], "{word}");
+    }
+    anna.say(&ben, "still here").await;
+    anna.send("choir", "and here").await.unwrap();
+    world.settle(&[&anna, &ben]).await;
+    assert_eq!(anna.texts(&ben), ben.texts(&anna));
+    let choir = |person: &Person| {
+        let chat = person.find_chat("choir").unwrap();
+        let history = person.history(chat, 10).unwrap().into_iter();
+        history.map(|message| message.text).collect::<Vec<_>>()
+    };
+    assert_eq!(choir(&anna), ["a narwhal", "and here"]);
+    assert_eq!(choir(&ben), choir(&anna));
+}
+
+/// Moves all rows into the tables of an earlier version.
+fn downgrade(database: &Connection, version: u8) {
+    let schemas = [
+        include_str!("../../src/store/schema_1.sql"),
+        include_str!("../../src/store/schema_2.sql"),
+    ];
+    let schema = &schemas[..usize::from(version)].concat();
     database.pragma_update(None, "foreign_keys", false).unwrap();
     let old = Connection::open_in_memory().unwrap();
     old.execute_batch(schema).unwrap();
@@ -354,7 +406,9 @@ fn downgrade(database: &Connection) {
         );
         database.execute_batch(&back).unwrap();
     }
-    database.pragma_update(None, "user_version", 1).unwrap();
+    database
+        .pragma_update(None, "user_version", version)
+        .unwrap();
 }
 
 fn names(database: &Connection, query: &str) -> Vec<String> {

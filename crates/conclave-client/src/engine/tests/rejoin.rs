@@ -1,6 +1,7 @@
 //! Devices that lost their place in a group: they come back, and nobody else is moved.
 
-use conclave_core::inbox_item::Rejoin;
+use conclave_core::inbox_item::{Rejoin, WelcomePointer};
+use conclave_proto::codec::parse_exact;
 use conclave_proto::id::Day;
 use conclave_proto::limits::{RETENTION_DAYS, SUCCESSOR_SPACING_MS};
 
@@ -286,4 +287,46 @@ async fn c101_a_lost_device_asks_once_an_hour() {
     let invited = carl.engine().look(|tx, _| Ok(tx.is_invited(lost.log_id)?));
     assert!(!invited.unwrap());
     assert_eq!(carl.chat(chat).unwrap().state, ChatState::Open);
+}
+
+/// A group whose welcome is out of date is not open until the one that was asked for came, and then it is the same
+/// chat; without an answer it says what it waits for.
+#[tokio::test(flavor = "multi_thread")]
+async fn c100_a_group_waits_for_the_welcome_that_was_asked_for() {
+    let world = World::new().await;
+    let (anna, mut ben) = world.friends().await;
+    let tamper = Tamper::new(&world, |_, call| match call {
+        Body::FetchBlob(_) => Fate::DieBefore,
+        _ => Fate::Pass,
+    });
+    ben.restart(Arc::new(Road(tamper.clone()))).await;
+    let with = [ben.address.clone()];
+    anna.create_group("friends", &with).await.unwrap();
+    anna.settle(LONG).await.unwrap();
+    tamper.dead.notified().await;
+    ben.die().await;
+    ben.wake_up();
+    let asked = ben.engine().step(|step| {
+        let invitation = step.tx.open_invitations()?.remove(0);
+        let pointer = parse_exact::<WelcomePointer>(&invitation.pointer).unwrap();
+        let is_asked = rejoin::ask_inviter(step, &pointer)?;
+        step.tx.delete_invitation(invitation.log_id)?;
+        rejoin::await_another(step, &invitation)?;
+        Ok(is_asked)
+    });
+    assert!(asked.unwrap());
+    let chat = ben.find_chat("friends").unwrap();
+    let state = |person: &Person| person.chat(chat).unwrap().state;
+    assert_eq!(state(&ben), ChatState::Paused);
+    assert!(ben.chat(chat).unwrap().reason.contains("out of date"));
+
+    ben.go_online_over(world.transport());
+    for _ in 0..3 {
+        world.settle(&[&ben, &anna]).await;
+    }
+    assert_eq!(ben.find_chat("friends").unwrap(), chat);
+    assert_eq!(state(&ben), ChatState::Open);
+    anna.send("friends", "in again").await.unwrap();
+    world.settle(&[&anna, &ben]).await;
+    assert_eq!(texts(&ben).last().map(String::as_str), Some("in again"));
 }

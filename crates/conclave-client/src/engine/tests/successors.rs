@@ -17,6 +17,7 @@ use conclave_proto::log::{OpenOne, PutBundle};
 use super::*;
 use crate::successor::Why;
 use crate::transport::calls;
+use crate::view::{Moment, Note, NoteKind, Offence};
 
 /// How long a group may be unable to talk, in ms of a clock that stands still while anything runs.
 const SILENCE_MS: u64 = 10_000;
@@ -180,7 +181,8 @@ impl Choir {
     }
 
     /// All honest people are in one new group, the bad one is out and named, and everybody reads everybody.
-    async fn goes_on(&self, is_named: bool) {
+    async fn goes_on(&self, named: Option<Offence>) {
+        let is_named = named.is_some();
         self.talks_again("on").await;
         self.world
             .settle(&self.honest.iter().collect::<Vec<_>>())
@@ -210,6 +212,12 @@ impl Choir {
             ];
             let is_told = names.iter().any(|name| person.is_warned(name));
             assert_eq!(is_told, is_named, "{what}");
+            // C-168: who was put out and why stands in everybody's history, in one place
+            let noted = put_out(person);
+            assert_eq!(noted, put_out(&self.honest[0]), "{what}");
+            let noted: Vec<_> = noted.iter().map(|(who, _, how)| (*who, &**how)).collect();
+            let expected = named.map(|offence| (bad, offence.name()));
+            assert_eq!(noted, Vec::from_iter(expected), "{what}");
             assert!(
                 person
                     .chats()
@@ -221,6 +229,21 @@ impl Choir {
             );
         }
     }
+}
+
+/// Who was put out by this person's history, at which entry, and for what.
+fn put_out(person: &Person) -> Vec<(AccountId, u64, String)> {
+    let chat = person.find_chat("choir").unwrap();
+    let rows = person.timeline(chat, 1_000).unwrap();
+    let notes = rows.into_iter().filter_map(|row| match row {
+        Moment::Note(note) if note.kind == NoteKind::PutOut => Some(note),
+        _ => None,
+    });
+    let shown = |note: Note| {
+        let about = note.about.expect("somebody is named").account_id;
+        (about, note.seq.expect("an entry"), note.value)
+    };
+    notes.map(shown).collect()
 }
 
 /// Whether the group goes on here in another log than `old`.
@@ -238,7 +261,7 @@ fn any_key() -> AccessKey {
 
 /// Keys that nobody has are registered: everybody else is stuck at once, and at once in a new group.
 #[tokio::test(start_paused = true)]
-async fn c097_wrong_keys_cost_their_maker_the_group() {
+async fn c097_c168_wrong_keys_cost_their_maker_the_group() {
     for people in [2, 3, 16] {
         let choir = Choir::of(people).await;
         let entry = choir.forge(|member| {
@@ -246,19 +269,19 @@ async fn c097_wrong_keys_cost_their_maker_the_group() {
             member.bundle(&raw.commit, &any_key())
         });
         choir.commit(entry).await;
-        choir.goes_on(true).await;
+        choir.goes_on(Some(Offence::WrongKeys)).await;
     }
 }
 
 /// A commit that nobody can process: sixteen people in one group, fifteen in the next.
 #[tokio::test(start_paused = true)]
-async fn c097_garbage_costs_its_maker_the_group() {
+async fn c097_c168_garbage_costs_its_maker_the_group() {
     for people in [2, 3, 16] {
         let choir = Choir::of(people).await;
         let junk = choir.junk();
         let entry = choir.forge(|member| member.bundle(&junk, &any_key()));
         choir.commit(entry).await;
-        choir.goes_on(true).await;
+        choir.goes_on(Some(Offence::Garbage)).await;
     }
 }
 
@@ -270,7 +293,7 @@ async fn c097_an_owner_who_breaks_a_group_loses_it() {
         let junk = choir.junk();
         let entry = choir.forge(|member| member.bundle(&junk, &any_key()));
         choir.commit(entry).await;
-        choir.goes_on(true).await;
+        choir.goes_on(Some(Offence::Garbage)).await;
         let heir = own_account(&choir.honest[0]);
         for person in &choir.honest {
             let row = group_of(person);
@@ -299,7 +322,7 @@ async fn c097_nobody_waits_for_who_is_away() {
         choir.honest.push(person);
     }
     choir.broken_ms.set(choir.world.clock.now_ms());
-    choir.goes_on(true).await;
+    choir.goes_on(Some(Offence::Garbage)).await;
 }
 
 /// A member who gives themselves a role: everybody refuses it and goes on without them, under the same owner.
@@ -319,7 +342,7 @@ async fn c097_a_usurper_is_left_behind() {
         member.bundle(&raw.commit, &raw.next)
     });
     choir.commit(entry).await;
-    choir.goes_on(true).await;
+    choir.goes_on(Some(Offence::NotAllowed)).await;
     let row = group_of(&choir.honest[1]);
     let owner = own_account(&choir.honest[0]);
     let role = choir.honest[1]

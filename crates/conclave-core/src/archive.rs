@@ -6,23 +6,23 @@
 use prost::Message as _;
 
 /// Version of archives.
-pub(super) const VERSION: u32 = 1;
+pub const VERSION: u32 = 1;
 /// Bytes of one record: the largest content and its frame, or an account with ten devices.
-pub(super) const RECORD_BYTES_MAX: usize = 512 * 1024;
+pub const RECORD_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of a record's length.
 const LENGTH_BYTES: usize = 4;
 
 /// One record.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Record {
+pub struct Record {
     /// Absent for a kind that this version does not know: skipped.
     #[prost(oneof = "Kind", tags = "1, 2, 3, 4, 5, 6, 7")]
-    pub(super) kind: Option<Kind>,
+    pub kind: Option<Kind>,
 }
 
 /// What a record says.
 #[derive(Clone, PartialEq, prost::Oneof)]
-pub(super) enum Kind {
+pub enum Kind {
     /// First of all.
     #[prost(message, tag = "1")]
     Begin(Begin),
@@ -48,12 +48,13 @@ pub(super) enum Kind {
 
 /// Whose archive.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Begin {
+pub struct Begin {
+    /// [`VERSION`].
     #[prost(uint32, tag = "1")]
-    pub(super) version: u32,
+    pub version: u32,
     /// The account, 16 bytes: nobody else's is taken in.
     #[prost(bytes = "vec", tag = "2")]
-    pub(super) account_id: Vec<u8>,
+    pub account_id: Vec<u8>,
 }
 
 /// A person: the pin and what the user decided.
@@ -62,185 +63,207 @@ pub(super) struct Begin {
     reason = "four marks that stand side by side in the contact's row"
 )]
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Contact {
+pub struct Contact {
+    /// Phone number or e-mail address; may be empty.
     #[prost(string, tag = "1")]
-    pub(super) identifier: String,
+    pub identifier: String,
+    /// What this user calls them; may be empty.
     #[prost(string, tag = "2")]
-    pub(super) given_name: String,
+    pub given_name: String,
+    /// What they call themselves; may be empty.
     #[prost(string, tag = "3")]
-    pub(super) own_name: String,
+    pub own_name: String,
     /// `AccountStates`: the accepted state and its certificates; the pin is made from it.
     #[prost(bytes = "vec", tag = "4")]
-    pub(super) states: Vec<u8>,
+    pub states: Vec<u8>,
+    /// The one they gave, 32 bytes, or empty.
     #[prost(bytes = "vec", tag = "5")]
-    pub(super) capability: Vec<u8>,
+    pub capability: Vec<u8>,
+    /// Whether a lookup led from the identifier to them.
     #[prost(bool, tag = "6")]
-    pub(super) confirmed: bool,
+    pub confirmed: bool,
+    /// Whether this user talks with them.
     #[prost(bool, tag = "7")]
-    pub(super) accepted: bool,
+    pub accepted: bool,
+    /// Whether this user blocked them.
     #[prost(bool, tag = "8")]
-    pub(super) blocked: bool,
+    pub blocked: bool,
+    /// Whether their number was compared.
     #[prost(bool, tag = "9")]
-    pub(super) verified: bool,
+    pub verified: bool,
 }
 
 /// A chat and its logs.
-#[expect(
-    clippy::struct_field_names,
-    reason = "ids are named after what they name"
-)]
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Chat {
+pub struct Chat {
     /// Its id on the device that wrote the archive, 16 bytes.
     #[prost(bytes = "vec", tag = "1")]
-    pub(super) chat_id: Vec<u8>,
+    pub chat_id: Vec<u8>,
     /// `direct` or `group`.
     #[prost(string, tag = "2")]
-    pub(super) kind: String,
+    pub kind: String,
     /// The other person of a direct chat, 16 bytes.
     #[prost(bytes = "vec", tag = "3")]
-    pub(super) peer: Vec<u8>,
+    pub peer: Vec<u8>,
+    /// A group's name; empty for two.
     #[prost(string, tag = "4")]
-    pub(super) name: String,
+    pub name: String,
+    /// Ms since 1970-01-01 UTC.
     #[prost(uint64, tag = "5")]
-    pub(super) created_ms: u64,
+    pub created_ms: u64,
     /// Its logs, 32 bytes each, in order.
     #[prost(bytes = "vec", repeated, tag = "6")]
-    pub(super) logs: Vec<Vec<u8>>,
+    pub logs: Vec<Vec<u8>>,
     /// Their places, one for each.
     #[prost(uint64, repeated, tag = "7")]
-    pub(super) ordinals: Vec<u64>,
+    pub ordinals: Vec<u64>,
 }
 
 /// A message.
-#[expect(
-    clippy::struct_field_names,
-    reason = "ids are named after what they name"
-)]
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Message {
+pub struct Message {
     /// Its chat, as in [`Chat::chat_id`].
     #[prost(bytes = "vec", tag = "1")]
-    pub(super) chat_id: Vec<u8>,
+    pub chat_id: Vec<u8>,
+    /// 16 bytes.
     #[prost(bytes = "vec", tag = "2")]
-    pub(super) message_id: Vec<u8>,
+    pub message_id: Vec<u8>,
+    /// Its account, 16 bytes.
     #[prost(bytes = "vec", tag = "3")]
-    pub(super) sender: Vec<u8>,
+    pub sender: Vec<u8>,
+    /// What it says.
     #[prost(string, tag = "4")]
-    pub(super) body: String,
+    pub body: String,
+    /// Content that the client could not show, as it came; else empty.
     #[prost(bytes = "vec", tag = "5")]
-    pub(super) raw: Vec<u8>,
+    pub raw: Vec<u8>,
+    /// How far it got, as the client names it.
     #[prost(string, tag = "6")]
-    pub(super) state: String,
+    pub state: String,
+    /// Why it failed or cannot be shown.
     #[prost(string, tag = "7")]
-    pub(super) reason: String,
+    pub reason: String,
     /// 32 bytes; empty when it never got a place.
     #[prost(bytes = "vec", tag = "8")]
-    pub(super) log_id: Vec<u8>,
+    pub log_id: Vec<u8>,
+    /// Its place in that log.
     #[prost(uint64, tag = "9")]
-    pub(super) seq: u64,
+    pub seq: u64,
+    /// The epoch of its entry.
     #[prost(uint64, tag = "10")]
-    pub(super) epoch: u64,
+    pub epoch: u64,
+    /// Devices that its sender then had there.
     #[prost(uint32, tag = "11")]
-    pub(super) devices: u32,
+    pub devices: u32,
+    /// Ms since 1970-01-01 UTC.
     #[prost(uint64, tag = "12")]
-    pub(super) sent_ms: u64,
+    pub sent_ms: u64,
+    /// Whether this user read it.
     #[prost(bool, tag = "13")]
-    pub(super) is_read: bool,
+    pub is_read: bool,
     /// `TextMore`: what comes with the body.
     #[prost(bytes = "vec", tag = "14")]
-    pub(super) more: Vec<u8>,
+    pub more: Vec<u8>,
     /// What an edited message said first.
     #[prost(string, optional, tag = "15")]
-    pub(super) first_body: Option<String>,
+    pub first_body: Option<String>,
     /// `TextMore` of that.
     #[prost(bytes = "vec", tag = "16")]
-    pub(super) first_more: Vec<u8>,
+    pub first_more: Vec<u8>,
     /// 1 for everyone, 2 on own devices.
     #[prost(uint32, tag = "17")]
-    pub(super) deleted: u32,
+    pub deleted: u32,
     /// Who deleted it for everyone, 16 bytes.
     #[prost(bytes = "vec", tag = "18")]
-    pub(super) deleted_by: Vec<u8>,
+    pub deleted_by: Vec<u8>,
+    /// Its timer in seconds, 0 for none.
     #[prost(uint32, tag = "19")]
-    pub(super) expires_s: u32,
+    pub expires_s: u32,
     /// 0 while its clock has not started.
     #[prost(uint64, tag = "20")]
-    pub(super) expires_ms: u64,
+    pub expires_ms: u64,
 }
 
 /// What somebody did to a message or a chat.
-#[expect(
-    clippy::struct_field_names,
-    reason = "ids are named after what they name"
-)]
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Act {
+pub struct Act {
     /// Its chat, as in [`Chat::chat_id`].
     #[prost(bytes = "vec", tag = "1")]
-    pub(super) chat_id: Vec<u8>,
+    pub chat_id: Vec<u8>,
+    /// Who did it, 16 bytes.
     #[prost(bytes = "vec", tag = "2")]
-    pub(super) sender: Vec<u8>,
+    pub sender: Vec<u8>,
+    /// Its id, 16 bytes.
     #[prost(bytes = "vec", tag = "3")]
-    pub(super) act_id: Vec<u8>,
+    pub act_id: Vec<u8>,
     /// `reaction`, `edit`, `delete`, `pin` or `timer`.
     #[prost(string, tag = "4")]
-    pub(super) kind: String,
+    pub kind: String,
     /// Empty when it is about the chat.
     #[prost(bytes = "vec", tag = "5")]
-    pub(super) target_sender: Vec<u8>,
+    pub target_sender: Vec<u8>,
+    /// The message's id; empty when it is about the chat.
     #[prost(bytes = "vec", tag = "6")]
-    pub(super) target_id: Vec<u8>,
+    pub target_id: Vec<u8>,
+    /// An emoji or new words.
     #[prost(string, tag = "7")]
-    pub(super) body: String,
+    pub body: String,
     /// `TextMore`: the mentions of the body.
     #[prost(bytes = "vec", tag = "8")]
-    pub(super) more: Vec<u8>,
+    pub more: Vec<u8>,
+    /// Seconds of a timer; 1 for a pin that is set.
     #[prost(uint32, tag = "9")]
-    pub(super) number: u32,
+    pub number: u32,
+    /// Ms since 1970-01-01 UTC.
     #[prost(uint64, tag = "10")]
-    pub(super) sent_ms: u64,
+    pub sent_ms: u64,
+    /// 32 bytes.
     #[prost(bytes = "vec", tag = "11")]
-    pub(super) log_id: Vec<u8>,
+    pub log_id: Vec<u8>,
+    /// Its place in that log.
     #[prost(uint64, tag = "12")]
-    pub(super) seq: u64,
+    pub seq: u64,
 }
 
 /// A note.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct Note {
+pub struct Note {
     /// Its chat, as in [`Chat::chat_id`].
     #[prost(bytes = "vec", tag = "1")]
-    pub(super) chat_id: Vec<u8>,
+    pub chat_id: Vec<u8>,
     /// 32 bytes; empty when there was no conversation.
     #[prost(bytes = "vec", tag = "2")]
-    pub(super) log_id: Vec<u8>,
+    pub log_id: Vec<u8>,
+    /// Its place in that log.
     #[prost(uint64, tag = "3")]
-    pub(super) seq: u64,
+    pub seq: u64,
     /// As the client names it.
     #[prost(string, tag = "4")]
-    pub(super) kind: String,
+    pub kind: String,
     /// An account; may be empty.
     #[prost(bytes = "vec", tag = "5")]
-    pub(super) actor: Vec<u8>,
+    pub actor: Vec<u8>,
     /// An account; may be empty.
     #[prost(bytes = "vec", tag = "6")]
-    pub(super) subject: Vec<u8>,
+    pub subject: Vec<u8>,
+    /// A name, a role, or how.
     #[prost(string, tag = "7")]
-    pub(super) value: String,
+    pub value: String,
+    /// Ms since 1970-01-01 UTC.
     #[prost(uint64, tag = "8")]
-    pub(super) noted_ms: u64,
+    pub noted_ms: u64,
 }
 
 /// How much there was.
 #[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct End {
+pub struct End {
+    /// Messages in the archive.
     #[prost(uint64, tag = "1")]
-    pub(super) messages: u64,
+    pub messages: u64,
 }
 
 /// A record as it is written.
-pub(super) fn encode(kind: Kind) -> Vec<u8> {
+pub fn encode(kind: Kind) -> Vec<u8> {
     let record = Record { kind: Some(kind) };
     let body = record.encode_to_vec();
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
@@ -250,13 +273,13 @@ pub(super) fn encode(kind: Kind) -> Vec<u8> {
 /// Bytes that are no record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the archive is damaged")]
-pub(super) struct Damaged;
+pub struct Damaged;
 
 /// A record, `None` for one of a newer version, and the bytes after it.
-pub(super) type First<'a> = (Option<Kind>, &'a [u8]);
+pub type First<'a> = (Option<Kind>, &'a [u8]);
 
 /// The first record in `bytes` and what comes after it; `None` while it is not all there.
-pub(super) fn decode(bytes: &[u8]) -> Result<Option<First<'_>>, Damaged> {
+pub fn decode(bytes: &[u8]) -> Result<Option<First<'_>>, Damaged> {
     let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_BYTES>() else {
         return Ok(None);
     };
