@@ -7,7 +7,7 @@ use conclave_proto::id::Day;
 use conclave_server::admin::{Request, Response};
 use conclave_server::config::{Config, Loaded};
 use conclave_server::health::{self, HealthError};
-use conclave_server::{clock, folder, keys, otp};
+use conclave_server::{clock, database, folder, keys, otp};
 
 use crate::commands::{admin_work, print};
 use crate::exit::{CommandError, line_of};
@@ -39,8 +39,10 @@ pub(crate) async fn run(folder: &Path, settings: anyhow::Result<Loaded>) -> anyh
     }
     if folder.exists() {
         findings.extend(keys(folder));
-        findings.push(storage(folder).await);
-        findings.extend(days(folder, &settings).await);
+        if let Ok(loaded) = &settings {
+            findings.push(storage(folder, &loaded.config).await);
+            findings.extend(days(folder, &loaded.config).await);
+        }
         findings.push(running(folder).await);
     }
     for finding in &findings {
@@ -106,12 +108,12 @@ async fn codes(config: &Config) -> Vec<Finding> {
 }
 
 /// Whether today is plausible beside the latest day that the server has seen (C-078).
-async fn days(folder: &Path, settings: &anyhow::Result<Loaded>) -> Option<Finding> {
-    let jump_days = settings.as_ref().ok()?.config.retention.clock_jump_days;
-    if !folder.join("store.db").exists() {
+async fn days(folder: &Path, config: &Config) -> Option<Finding> {
+    let jump_days = config.retention.clock_jump_days;
+    if is_missing(folder, config) {
         return None;
     }
-    let Ok(Response::LastDay(last)) = admin_work(folder, Request::LastDay).await else {
+    let Ok(Response::LastDay(last)) = admin_work(folder, config, Request::LastDay).await else {
         return None;
     };
     let ahead = clock::ahead_days(Day(last), jump_days, OsEnv.now_ms());
@@ -161,21 +163,31 @@ fn keys(folder: &Path) -> Vec<Finding> {
     findings
 }
 
-async fn storage(folder: &Path) -> Finding {
-    if !folder.join("store.db").exists() {
+/// Whether the data folder lacks the database that the settings want in it.
+fn is_missing(folder: &Path, config: &Config) -> bool {
+    !database::is_shared(config) && !folder.join("store.db").exists()
+}
+
+async fn storage(folder: &Path, config: &Config) -> Finding {
+    if is_missing(folder, config) {
         let text = "store.db is missing: restore the folder from a backup, or begin anew with \
                     `conclave-server init`";
         return Finding::Fail("storage", text.to_owned());
     }
-    match admin_work(folder, Request::Check).await {
+    match admin_work(folder, config, Request::Check).await {
         Ok(Response::Problems(problems)) if problems.is_empty() => {
             Finding::Pass("storage", "the database is whole".to_owned())
         }
         Ok(Response::Problems(problems)) => {
             let text = problems.join("; ");
+            let what = if database::is_shared(config) {
+                "database"
+            } else {
+                "folder"
+            };
             Finding::Fail(
                 "storage",
-                format!("{text}: restore the folder from a backup"),
+                format!("{text}: restore the {what} from a backup"),
             )
         }
         Ok(Response::Error(text)) => {

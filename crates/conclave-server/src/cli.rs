@@ -42,6 +42,10 @@ pub(crate) struct Common {
         hide_env_values = true
     )]
     pub(crate) config: Option<PathBuf>,
+    /// Database that several servers share: `postgres://USER@HOST[,HOST…]/DATABASE` without a password,
+    /// which PGPASSFILE or PGPASSWORD brings; or all of it in CONCLAVE_DATABASE [default: the data folder]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) database: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,6 +65,18 @@ pub(crate) enum Command {
         after_help = "Examples:\n  conclave-server check\n  conclave-server check --data-dir /srv/conclave"
     )]
     Check,
+    /// Move a stopped server's store into an empty shared database; checks all of it, changes nothing before
+    #[command(
+        after_help = "Examples:\n  conclave-server migrate-store --from sqlite:/srv/conclave --to postgres://conclave@db/conclave\n  conclave-server migrate-store --from sqlite:/srv/conclave  # the database of the settings"
+    )]
+    MigrateStore {
+        /// `sqlite:` and the data folder of the server, which is stopped
+        #[arg(long, value_name = "sqlite:DIR")]
+        from: String,
+        /// The empty database, without a password as in `--database` [default: that of the settings]
+        #[arg(long, value_name = "URL")]
+        to: Option<String>,
+    },
     /// Ask the running server whether it is ready
     #[command(
         after_help = "Examples:\n  conclave-server health\n  conclave-server health --data-dir /srv/conclave && echo up"
@@ -119,6 +135,10 @@ pub(crate) struct Serve {
     /// Where files of clients lie: `s3://BUCKET?endpoint=URL&region=NAME` [default: the data folder]
     #[arg(long, value_name = "STORE")]
     pub(crate) blobs: Option<String>,
+    /// NATS between the servers of one database: `nats://HOST:PORT` or `tls://…`, several with commas; with
+    /// a password in the settings alone [default: none]
+    #[arg(long, value_name = "URL")]
+    pub(crate) nats: Option<String>,
     /// Let the console sender work while listening beyond this machine: whoever sees this terminal
     /// can register any identifier
     #[arg(long)]

@@ -13,14 +13,17 @@ use conclave_proto::limits::HOLD_MS;
 use conclave_server::admin::{self, AskError};
 use conclave_server::config::{self, Config, ENV_PREFIX, Loaded};
 use conclave_server::keys::{self, KeysError, ServerKeys};
-use conclave_server::store::{SqliteStore, StoreOptions};
-use conclave_server::{ServeOptions, Server, address_of, files, folder, health};
+use conclave_server::store::{Address, take_over};
+use conclave_server::{ServeOptions, Server, address_of, database, files, folder, health};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::check;
 use crate::cli::{Classic, Cli, ClockCommand, Command, Common, ConfigCommand, Invite, Serve};
 use crate::exit::CommandError;
+
+/// The short name of `server.database` in the environment.
+const DATABASE_VAR: &str = "CONCLAVE_DATABASE";
 
 /// Runs one command to its end.
 pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
@@ -32,18 +35,25 @@ pub(crate) fn run(cli: Cli) -> anyhow::Result<()> {
     let common = &cli.common;
     runtime.block_on(async {
         match cli.command {
-            Command::Init => init(&folder, &settings(&folder, common, &[])?.config),
+            Command::Init => init(&folder, &settings(&folder, common, &[])?.config).await,
             Command::Serve(flags) => serve(folder, common, &flags).await,
             Command::Check => check::run(&folder, settings(&folder, common, &[])).await,
+            Command::MigrateStore { from, to } => {
+                let config = settings(&folder, common, &[])?.config;
+                migrate_store(&from, to, &config).await
+            }
             Command::Health => ask_health(&folder, &settings(&folder, common, &[])?.config).await,
             Command::Address { public } => {
                 let public = public.as_deref();
                 address(&folder, &settings(&folder, common, &[])?.config, public)
             }
             Command::Invite(Invite::Create { uses, expires }) => {
-                create_invite(&folder, uses, expires).await
+                let config = settings(&folder, common, &[])?.config;
+                create_invite(&folder, &config, uses, expires).await
             }
-            Command::Clock(ClockCommand::Confirm) => confirm_clock(&folder).await,
+            Command::Clock(ClockCommand::Confirm) => {
+                confirm_clock(&folder, &settings(&folder, common, &[])?.config).await
+            }
             Command::Classic(Classic::PublicKey { suite }) => {
                 server_of(&folder)?;
                 let key = conclave_server::classic_server_key(&folder, suite)?;
@@ -78,21 +88,25 @@ fn settings(folder: &Path, common: &Common, flags: &[(&str, String)]) -> anyhow:
     };
     // a variable that is not text cannot be one of ours
     let vars = std::env::vars_os().filter_map(|(name, value)| {
-        let name = name
-            .into_string()
-            .ok()
-            .filter(|n| n.starts_with(ENV_PREFIX))?;
+        let name = match name.into_string().ok()? {
+            name if name == DATABASE_VAR => format!("{ENV_PREFIX}SERVER__DATABASE"),
+            name => Some(name).filter(|name| name.starts_with(ENV_PREFIX))?,
+        };
         Some((name, value.to_string_lossy().into_owned()))
     });
-    Ok(config::load(file.as_deref(), vars, flags)?)
+    let mut flags = flags.to_vec();
+    if let Some(database) = &common.database {
+        if Address::holds_password(database) {
+            return Err(CommandError::PasswordShown.into());
+        }
+        flags.push(("server.database", database.clone()));
+    }
+    Ok(config::load(file.as_deref(), vars, &flags)?)
 }
 
-fn init(folder: &Path, config: &Config) -> anyhow::Result<()> {
+async fn init(folder: &Path, config: &Config) -> anyhow::Result<()> {
     prepare(folder)?;
-    let options = StoreOptions {
-        commit_spacing: config.logs.commit_spacing(),
-    };
-    let store = SqliteStore::open(folder, options)?;
+    let store = database::open(config, folder).await?;
     ServerKeys::open(folder, &OsEnv)?;
     drop(store);
     eprintln!("ready in {}", folder.display());
@@ -131,11 +145,12 @@ async fn serve(folder: PathBuf, common: &Common, flags: &Serve) -> anyhow::Resul
         config,
         env: OsEnv::shared(),
         sender: None,
+        shared: None,
     };
     // before the first line says that it is ready, so that nobody can ask too early to stop
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let server = Server::open(options, listener)?;
+    let server = Server::open(options, listener).await?;
     if let Some(address) = server.classic_address() {
         eprintln!("classic on {address}");
     }
@@ -161,6 +176,9 @@ fn settings_of(flags: &Serve) -> Vec<(&'static str, String)> {
     }
     if let Some(blobs) = &flags.blobs {
         settings.push(("blobs.store", blobs.clone()));
+    }
+    if let Some(nats) = &flags.nats {
+        settings.push(("server.nats", nats.clone()));
     }
     if let Some(classic) = flags.classic {
         settings.push(("classic.listen", classic.to_string()));
@@ -190,6 +208,33 @@ fn address(folder: &Path, config: &Config, public: Option<&str>) -> anyhow::Resu
         );
     }
     print(&address.to_string())
+}
+
+/// Moves a stopped server's store into a shared database.
+async fn migrate_store(from: &str, to: Option<String>, config: &Config) -> anyhow::Result<()> {
+    let source = from.strip_prefix("sqlite:").filter(|path| !path.is_empty());
+    let source = source.ok_or_else(|| {
+        CommandError::Usage(format!(
+            "`{from}` is not sqlite:DIR, as in sqlite:/srv/conclave"
+        ))
+    })?;
+    if to.as_deref().is_some_and(Address::holds_password) {
+        return Err(CommandError::PasswordShown.into());
+    }
+    let to = to.unwrap_or_else(|| config.server.database.expose().to_owned());
+    if !Address::is_one(&to) {
+        let text = "name the database: --to postgres://USER@HOST/DATABASE".to_owned();
+        return Err(CommandError::Usage(text).into());
+    }
+    let address = Address::parse(&to, |name| std::env::var(name).ok())?;
+    let moved = take_over(Path::new(source), address).await?;
+    let rows = moved
+        .rows
+        .iter()
+        .map(|(table, rows)| format!("{table} {rows}"));
+    print(&rows.collect::<Vec<_>>().join("\n"))?;
+    eprintln!("moved and checked; from now on serve with --database, from the same data folder");
+    Ok(())
 }
 
 /// The server whose keys lie in the folder; there must be one.
@@ -247,19 +292,24 @@ fn address_of_listener(mut listening: SocketAddr) -> SocketAddr {
     listening
 }
 
-async fn create_invite(folder: &Path, uses: u32, expires: Duration) -> anyhow::Result<()> {
+async fn create_invite(
+    folder: &Path,
+    config: &Config,
+    uses: u32,
+    expires: Duration,
+) -> anyhow::Result<()> {
     let valid_ms = u64::try_from(expires.as_millis()).unwrap_or(u64::MAX);
     let valid_ms = valid_ms.min(HOLD_MS.saturating_mul(1000));
     let request = admin::Request::CreateInvite { uses, valid_ms };
-    match admin_work(folder, request).await? {
+    match admin_work(folder, config, request).await? {
         admin::Response::Invite(token) => print(&token),
         admin::Response::Error(text) => Err(CommandError::Refused(text).into()),
         _ => Err(other_answer()),
     }
 }
 
-async fn confirm_clock(folder: &Path) -> anyhow::Result<()> {
-    match admin_work(folder, admin::Request::ConfirmClock).await? {
+async fn confirm_clock(folder: &Path, config: &Config) -> anyhow::Result<()> {
+    match admin_work(folder, config, admin::Request::ConfirmClock).await? {
         admin::Response::Confirmed(_) => print("confirmed"),
         admin::Response::Error(text) => Err(CommandError::Refused(text).into()),
         _ => Err(other_answer()),
@@ -274,6 +324,7 @@ fn other_answer() -> anyhow::Error {
 /// Asks the running server, or does the work on its store when none runs; makes no server.
 pub(crate) async fn admin_work(
     folder: &Path,
+    config: &Config,
     request: admin::Request,
 ) -> anyhow::Result<admin::Response> {
     match admin::ask(folder, request).await {
@@ -281,8 +332,8 @@ pub(crate) async fn admin_work(
         Err(AskError::NotRunning) => {
             server_of(folder)?;
             prepare(folder)?;
-            let store = SqliteStore::open(folder, StoreOptions::default())?;
-            Ok(admin::perform(&store, &OsEnv, request).await)
+            let opened = database::open(config, folder).await?;
+            Ok(admin::perform(&*opened.store, &OsEnv, request).await)
         }
         Err(error) => Err(error.into()),
     }

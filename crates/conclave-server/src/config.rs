@@ -52,6 +52,14 @@ pub struct ServerSection {
     pub listen: SocketAddr,
     /// `HOST:PORT` that clients reach it under; empty = as it listens.
     pub public: String,
+    /// Where everything is kept: empty = in the data folder, else `postgres://USER@HOST/DATABASE`, which
+    /// several servers may share. May hold a password, so it is never shown.
+    pub database: Secret,
+    /// NATS that tells the servers over one database about each other, as in `tls://HOST:4222`, several with
+    /// commas between them; empty = none. May hold a password, so it is never shown.
+    pub nats: Secret,
+    /// PEM file of the only roots to trust there; empty = this machine's.
+    pub nats_ca_file: String,
     /// Connections at once; further ones are closed before TLS.
     pub max_connections: u32,
     /// Connections at once from one IPv4 address or IPv6 /64; 0 = no limit.
@@ -327,6 +335,9 @@ impl Default for ServerSection {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
             public: String::new(),
+            database: Secret::default(),
+            nats: Secret::default(),
+            nats_ca_file: String::new(),
             max_connections: 20_000,
             max_connections_per_host: 1_000,
         }

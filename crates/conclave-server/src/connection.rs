@@ -25,10 +25,10 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::blobs::{self, Served};
+use crate::door::Door;
 use crate::http::{self, Becomes};
 use crate::server::App;
 use crate::session::Session;
@@ -42,14 +42,14 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Link for S {}
 /// Serves one accepted socket until either side ends it. `stop` turns true when the server stops.
 pub(crate) async fn serve(
     app: Arc<App>,
-    acceptor: TlsAcceptor,
+    door: Arc<Door>,
     socket: TcpStream,
     peer: SocketAddr,
     mut stop: watch::Receiver<bool>,
 ) {
     // C-071: TLS, upgrade and hello together. In a box, so that what they needed is freed after them.
     let limit = Duration::from_millis(HANDSHAKE_MS);
-    let greeting = Box::pin(timeout(limit, greet(&app, acceptor, socket, peer)));
+    let greeting = Box::pin(timeout(limit, greet(&app, &door, socket, peer)));
     let greeted = tokio::select! {
         greeted = greeting => greeted,
         // whoever has not said hello yet has nothing in flight
@@ -99,12 +99,12 @@ pub(crate) async fn serve_stream(
 /// a WebSocket.
 async fn greet(
     app: &Arc<App>,
-    acceptor: TlsAcceptor,
+    door: &Door,
     socket: TcpStream,
     peer: SocketAddr,
 ) -> Option<Greeted> {
     socket.set_nodelay(true).ok()?;
-    let mut tls = acceptor.accept(socket).await.ok()?;
+    let mut tls = door.accept(socket).await?;
     let binding = binding(&tls)?;
     let mut stream: Stream = if tls.get_ref().1.alpn_protocol() == Some(conclave_proto::ALPN) {
         Box::new(tls)

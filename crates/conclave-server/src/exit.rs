@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use conclave_server::ServeError;
 use conclave_server::config::ConfigError;
+use conclave_server::database::StoreOpenError;
 use conclave_server::health::HealthError;
-use conclave_server::store::OpenError;
+use conclave_server::store::{DatabaseError, OpenError};
 
 const UNEXPECTED: u8 = 1;
 const USAGE: u8 = 2;
@@ -31,6 +32,12 @@ pub(crate) enum CommandError {
     /// A check failed.
     #[error("{0} of the checks failed; each line above says how to fix it")]
     ChecksFailed(usize),
+    /// A password among the arguments.
+    #[error(
+        "a password on the command line can be read by everybody on this machine: put it into \
+         PGPASSWORD or the file that PGPASSFILE names, or the whole address into CONCLAVE_DATABASE"
+    )]
+    PasswordShown,
     /// An argument does not hold.
     #[error("{0}")]
     Usage(String),
@@ -64,8 +71,8 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
         if let Some(error) = cause.downcast_ref::<ServeError>() {
             return serve_code(error).into();
         }
-        if let Some(error) = cause.downcast_ref::<OpenError>() {
-            return open_code(error).into();
+        if let Some(error) = cause.downcast_ref::<StoreOpenError>() {
+            return store_code(error).into();
         }
         if cause.is::<ConfigError>() {
             return USAGE.into();
@@ -85,7 +92,7 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
 fn command_code(error: &CommandError) -> u8 {
     match error {
         CommandError::PortTaken { .. } => CONFLICT,
-        CommandError::Usage(_) => USAGE,
+        CommandError::Usage(_) | CommandError::PasswordShown => USAGE,
         CommandError::ChecksFailed(_) | CommandError::NoServer(_) | CommandError::Refused(_) => {
             UNEXPECTED
         }
@@ -95,8 +102,29 @@ fn command_code(error: &CommandError) -> u8 {
 fn serve_code(error: &ServeError) -> u8 {
     match error {
         ServeError::Sender(_) | ServeError::ConsoleBeyondLoopback(_) => USAGE,
-        ServeError::Store(error) => open_code(error),
+        ServeError::Store(error) => store_code(error),
         ServeError::StoreFailed => DAMAGED,
+        _ => UNEXPECTED,
+    }
+}
+
+fn store_code(error: &StoreOpenError) -> u8 {
+    match error {
+        StoreOpenError::Folder(error) => open_code(error),
+        StoreOpenError::Database(error) => database_code(error),
+        _ => UNEXPECTED,
+    }
+}
+
+fn database_code(error: &DatabaseError) -> u8 {
+    match error {
+        DatabaseError::Address(_) | DatabaseError::Tls(_) => USAGE,
+        DatabaseError::Unreachable(_)
+        | DatabaseError::Login
+        | DatabaseError::NoDatabase
+        | DatabaseError::ReadOnly => UNREACHABLE,
+        DatabaseError::TooOld { .. } | DatabaseError::NewerSchema { .. } => INCOMPATIBLE,
+        DatabaseError::Statement(_) => DAMAGED,
         _ => UNEXPECTED,
     }
 }

@@ -1,12 +1,14 @@
 //! The data folder: 0700, its files 0600, written whole or not at all.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// The address that the last `serve` bound.
 const LISTENING: &str = "listening";
+/// Locked while a process has the folder open.
+const LOCK: &str = "lock";
 
 /// Makes the folder when it is not there and keeps everybody else out of it.
 pub fn prepare(folder: &Path) -> io::Result<()> {
@@ -18,6 +20,22 @@ pub fn prepare(folder: &Path) -> io::Result<()> {
         std::fs::set_permissions(folder, Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+/// Takes the folder for one process, as long as the file lives; `None` when another one has it.
+pub fn lock(folder: &Path) -> io::Result<Option<File>> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(folder.join(LOCK))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(source),
+    }
 }
 
 /// The permission bits of a path.

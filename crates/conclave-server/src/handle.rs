@@ -12,8 +12,10 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::hint::SharedHints;
 use crate::otp::{CodeMessage, Leaving, SendError, SendFuture, Sender};
 use crate::server::{ServeError, ServeOptions, Server, address_of};
+use crate::store::SharedStore;
 
 /// A running server. Dropping it stops the server without waiting; [`Self::stop`] waits.
 #[derive(Debug)]
@@ -39,6 +41,17 @@ impl ServerHandle {
         env: SharedEnv,
         port: u16,
     ) -> Result<Self, ServeError> {
+        Self::start_node(data_dir, config, env, port, None).await
+    }
+
+    /// The same as one of several servers over one store; `None` = over the store that the settings name.
+    pub async fn start_node(
+        data_dir: &Path,
+        config: Config,
+        env: SharedEnv,
+        port: u16,
+        shared: Option<(SharedStore, SharedHints)>,
+    ) -> Result<Self, ServeError> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let (inlet, codes) = mpsc::unbounded_channel();
         let options = ServeOptions {
@@ -46,8 +59,9 @@ impl ServerHandle {
             config,
             env,
             sender: Some(Arc::new(ChannelSender(inlet))),
+            shared,
         };
-        let server = Server::open(options, listener)?;
+        let server = Server::open(options, listener).await?;
         let (local_address, server_id) = (server.local_address(), server.server_id());
         let classic_address = server.classic_address();
         let (stop, stopped) = oneshot::channel();

@@ -14,13 +14,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::blobs::{BlobStore, FolderBlobs};
+use crate::blobs::FolderBlobs;
 use crate::config::Config;
+use crate::hint::SharedHints;
 use crate::keys::ServerKeys;
 use crate::otp::{self, Sender, Senders};
-use crate::server::{self, App, ServeError};
+use crate::server::{self, App, Kept, ServeError};
 use crate::store::SharedStore;
-use crate::{connection, folder};
+use crate::{connection, folder, follow};
 
 /// Whom every stream comes from: loopback, exempt from limits per network.
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
@@ -31,7 +32,7 @@ const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOS
 pub struct InProcessServer {
     app: Arc<App>,
     stop: watch::Sender<bool>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl InProcessServer {
@@ -45,6 +46,17 @@ impl InProcessServer {
         store: SharedStore,
         sender: Arc<dyn Sender>,
     ) -> Result<Self, ServeError> {
+        Self::start_node(keys_dir, config, env, (store, None), sender)
+    }
+
+    /// The same as one of several over one store, which tell each other through `hints`.
+    pub fn start_node(
+        keys_dir: &Path,
+        config: Config,
+        env: SharedEnv,
+        (store, hints): (SharedStore, Option<SharedHints>),
+        sender: Arc<dyn Sender>,
+    ) -> Result<Self, ServeError> {
         let in_folder = |source| ServeError::Folder {
             path: keys_dir.to_path_buf(),
             source,
@@ -53,14 +65,20 @@ impl InProcessServer {
         let keys = ServerKeys::open(keys_dir, &*env)?;
         let blobs = FolderBlobs::open(keys_dir.join(server::BLOBS), config.blobs.limits());
         let blobs = blobs.map_err(in_folder)?.in_place();
-        let kept = (store, Box::new(blobs) as Box<dyn BlobStore>);
+        let kept = Kept {
+            store,
+            blobs: Box::new(blobs),
+            hints,
+        };
         let app = App::new(keys, kept, env, config, Senders::one(sender), true);
         let app = Arc::new(app);
         let (stop, stopping) = watch::channel(false);
-        let tasks = [
+        let mut tasks = vec![
             tokio::spawn(server::upkeep(Arc::clone(&app))),
             tokio::spawn(otp::outbox::run(Arc::clone(&app), stopping)),
         ];
+        let hints = app.hints.clone();
+        tasks.extend(hints.map(|hints| tokio::spawn(follow::run(Arc::clone(&app), hints))));
         Ok(Self { app, stop, tasks })
     }
 

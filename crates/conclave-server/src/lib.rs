@@ -7,7 +7,7 @@
 //! - [`files`]: how many may be open
 //! - [`folder`]: the data folder, private and crash-safe
 //! - [`keys`] and [`tls`]: root, leaf, pepper, TLS 1.3
-//! - `server`, `connection`, `session`, `http`: from the socket to one request
+//! - `server`, `door`, `connection`, `session`, `http`: from the socket to one request
 //! - `api`: one file per family of requests; `limit`: how often; `places`: how many at once; `wake`: pushes
 //! - `blobs`: encrypted files over HTTP
 //! - `classic`: the classic gateway over this server's store
@@ -15,9 +15,10 @@
 //! - [`otp`]: one-time codes and who sends them
 //! - [`in_process`]: the server without sockets, for the simulator
 //! - [`log`]: the rules of a log, pure
-//! - [`store`]: the store in domain verbs
+//! - [`store`]: the store in domain verbs; [`database`]: which one
 //! - [`admin`]: what the running server does for its operator
 //! - [`readers`]: what reads a stranger's bytes, alone
+//! - [`hint`], `follow`, `nats`: several processes over one store
 //! - [`health`]: asks a running server how it is
 //!
 //! ```
@@ -39,16 +40,21 @@ mod classic;
 pub mod clock;
 pub mod config;
 mod connection;
+pub mod database;
+mod door;
 pub mod files;
 pub mod folder;
+mod follow;
 mod handle;
 pub mod health;
+pub mod hint;
 mod http;
 pub mod in_process;
 pub mod keys;
 mod limit;
 pub mod log;
 mod mailbox;
+mod nats;
 pub mod otp;
 mod places;
 pub mod readers;
@@ -62,4 +68,5 @@ mod wake;
 pub use blobs::PlaceError;
 pub use classic::server_key as classic_server_key;
 pub use handle::{ChannelSender, ServerHandle};
+pub use nats::{NatsError, NatsHints};
 pub use server::{ServeError, ServeOptions, Server, address_of};

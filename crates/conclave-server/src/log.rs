@@ -175,11 +175,11 @@ impl Races {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Race {
     /// Spacing in force, ms; 0 while no race was lost.
-    spacing_ms: u64,
+    pub(crate) spacing_ms: u64,
     /// When the newest commit entered, ms; when unknown, the first lost race after it.
-    commit_ms: u64,
+    pub(crate) commit_ms: u64,
     /// Whether a race against that commit was lost: it counts once.
-    counted: bool,
+    pub(crate) counted: bool,
 }
 
 impl Race {

@@ -1,5 +1,6 @@
 //! The server: opens a data folder, accepts connections, sweeps, stops gracefully.
 
+use std::fs::File;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -15,20 +16,23 @@ use conclave_proto::id::{Day, ServerId};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 
 use crate::blobs::{self, BlobStore, PlaceError};
 use crate::clock::Clock;
 use crate::config::{Config, ExemptLoopback, OtpSender};
+use crate::database::{self, StoreOpenError};
+use crate::door::Door;
+use crate::hint::SharedHints;
 use crate::keys::{KeysError, ServerKeys};
 use crate::limit::{Action, Limits, NetworkKey};
 use crate::mailbox::Mailboxes;
+use crate::nats::{NatsError, NatsHints};
 use crate::otp::{self, Sender, Senders, SetupError};
 use crate::places::{Place, Places};
-use crate::store::{OpenError, SharedStore, SqliteStore, StoreError, StoreOptions};
+use crate::store::{SharedStore, StoreError};
 use crate::turns::Turns;
 use crate::wake::Hub;
-use crate::{admin, classic, connection, files, folder, tls};
+use crate::{admin, classic, connection, files, folder, follow, tls};
 
 /// How long connections may take to finish what is in flight when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
@@ -48,6 +52,8 @@ pub struct ServeOptions {
     pub env: SharedEnv,
     /// Who sends codes; `None` = whom the settings name.
     pub sender: Option<Arc<dyn Sender>>,
+    /// A store that other servers use too, and how they tell each other; `None` = what the settings name.
+    pub shared: Option<(SharedStore, SharedHints)>,
 }
 
 /// The server cannot start or go on.
@@ -83,12 +89,15 @@ pub enum ServeError {
     /// `blobs.store` names no store that could work.
     #[error(transparent)]
     Blobs(#[from] PlaceError),
+    /// `server.nats` names no NATS that could work.
+    #[error(transparent)]
+    Nats(#[from] NatsError),
     /// The keys do not hold.
     #[error(transparent)]
     Keys(#[from] KeysError),
     /// The store cannot be opened.
     #[error(transparent)]
-    Store(#[from] OpenError),
+    Store(#[from] StoreOpenError),
     /// The store failed while running: a write or sync did not reach the disk.
     #[error(
         "the store failed and the server stopped; look at the disk, then run `conclave-server check`"
@@ -113,6 +122,8 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     places: Arc<Places>,
     pub(crate) hub: Hub,
+    /// To the other processes over the same store; `None` = there are none.
+    pub(crate) hints: Option<SharedHints>,
     /// Whose turn it is to commit.
     pub(crate) turns: Turns,
     /// Where new devices meet their accounts.
@@ -127,11 +138,22 @@ pub(crate) struct App {
     is_ready: AtomicBool,
 }
 
+/// What outlives the process, and how others over the same hear of it.
+pub(crate) struct Kept {
+    pub(crate) store: SharedStore,
+    pub(crate) blobs: Box<dyn BlobStore>,
+    pub(crate) hints: Option<SharedHints>,
+}
+
 impl App {
     /// Everything that does not depend on how bytes come in.
     pub(crate) fn new(
         keys: ServerKeys,
-        (store, blobs): (SharedStore, Box<dyn BlobStore>),
+        Kept {
+            store,
+            blobs,
+            hints,
+        }: Kept,
         env: SharedEnv,
         config: Config,
         senders: Senders,
@@ -145,6 +167,7 @@ impl App {
             limits: Limits::new(config.limits.clone(), Arc::clone(&env)),
             env,
             hub: Hub::default(),
+            hints,
             turns: Turns::default(),
             mailboxes: Mailboxes::default(),
             senders,
@@ -206,9 +229,11 @@ pub struct Server {
     data_dir: PathBuf,
     listener: TcpListener,
     local_address: SocketAddr,
-    acceptor: TlsAcceptor,
+    door: Arc<Door>,
     admin: Option<UnixListener>,
     classic: Option<(TcpListener, Arc<Gateway>)>,
+    /// Of the data folder, when the store holds none; given up last.
+    lock: Option<File>,
 }
 
 impl std::fmt::Debug for Server {
@@ -219,13 +244,14 @@ impl std::fmt::Debug for Server {
 
 impl Server {
     /// Opens the data folder, making what a new server lacks. Needs a tokio runtime.
-    pub fn open(options: ServeOptions, listener: TcpListener) -> Result<Self, ServeError> {
+    pub async fn open(options: ServeOptions, listener: TcpListener) -> Result<Self, ServeError> {
         let local_address = listener.local_addr()?;
         let ServeOptions {
             data_dir,
             config,
             env,
             sender,
+            shared,
         } = options;
         let senders = match sender {
             Some(sender) => Senders::one(sender),
@@ -236,12 +262,20 @@ impl Server {
             source,
         };
         folder::prepare(&data_dir).map_err(in_folder)?;
-        let store_options = StoreOptions {
-            commit_spacing: config.logs.commit_spacing(),
+        let (kept, hints) = match shared {
+            Some((store, hints)) => (database::Opened { store, lock: None }, Some(hints)),
+            None => (database::open(&config, &data_dir).await?, None),
         };
-        let store: SharedStore = Arc::new(SqliteStore::open(&data_dir, store_options)?);
+        let database::Opened { store, lock } = kept;
         let keys = ServerKeys::open(&data_dir, &*env)?;
-        let acceptor = TlsAcceptor::from(Arc::new(tls::server_config(&keys)?));
+        let hints = hints_of(&config, &keys, &env)?.or(hints);
+        let door = Arc::new(Door::new(tls::server_config(&keys)?));
+        if hints.is_some() && config.blobs.store.is_empty() {
+            tracing::warn!(
+                "files of clients lie in this server's data folder: with several servers name one S3 store \
+                 for all of them with --blobs, or share the folder `{BLOBS}`"
+            );
+        }
         let blobs = blobs::open(data_dir.join(BLOBS), &config.blobs);
         let blobs = blobs.map_err(|error| match error {
             blobs::OpenError::Place(error) => ServeError::Blobs(error),
@@ -250,7 +284,11 @@ impl Server {
         let admin = admin::listen(&data_dir);
         folder::remember_listening(&data_dir, local_address).map_err(in_folder)?;
         let exempt = exempt_loopback(&config, local_address);
-        let kept = (store, blobs);
+        let kept = Kept {
+            store,
+            blobs,
+            hints,
+        };
         let app = Arc::new(App::new(keys, kept, env, config, senders, exempt));
         let classic = classic::open(&app, &data_dir)?;
         Ok(Self {
@@ -258,9 +296,10 @@ impl Server {
             data_dir,
             listener,
             local_address,
-            acceptor,
+            door,
             admin,
             classic,
+            lock,
         })
     }
 
@@ -288,6 +327,8 @@ impl Server {
             self.app.clock.believe(day);
         }
         let upkeep = tokio::spawn(upkeep(Arc::clone(&self.app)));
+        let hints = self.app.hints.clone();
+        let follow = hints.map(|hints| tokio::spawn(follow::run(Arc::clone(&self.app), hints)));
         let classic = self
             .classic
             .map(|(listener, gateway)| tokio::spawn(gateway.serve(listener, stopping.clone())));
@@ -298,7 +339,7 @@ impl Server {
         });
         let accept = Accept {
             app: &self.app,
-            acceptor: &self.acceptor,
+            door: &self.door,
             most: files::connections_max(self.app.config.server.max_connections),
             stopping,
         };
@@ -316,7 +357,7 @@ impl Server {
         if tokio::time::timeout(STOP_PATIENCE, all_done).await.is_err() {
             connections.shutdown().await;
         }
-        for task in std::iter::once(upkeep).chain(admin) {
+        for task in std::iter::once(upkeep).chain(admin).chain(follow) {
             task.abort();
             // aborted on purpose
             let _ = task.await;
@@ -333,6 +374,7 @@ impl Server {
         if closed.is_err() || sent.is_err() || told.is_err() {
             tracing::error!("a task of the server broke while it stopped");
         }
+        drop(self.lock);
         ended
     }
 }
@@ -340,7 +382,7 @@ impl Server {
 /// The accept loop's surroundings.
 struct Accept<'a> {
     app: &'a Arc<App>,
-    acceptor: &'a TlsAcceptor,
+    door: &'a Arc<Door>,
     most: usize,
     stopping: watch::Receiver<bool>,
 }
@@ -383,8 +425,8 @@ impl Accept<'_> {
             return;
         };
         let app = Arc::clone(self.app);
-        let (acceptor, stopping) = (self.acceptor.clone(), self.stopping.clone());
-        let serving = connection::serve(app, acceptor, socket, peer, stopping);
+        let (door, stopping) = (Arc::clone(self.door), self.stopping.clone());
+        let serving = connection::serve(app, door, socket, peer, stopping);
         connections.spawn(async move {
             serving.await;
             drop(place);
@@ -443,6 +485,20 @@ fn senders_of(config: &Config, listen: SocketAddr) -> Result<Senders, ServeError
         return Err(ServeError::ConsoleBeyondLoopback(listen));
     }
     Ok(otp::senders(&config.otp)?)
+}
+
+/// How this process hears of others over the same store, as the settings say; `None` = there are no others.
+fn hints_of(
+    config: &Config,
+    keys: &ServerKeys,
+    env: &SharedEnv,
+) -> Result<Option<SharedHints>, NatsError> {
+    let (nats, ca_file) = (config.server.nats.expose(), &config.server.nats_ca_file);
+    if nats.is_empty() {
+        return Ok(database::hints(config, &**env));
+    }
+    let hints = NatsHints::start(nats, ca_file, &keys.pepper, Arc::clone(env))?;
+    Ok(Some(Arc::new(hints)))
 }
 
 fn exempt_loopback(config: &Config, listen: SocketAddr) -> bool {

@@ -1,6 +1,5 @@
 //! What one connection has proved and opened: its role, device and handles.
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use conclave_proto::hello::{ConnectionContext, Role};
@@ -36,13 +35,22 @@ pub(crate) struct Handle {
     pub(crate) epoch: Epoch,
 }
 
+/// A handle, its number on this connection, and whether it gets pushes.
+#[derive(Debug)]
+struct Numbered {
+    number: u32,
+    is_subscribed: bool,
+    handle: Handle,
+}
+
 #[derive(Debug, Default)]
 struct State {
     device: Option<(AccountId, DeviceId)>,
     inbox: Option<DeviceId>,
-    handles: HashMap<u32, Handle>,
+    /// In the order of their numbers: new ones come last, and most connections only wait, so that their
+    /// memory counts more than a search.
+    handles: Vec<Numbered>,
     last_handle: u32,
-    subscribed: BTreeSet<LogId>,
     opens_after_ms: u64,
 }
 
@@ -117,11 +125,15 @@ impl Session {
         self.state().inbox = Some(device);
     }
 
-    /// Refuses when `more` handles would be too many (C-011).
+    /// Refuses when `more` handles would be too many (C-011), else makes room for just them.
     pub(crate) fn has_room(&self, more: usize) -> Result<(), Refusal> {
-        if self.state().handles.len().saturating_add(more) > HANDLES_MAX {
+        let mut state = self.state();
+        if state.handles.len().saturating_add(more) > HANDLES_MAX {
             let text = format!("at most {HANDLES_MAX} handles, close some first");
             return Err(Refusal::new(ErrorCode::TooLarge, text));
+        }
+        if more > 1 {
+            state.handles.reserve_exact(more);
         }
         Ok(())
     }
@@ -131,21 +143,28 @@ impl Session {
         let mut state = self.state();
         state.last_handle = state.last_handle.saturating_add(1);
         let number = state.last_handle;
-        state.handles.insert(number, Handle { log_id, epoch });
+        state.handles.push(Numbered {
+            number,
+            is_subscribed: false,
+            handle: Handle { log_id, epoch },
+        });
         number
     }
 
     /// The handle with this number.
     pub(crate) fn handle(&self, number: u32) -> Result<Handle, Refusal> {
-        let handle = self.state().handles.get(&number).copied();
-        handle
+        let mut state = self.state();
+        let found = state.find(number).map(|(_, numbered)| numbered.handle);
+        found
             .ok_or_else(|| Refusal::new(ErrorCode::BadRequest, "no such handle on this connection"))
     }
 
     /// Subscribes a handle to pushes.
     pub(crate) fn subscribe(&self, number: u32) -> Result<(), Refusal> {
         let handle = self.handle(number)?;
-        self.state().subscribed.insert(handle.log_id);
+        if let Some((_, numbered)) = self.state().find(number) {
+            numbered.is_subscribed = true;
+        }
         let hub = &self.app.hub;
         hub.subscribe_log(handle.log_id, handle.epoch, number, &self.pushes);
         Ok(())
@@ -153,8 +172,11 @@ impl Session {
 
     /// Forgets a handle and its subscription.
     pub(crate) fn close(&self, number: u32) {
-        let handle = self.state().handles.remove(&number);
-        if let Some(handle) = handle {
+        let mut state = self.state();
+        let found = state.find(number).map(|(index, _)| index);
+        let closed = found.map(|index| state.handles.remove(index));
+        drop(state);
+        if let Some(Numbered { handle, .. }) = closed {
             let hub = &self.app.hub;
             hub.unsubscribe_log(handle.log_id, number, &self.pushes);
         }
@@ -190,8 +212,16 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         let state = std::mem::take(&mut *self.state());
-        self.app
-            .hub
-            .forget(&self.pushes, state.inbox, &state.subscribed);
+        let subscribed = state.handles.iter().filter(|handle| handle.is_subscribed);
+        let logs = subscribed.map(|numbered| numbered.handle.log_id);
+        self.app.hub.forget(&self.pushes, state.inbox, logs);
+    }
+}
+
+impl State {
+    fn find(&mut self, number: u32) -> Option<(usize, &mut Numbered)> {
+        let by_number = |numbered: &Numbered| numbered.number;
+        let index = self.handles.binary_search_by_key(&number, by_number).ok()?;
+        Some((index, self.handles.get_mut(index)?))
     }
 }

@@ -2,17 +2,18 @@
 //!
 //! A push is only a hint: what a slow connection has not taken yet is replaced by what is newer,
 //! signals are dropped. Only handles of the entry's own epoch hear of it, so a handle's cap holds
-//! for pushes too (C-021).
+//! for pushes too (C-021). Other processes over the same store are told through [`crate::hint`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use conclave_proto::frame::reply;
-use conclave_proto::id::{DeviceId, Epoch, LogId};
+use conclave_proto::id::{DeviceId, Epoch, LogId, Seq};
 use conclave_proto::inbox::InboxHint;
 use conclave_proto::log::{Entry, LogPush, SignalPush};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
+
+use crate::hint::Hint;
 
 /// An entry up to this many payload bytes rides in its push.
 const SMALL_ENTRY_BYTES: usize = 4 * 1024;
@@ -20,6 +21,8 @@ const SMALL_ENTRY_BYTES: usize = 4 * 1024;
 const WAITING_ENTRIES_MAX: usize = 64;
 /// Signals that wait at one connection.
 const WAITING_SIGNALS_MAX: usize = 32;
+/// Subscribers of one log up to which its list has no spare room.
+const FEW_SUBSCRIBERS: usize = 4;
 /// A signal that waited longer is worth nothing, ms.
 const SIGNAL_LIFE_MS: u64 = 10_000;
 
@@ -63,16 +66,17 @@ impl Pushes {
         self.notify.notify_one();
     }
 
-    fn hint_log(&self, handle: u32, entry: &Entry) {
+    /// With the entry itself when it is at hand and small.
+    fn hint_log(&self, handle: u32, seq: u64, entry: Option<&Entry>) {
         let mut waiting = lock(&self.waiting);
         let has_room = waiting.logs.len() < WAITING_ENTRIES_MAX;
-        let attach = has_room && entry.payload.len() <= SMALL_ENTRY_BYTES;
+        let is_small = |entry: &&Entry| has_room && entry.payload.len() <= SMALL_ENTRY_BYTES;
         let push = waiting.logs.entry(handle).or_default();
-        if entry.seq > push.seq {
+        if seq > push.seq {
             *push = LogPush {
                 handle,
-                seq: entry.seq,
-                entry: attach.then(|| entry.clone()),
+                seq,
+                entry: entry.filter(is_small).cloned(),
             };
         }
         drop(waiting);
@@ -100,14 +104,26 @@ impl Pushes {
 /// All subscriptions of this process.
 #[derive(Debug, Default)]
 pub(crate) struct Hub {
-    logs: Mutex<HashMap<LogId, Vec<LogSubscriber>>>,
-    inboxes: Mutex<HashMap<DeviceId, Vec<Arc<Pushes>>>>,
+    /// Trees, since a hash table of so many has as much room empty as full when it has just grown.
+    logs: Mutex<BTreeMap<LogId, Vec<LogSubscriber>>>,
+    inboxes: Mutex<BTreeMap<DeviceId, Vec<InboxSubscriber>>>,
+    /// To the other processes, when there may be any.
+    outlet: OnceLock<mpsc::Sender<Hint>>,
 }
 
 #[derive(Debug)]
 struct LogSubscriber {
     epoch: Epoch,
     handle: u32,
+    /// Highest seq that it was told.
+    told: u64,
+    pushes: Arc<Pushes>,
+}
+
+#[derive(Debug)]
+struct InboxSubscriber {
+    /// Highest number of an item that was found by looking.
+    told: u64,
     pushes: Arc<Pushes>,
 }
 
@@ -125,9 +141,14 @@ impl Hub {
         let is_same = |s: &LogSubscriber| s.handle == handle && Arc::ptr_eq(&s.pushes, pushes);
         if !subscribers.iter().any(is_same) {
             let pushes = Arc::clone(pushes);
+            // most logs have one or two here, and there are many logs
+            if subscribers.len() < FEW_SUBSCRIBERS {
+                subscribers.reserve_exact(1);
+            }
             subscribers.push(LogSubscriber {
                 epoch,
                 handle,
+                told: 0,
                 pushes,
             });
         }
@@ -141,14 +162,69 @@ impl Hub {
         pushes.forget(handle);
     }
 
+    /// From now on other processes are told, through `outlet`, what is on disk.
+    pub(crate) fn tell(&self, outlet: mpsc::Sender<Hint>) {
+        // said once for each process
+        let _ = self.outlet.set(outlet);
+    }
+
+    fn tell_others(&self, hint: impl FnOnce() -> Hint) {
+        if let Some(outlet) = self.outlet.get() {
+            // C-220: a hint that finds no room is lost, and nobody waits for one
+            let _ = outlet.try_send(hint());
+        }
+    }
+
     /// An entry is on disk.
     pub(crate) fn entry(&self, log_id: LogId, entry: &Entry) {
-        for subscriber in lock(&self.logs).get(&log_id).into_iter().flatten() {
+        let (epoch, seq) = (Epoch(entry.epoch), Seq(entry.seq));
+        self.tell_others(|| Hint::Log { log_id, epoch, seq });
+        for subscriber in lock(&self.logs).get_mut(&log_id).into_iter().flatten() {
             // C-021: an entry is for handles of its own epoch, the commit that ends it included.
-            if subscriber.epoch.0 == entry.epoch {
-                subscriber.pushes.hint_log(subscriber.handle, entry);
+            if subscriber.epoch == epoch {
+                subscriber.told = subscriber.told.max(seq.0);
+                let pushes = &subscriber.pushes;
+                pushes.hint_log(subscriber.handle, seq.0, Some(entry));
             }
         }
+    }
+
+    /// Another process may have brought what handles of `epoch` see to `seq`.
+    pub(crate) fn reached(&self, log_id: LogId, epoch: Epoch, seq: Seq) {
+        for subscriber in lock(&self.logs).get_mut(&log_id).into_iter().flatten() {
+            if subscriber.epoch == epoch && subscriber.told < seq.0 {
+                subscriber.told = seq.0;
+                subscriber.pushes.hint_log(subscriber.handle, seq.0, None);
+            }
+        }
+    }
+
+    /// Another process told.
+    pub(crate) fn heard(&self, hint: &Hint, now_ms: u64) {
+        match hint {
+            Hint::Log { log_id, epoch, seq } => self.reached(*log_id, *epoch, *seq),
+            Hint::Inbox { device_id } => self.hint_inbox(*device_id),
+            Hint::Signal {
+                log_id,
+                epoch,
+                payload,
+            } => self.push_signal(*log_id, *epoch, payload, None, now_ms),
+        }
+    }
+
+    /// Every log with the epoch of a handle that is subscribed here; some more than once.
+    pub(crate) fn followed_logs(&self) -> Vec<(LogId, Epoch)> {
+        let logs = lock(&self.logs);
+        let each = logs.iter().flat_map(|(log_id, subscribers)| {
+            let epochs = subscribers.iter().map(|subscriber| subscriber.epoch);
+            epochs.map(|epoch| (*log_id, epoch))
+        });
+        each.collect()
+    }
+
+    /// Every device whose inbox is listened to here.
+    pub(crate) fn followed_inboxes(&self) -> Vec<DeviceId> {
+        lock(&self.inboxes).keys().copied().collect()
     }
 
     /// A signal from `sender` for everybody else who is subscribed in `epoch`.
@@ -160,8 +236,25 @@ impl Hub {
         sender: &Arc<Pushes>,
         now_ms: u64,
     ) {
+        self.tell_others(|| Hint::Signal {
+            log_id,
+            epoch,
+            payload: payload.to_vec(),
+        });
+        self.push_signal(log_id, epoch, payload, Some(sender), now_ms);
+    }
+
+    fn push_signal(
+        &self,
+        log_id: LogId,
+        epoch: Epoch,
+        payload: &[u8],
+        sender: Option<&Arc<Pushes>>,
+        now_ms: u64,
+    ) {
         for subscriber in lock(&self.logs).get(&log_id).into_iter().flatten() {
-            if subscriber.epoch == epoch && !Arc::ptr_eq(&subscriber.pushes, sender) {
+            let is_sender = sender.is_some_and(|sender| Arc::ptr_eq(&subscriber.pushes, sender));
+            if subscriber.epoch == epoch && !is_sender {
                 subscriber.pushes.signal(subscriber.handle, payload, now_ms);
             }
         }
@@ -171,15 +264,32 @@ impl Hub {
     pub(crate) fn subscribe_inbox(&self, device_id: DeviceId, pushes: &Arc<Pushes>) {
         let mut inboxes = lock(&self.inboxes);
         let subscribers = inboxes.entry(device_id).or_default();
-        if !subscribers.iter().any(|s| Arc::ptr_eq(s, pushes)) {
-            subscribers.push(Arc::clone(pushes));
+        if !subscribers.iter().any(|s| Arc::ptr_eq(&s.pushes, pushes)) {
+            let pushes = Arc::clone(pushes);
+            subscribers.push(InboxSubscriber { told: 0, pushes });
         }
     }
 
-    /// An item is on disk.
+    /// Something for a device is on disk.
     pub(crate) fn inbox(&self, device_id: DeviceId) {
-        for pushes in lock(&self.inboxes).get(&device_id).into_iter().flatten() {
-            pushes.hint_inbox();
+        self.tell_others(|| Hint::Inbox { device_id });
+        self.hint_inbox(device_id);
+    }
+
+    fn hint_inbox(&self, device_id: DeviceId) {
+        for subscriber in lock(&self.inboxes).get(&device_id).into_iter().flatten() {
+            subscriber.pushes.hint_inbox();
+        }
+    }
+
+    /// The newest waiting item of a device has this number.
+    pub(crate) fn inbox_reached(&self, device_id: DeviceId, number: u64) {
+        let mut inboxes = lock(&self.inboxes);
+        for subscriber in inboxes.get_mut(&device_id).into_iter().flatten() {
+            if subscriber.told < number {
+                subscriber.told = number;
+                subscriber.pushes.hint_inbox();
+            }
         }
     }
 
@@ -188,18 +298,20 @@ impl Hub {
         &self,
         pushes: &Arc<Pushes>,
         device_id: Option<DeviceId>,
-        logs: &BTreeSet<LogId>,
+        logs: impl Iterator<Item = LogId>,
     ) {
         for log_id in logs {
-            retain(&self.logs, log_id, |s| !Arc::ptr_eq(&s.pushes, pushes));
+            retain(&self.logs, &log_id, |s| !Arc::ptr_eq(&s.pushes, pushes));
         }
         if let Some(device_id) = device_id {
-            retain(&self.inboxes, &device_id, |s| !Arc::ptr_eq(s, pushes));
+            retain(&self.inboxes, &device_id, |s| {
+                !Arc::ptr_eq(&s.pushes, pushes)
+            });
         }
     }
 }
 
-fn retain<K: Eq + Hash, S>(map: &Mutex<HashMap<K, Vec<S>>>, key: &K, keep: impl FnMut(&S) -> bool) {
+fn retain<K: Ord, S>(map: &Mutex<BTreeMap<K, Vec<S>>>, key: &K, keep: impl FnMut(&S) -> bool) {
     let mut map = lock(map);
     if let Some(subscribers) = map.get_mut(key) {
         subscribers.retain(keep);
@@ -262,6 +374,40 @@ mod tests {
         assert_eq!(seqs(&pushes), []);
     }
 
+    /// What was told already is not told again, whoever repeats it; what is newer comes without its entry
+    /// and obeys the cap.
+    #[test]
+    fn c220_repeated_hints_push_nothing() {
+        let (hub, old, new) = (Hub::default(), Arc::default(), Arc::default());
+        hub.subscribe_log(LOG, Epoch(1), 1, &old);
+        hub.subscribe_log(LOG, Epoch(2), 1, &new);
+        hub.entry(LOG, &entry(5, 1, 10));
+        assert_eq!(seqs(&old), [(5, true)]);
+        for seq in [4, 5] {
+            hub.reached(LOG, Epoch(1), Seq(seq));
+        }
+        assert_eq!(seqs(&old), []);
+        hub.reached(LOG, Epoch(2), Seq(9));
+        assert_eq!(seqs(&old), []);
+        assert_eq!(seqs(&new), [(9, false)]);
+        // an own entry is pushed although somebody made a hint of its seq up
+        hub.entry(LOG, &entry(9, 2, 10));
+        assert_eq!(seqs(&new), [(9, true)]);
+    }
+
+    /// Whoever writes faster than others can be told loses hints and never waits.
+    #[test]
+    fn c220_hints_without_room_are_lost() {
+        let (hub, (outlet, mut leaving)) = (Hub::default(), mpsc::channel(1));
+        hub.tell(outlet);
+        for seq in 1..100 {
+            hub.entry(LOG, &entry(seq, 1, 10));
+        }
+        let (log_id, epoch, seq) = (LOG, Epoch(1), Seq(1));
+        assert_eq!(leaving.try_recv(), Ok(Hint::Log { log_id, epoch, seq }));
+        assert!(leaving.try_recv().is_err());
+    }
+
     /// Signals are dropped when too many wait or when they are old.
     #[test]
     fn signals_are_dropped() {
@@ -284,7 +430,7 @@ mod tests {
         let device = DeviceId::new([2; 16]);
         hub.subscribe_log(LOG, Epoch(1), 1, &pushes);
         hub.subscribe_inbox(device, &pushes);
-        hub.forget(&pushes, Some(device), &BTreeSet::from([LOG]));
+        hub.forget(&pushes, Some(device), [LOG].into_iter());
         hub.entry(LOG, &entry(1, 1, 10));
         hub.inbox(device);
         assert_eq!(pushes.take(0).len(), 0);

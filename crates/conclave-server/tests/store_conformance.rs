@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise; clippy knows only the functions marked as tests"
 )]
 
+mod postgres_support;
 mod store_support;
 
 use std::future::poll_fn;
@@ -29,9 +30,11 @@ use conclave_server::store::{
     NewAccount, NewBundle, NewChallenge, NewLog, OtpCheckOutcome, OtpStartOutcome, Page,
     PostOutcome, PutStateOutcome, RegisterOutcome, SendId, SqliteStore, Store, StoreOptions,
 };
+use postgres_support::Database;
 use store_support::{
-    DAY, DAY_MS, NOW, account_id, append, blob, bundle, challenge, commit, create, device,
-    device_id, fingerprint, hash, item, log_id, new_log, next_state, register, registration, sweep,
+    DAY, DAY_MS, NOW, account_id, account_state, append, blob, bundle, challenge, commit, create,
+    device, device_id, fingerprint, hash, item, log_id, new_log, next_state, register,
+    registration, sweep,
 };
 
 macro_rules! conformance {
@@ -53,6 +56,16 @@ macro_rules! conformance {
                 assert_eq!(store.check().await.unwrap().problems, Vec::<String>::new());
             })*
         }
+        mod postgres {
+            use super::*;
+            $(#[tokio::test]
+            async fn $name() {
+                let database = Database::new().await;
+                let store = database.store(StoreOptions::default()).await;
+                super::$name(&store).await;
+                assert_eq!(store.check().await.unwrap().problems, Vec::<String>::new());
+            })*
+        }
     };
 }
 
@@ -66,6 +79,7 @@ conformance! {
     c015_states_form_a_chain,
     c137_key_packages_go_with_their_keys,
     state_pages_are_bounded,
+    c181_former_devices_come_with_the_states_that_list_them,
     unlisted_devices_lose_everything,
     capability_can_be_replaced,
     c040_five_checks_then_none,
@@ -334,6 +348,54 @@ async fn state_pages_are_bounded(store: &dyn Store) {
     assert_eq!(newest.unwrap().unwrap().states, [vec![1; 30]]);
 }
 
+/// States come with the last certificates of those devices that the first of them lists and the newest does not: of
+/// none that came later, none that is back, and none of another account, whatever its state claims.
+async fn c181_former_devices_come_with_the_states_that_list_them(store: &dyn Store) {
+    let listed: [&[u8]; 6] = [&[1, 2], &[1, 2, 3], &[1, 3], &[1], &[1, 3, 4], &[1, 3]];
+    let first = registration(1, 1, NOW);
+    let first = NewAccount {
+        state: account_state(1, 1, listed[0]),
+        devices: listed[0].iter().map(|n| device(*n)).collect(),
+        ..first
+    };
+    assert_eq!(register(store, first).await, RegisterOutcome::Registered);
+    for (seq, devices) in (2..).zip(&listed[1..]) {
+        let mut next = next_state(1, seq, devices);
+        next.state = account_state(1, seq, devices);
+        for device in &mut next.devices {
+            // certified anew with each state
+            device.cert = vec![u8::try_from(seq).unwrap(), device.leaf_key[0]];
+        }
+        assert_eq!(
+            store.put_state(next).await.unwrap(),
+            PutStateOutcome::Stored
+        );
+    }
+    let former = async |account: u8, from_seq| {
+        let shown = store.states(account_id(account), from_seq).await;
+        let shown = shown.unwrap().unwrap();
+        assert_eq!(shown.certs.len(), if account == 1 { 2 } else { 1 });
+        shown.former_certs
+    };
+    let (second, fourth) = ([2, 2], [5, 4]);
+    assert_eq!(former(1, 1).await, [second]);
+    assert_eq!(former(1, 2).await, [second], "the third is back");
+    assert!(former(1, 3).await.is_empty());
+    assert!(former(1, 4).await.is_empty());
+    assert_eq!(former(1, 5).await, [fourth]);
+    for from_seq in [6, 7, u64::MAX] {
+        assert!(former(1, from_seq).await.is_empty(), "{from_seq}");
+    }
+    let liar = NewAccount {
+        state: account_state(9, 1, &[2, 4, 9]),
+        ..registration(9, 9, NOW)
+    };
+    assert_eq!(register(store, liar).await, RegisterOutcome::Registered);
+    assert!(former(9, 1).await.is_empty());
+    let newest = store.account_by_identifier("+4900000001".into()).await;
+    assert!(newest.unwrap().unwrap().former_certs.is_empty());
+}
+
 /// A device that the newest state does not list has no key, no packages and no inbox.
 async fn unlisted_devices_lose_everything(store: &dyn Store) {
     register(store, registration(1, 1, NOW)).await;
@@ -494,6 +556,8 @@ async fn c076_what_may_have_left_is_not_repeated(store: &dyn Store) {
     for n in 1..=3 {
         store.otp_start(challenge(n, n, n, NOW)).await.unwrap();
         assert!(store.otp_hand_over(id(n), true).await.unwrap());
+        // of two servers one sends it
+        assert!(!store.otp_hand_over(id(n), true).await.unwrap());
     }
     assert!(waiting(store).await.is_empty());
     assert!(store.otp_hand_over(id(1), false).await.unwrap());

@@ -1,4 +1,4 @@
-//! Random histories: SQLite answers as the plain model does, also after it was closed and opened again.
+//! Random histories: SQLite and PostgreSQL answer as the plain model does, also after it was closed and opened again.
 
 #![allow(
     clippy::indexing_slicing,
@@ -7,6 +7,7 @@
     reason = "a test stops at the first surprise; clippy knows only the functions marked as tests"
 )]
 
+mod postgres_support;
 mod store_support;
 
 use conclave_proto::id::{ChallengeId, Epoch, Seq};
@@ -14,6 +15,7 @@ use conclave_server::log::CommitSpacing;
 use conclave_server::store::{
     MemoryStore, NewAccount, NewBundle, NewChallenge, NewLog, SqliteStore, Store, StoreOptions,
 };
+use postgres_support::Database;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use store_support::{
@@ -346,17 +348,30 @@ async fn everything(store: &dyn Store, now_ms: u64) -> String {
     told.join("\n")
 }
 
-async fn compare(steps: &[Step], spaced: bool) -> Result<(), TestCaseError> {
+/// Where the store under test lives; it can be closed and opened again.
+enum Home {
+    Folder(tempfile::TempDir),
+    Database(Box<Database>),
+}
+
+impl Home {
+    async fn open(&self, options: StoreOptions) -> Box<dyn Store> {
+        match self {
+            Self::Folder(dir) => Box::new(SqliteStore::open(dir.path(), options).unwrap()),
+            Self::Database(database) => Box::new(database.store(options).await),
+        }
+    }
+}
+
+async fn compare(home: Home, steps: &[Step], spaced: bool) -> Result<(), TestCaseError> {
     let commit_spacing = if spaced {
         CommitSpacing::default()
     } else {
         CommitSpacing::OFF
     };
     let options = StoreOptions { commit_spacing };
-    let dir = tempfile::tempdir().unwrap();
-    let open = || SqliteStore::open(dir.path(), options).unwrap();
     let model = MemoryStore::new(options);
-    let mut store = open();
+    let mut store = home.open(options).await;
     let mut now_ms = NOW;
     for step in steps {
         match step {
@@ -364,22 +379,29 @@ async fn compare(steps: &[Step], spaced: bool) -> Result<(), TestCaseError> {
             // spacing is forgotten by a restart, and the model does not restart
             Step::Reopen if !spaced => {
                 drop(store);
-                store = open();
+                store = home.open(options).await;
             }
             _ => {
                 let expected = account_answer(&model, step, now_ms).await;
-                let answer = account_answer(&store, step, now_ms).await;
+                let answer = account_answer(&*store, step, now_ms).await;
                 prop_assert_eq!(answer, expected, "after {:?}", step);
             }
         }
     }
     let expected = everything(&model, now_ms).await;
-    prop_assert_eq!(everything(&store, now_ms).await, expected.clone());
+    prop_assert_eq!(everything(&*store, now_ms).await, expected.clone());
     drop(store);
-    let store = open();
-    prop_assert_eq!(everything(&store, now_ms).await, expected);
+    let store = home.open(options).await;
+    prop_assert_eq!(everything(&*store, now_ms).await, expected);
     prop_assert_eq!(store.check().await.unwrap().problems, Vec::<String>::new());
     Ok(())
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.unwrap()
 }
 
 proptest! {
@@ -392,7 +414,23 @@ proptest! {
     /// Any history gets the same answers from SQLite and the model, and is still there after a restart.
     #[test]
     fn sqlite_answers_as_the_model(steps in vec(step(), 1..120), spaced in any::<bool>()) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(compare(&steps, spaced))?;
+        let home = Home::Folder(tempfile::tempdir().unwrap());
+        runtime().block_on(compare(home, &steps, spaced))?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 8,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// The same from PostgreSQL.
+    #[test]
+    fn postgres_answers_as_the_model(steps in vec(step(), 1..120), spaced in any::<bool>()) {
+        let runtime = runtime();
+        let home = Home::Database(Box::new(runtime.block_on(Database::new())));
+        runtime.block_on(compare(home, &steps, spaced))?;
     }
 }

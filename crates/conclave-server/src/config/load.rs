@@ -12,7 +12,9 @@ use super::Config;
 pub const ENV_PREFIX: &str = "CONCLAVE_SERVER__";
 
 /// Keys whose values are not shown.
-const SECRET: [&str; 4] = [
+const SECRET: [&str; 6] = [
+    "server.database",
+    "server.nats",
     "blobs.s3_key",
     "otp.smtp.password",
     "otp.http.url",

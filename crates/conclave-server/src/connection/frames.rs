@@ -1,6 +1,7 @@
 //! Frames in, frames out, on one connection after its hello.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ use crate::session::Session;
 const IDLE_BUFFER_BYTES: usize = 512;
 /// Larger buffers are given back when nothing is under way.
 const KEPT_BYTES: usize = 2 * 1024;
+/// The same for what is sent: some acknowledgements.
+const KEPT_SENT_BYTES: usize = 256;
 /// A read buffer never grows by more at once than it already holds, or this.
 const GROW_BYTES: usize = 16 * 1024;
 /// While this many bytes wait to be written, nothing more is read or answered.
@@ -40,27 +43,32 @@ pub(super) async fn run(
     let (mut reader, mut writer) = tokio::io::split(stream);
     let mut frames = Frames::new(Arc::clone(app), session);
     let pushes = Arc::clone(&frames.session.pushes);
-    loop {
-        frames.is_ending |= *stop.borrow();
-        if frames.is_over() {
-            break;
-        }
+    // these wait for as long as the connection lives: to begin anew with each frame costs more than a frame
+    let mut stopping = pin!(async move { stop.wait_for(|is_stopping| *is_stopping).await.is_ok() });
+    let mut silence = pin!(sleep_until(frames.dead_at()));
+    let mut pushed = pin!(pushes.wait());
+    while !frames.is_over() {
         let (may_read, may_answer) = (frames.may_read(), frames.may_answer());
-        // C-071: silence, and a frame that only drips, end the connection
-        let dead_at = frames.alive_at + Duration::from_millis(IDLE_DEAD_MS);
         // in a fixed order, so that a run repeats: each branch runs dry by what stands below it, and
         // pushes, which strangers cause, come last
         let done = tokio::select! {
             biased;
-            changed = stop.changed(), if !frames.is_ending => changed.map_err(|_| Gone),
+            is_told = &mut stopping, if !frames.is_ending => {
+                frames.is_ending = true;
+                is_told.then_some(()).ok_or(Gone)
+            }
             (id, answer) = frames.in_flight.next(), if may_answer => {
                 frames.answer(id, answer);
                 Ok(())
             }
             sent = frames.output.send(&mut writer), if !frames.output.is_idle() => frames.sent(&sent),
             read = read_some(&mut reader, &mut frames.input), if may_read => frames.received(&read),
-            () = sleep_until(dead_at) => Err(Gone),
-            () = pushes.wait(), if frames.output.is_idle() && !frames.is_ending => {
+            () = &mut silence => {
+                silence.as_mut().reset(frames.dead_at());
+                frames.is_alive()
+            }
+            () = &mut pushed, if frames.output.is_idle() && !frames.is_ending => {
+                pushed.set(pushes.wait());
                 frames.push();
                 Ok(())
             }
@@ -133,6 +141,18 @@ impl Frames {
         if self.moved_bytes >= PROGRESS_BYTES {
             self.mark_alive();
         }
+    }
+
+    /// C-071: silence, and a frame that only drips, end the connection then.
+    fn dead_at(&self) -> Instant {
+        self.alive_at + Duration::from_millis(IDLE_DEAD_MS)
+    }
+
+    fn is_alive(&self) -> Result<(), Gone> {
+        if Instant::now() < self.dead_at() {
+            return Ok(());
+        }
+        Err(Gone)
     }
 
     fn mark_alive(&mut self) {
@@ -262,7 +282,7 @@ impl Output {
         if self.bytes.is_empty() {
             writer.flush().await?;
             self.is_flushing = false;
-            if self.bytes.capacity() > KEPT_BYTES {
+            if self.bytes.capacity() > KEPT_SENT_BYTES {
                 self.bytes = BytesMut::new();
             }
         }

@@ -9,6 +9,9 @@ use crate::api::Answer;
 /// Unanswered requests of one connection; a further one is refused (C-011).
 pub(super) const UNANSWERED_MAX: usize = 64;
 
+/// Room for so many is kept while nothing runs.
+const KEPT: usize = 4;
+
 type Running = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// Requests that run. Each is polled in the order of arrival, so that what they hand to the store
@@ -61,10 +64,14 @@ impl InFlight {
                 break;
             }
         }
-        match done {
-            Some((index, answer)) => Poll::Ready((self.0.remove(index).id, answer)),
-            None => Poll::Pending,
+        let Some((index, answer)) = done else {
+            return Poll::Pending;
+        };
+        let id = self.0.remove(index).id;
+        if self.0.is_empty() && self.0.capacity() > KEPT {
+            self.0 = Vec::new();
         }
+        Poll::Ready((id, answer))
     }
 }
 
@@ -88,5 +95,19 @@ mod tests {
         assert_eq!(in_flight.bytes(), 640);
         assert_eq!(in_flight.next().await.0, 64);
         assert!(!in_flight.is_full() && !in_flight.contains(64));
+    }
+
+    /// A connection that asked much at once and then falls silent gives the room back.
+    #[tokio::test]
+    async fn idle_connections_keep_no_room() {
+        let mut in_flight = InFlight::default();
+        for id in 1..=64 {
+            let done = async { Ok(reply::Body::Done(Done {})) };
+            in_flight.push(id, 10, Box::pin(done));
+        }
+        for id in 1..=64 {
+            assert_eq!(in_flight.next().await.0, id);
+        }
+        assert!(in_flight.0.capacity() <= KEPT);
     }
 }

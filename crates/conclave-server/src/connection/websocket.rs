@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 /// Read buffer of an idle connection.
 const READ_BYTES: usize = 1024;
 /// Payload of one message that is sent: the write buffer is kept, so it has to stay small.
-const PIECE_BYTES: usize = 4 * 1024;
+const PIECE_BYTES: usize = 2 * 1024;
 /// One piece and what answers pings, in bytes; beyond it a client that reads nothing is cut off.
 const WRITE_BYTES_MAX: usize = 2 * PIECE_BYTES;
 

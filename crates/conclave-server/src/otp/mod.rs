@@ -16,6 +16,7 @@ pub(crate) use code::{code_for, code_mac, identifier_hash, open_identifier, seal
 pub use code::{invite_hash, new_invite};
 pub use console::ConsoleSender;
 pub use http::HttpSender;
+pub(crate) use reach::tls;
 pub use sender::{CodeMessage, Leaving, SendError, SendFuture, Sender, Senders};
 pub use setup::{SetupError, senders};
 pub use smtp::SmtpSender;

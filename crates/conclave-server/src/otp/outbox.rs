@@ -5,6 +5,9 @@
 //! 3. Sent or refused for good: it waits no more. Not sent: it is tried again, later and later, until
 //!    the code is over.
 //!
+//! Where several servers share the store, each looks for itself now and then, and whoever notes first that a code
+//! leaves is the one who sends it.
+//!
 //! Waiting lines hold no code: it follows from the challenge and the pepper. When a server ends
 //! between noting that a code leaves and hearing that it left, the code is not sent again by itself.
 
@@ -33,6 +36,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_mins(1);
 /// Pause when the store is busy.
 const BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// Longest pause between two looks where other servers may have left codes behind.
+const SHARED_PAUSE: Duration = Duration::from_secs(10);
 /// How long tries in progress may take when the server stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -64,8 +69,8 @@ enum Next {
     At(Instant),
 }
 
-/// One try's end.
-type Tried = (SendId, Result<(), SendError>);
+/// One try's end; `None`: another server sends this code.
+type Tried = (SendId, Option<Result<(), SendError>>);
 
 struct Outbox {
     app: Arc<App>,
@@ -77,8 +82,12 @@ struct Outbox {
 impl Outbox {
     async fn work(&mut self, stopping: &mut watch::Receiver<bool>) -> Result<(), StoreError> {
         let app = Arc::clone(&self.app);
-        // C-076: what may have left before the restart is not repeated.
-        let interrupted = patient(|| app.store.otp_interrupted()).await?;
+        // C-076: what may have left before the restart is not repeated. Where others share the store, what is
+        // handed over may be on its way right now: it ends with its time, or when somebody asks again.
+        let interrupted = match app.hints {
+            None => patient(|| app.store.otp_interrupted()).await?,
+            Some(_) => 0,
+        };
         if interrupted > 0 {
             tracing::warn!("{interrupted} codes may have left when the server ended: not repeated");
         }
@@ -112,7 +121,7 @@ impl Outbox {
             state.next == Next::Running || waiting.iter().any(|code| code.send_id == *id)
         });
         let now = Instant::now();
-        let mut wake_at = None;
+        let mut wake_at = app.hints.is_some().then(|| now + SHARED_PAUSE);
         for code in waiting {
             match self.states.get(&code.send_id).map(|state| state.next) {
                 Some(Next::Running) => {}
@@ -165,6 +174,10 @@ impl Outbox {
             return Ok(());
         };
         let app = Arc::clone(&self.app);
+        let Some(result) = result else {
+            self.states.remove(&send_id);
+            return Ok(());
+        };
         match result {
             Ok(()) => {
                 self.states.remove(&send_id);
@@ -205,6 +218,7 @@ async fn try_once(app: Arc<App>, sender: Arc<dyn Sender>, message: CodeMessage) 
         app: &app,
         send_id: message.send_id,
         noted: AtomicBool::new(false),
+        is_taken: AtomicBool::new(false),
     };
     let tried = timeout(TRY_PATIENCE, sender.send(&message, &note)).await;
     let result = tried.unwrap_or_else(|_| {
@@ -215,7 +229,9 @@ async fn try_once(app: Arc<App>, sender: Arc<dyn Sender>, message: CodeMessage) 
             SendError::Later(text)
         })
     });
-    (message.send_id, result)
+    // C-076: its note is theirs, and so is its end
+    let is_taken = note.is_taken.load(Ordering::Relaxed);
+    (message.send_id, (!is_taken).then_some(result))
 }
 
 /// The note of one try.
@@ -223,6 +239,8 @@ struct Note<'a> {
     app: &'a App,
     send_id: SendId,
     noted: AtomicBool,
+    /// Nobody waits for the code any more, or another server sends it.
+    is_taken: AtomicBool,
 }
 
 impl Leaving for Note<'_> {
@@ -231,7 +249,10 @@ impl Leaving for Note<'_> {
             self.noted.store(true, Ordering::Relaxed);
             match patient(|| self.app.store.otp_hand_over(self.send_id, true)).await {
                 Ok(true) => Ok(()),
-                Ok(false) => Err(SendError::Refused("nobody waits for it".to_owned())),
+                Ok(false) => {
+                    self.is_taken.store(true, Ordering::Relaxed);
+                    Err(SendError::Refused("nobody waits for it".to_owned()))
+                }
                 Err(_) => Err(SendError::Refused("the store has failed".to_owned())),
             }
         })

@@ -53,7 +53,7 @@ fn read(file: &str) -> Result<Vec<u8>, SetupError> {
 }
 
 /// TLS for a client that trusts the certificates of `ca_file`, or this machine's when it is empty.
-pub(super) fn tls(ca_file: &str) -> Result<ClientConfig, SetupError> {
+pub(crate) fn tls(ca_file: &str) -> Result<ClientConfig, SetupError> {
     let mut roots = RootCertStore::empty();
     if ca_file.is_empty() {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

@@ -1,13 +1,15 @@
 //! The store in domain verbs: what the server keeps, without a word of how.
 //!
-//! Two implementations stand behind one trait and one conformance suite: [`MemoryStore`], the plain
-//! model, and [`SqliteStore`], what a server runs on. A domain "no" is an outcome, never an error;
+//! Three implementations stand behind one trait and one conformance suite: [`MemoryStore`], the plain
+//! model, [`SqliteStore`], what a server alone runs on, and [`PostgresStore`], what several share. A domain "no" is an outcome, never an error;
 //! an error means that the store is busy or broken. Time comes from the caller (`now_ms`, Unix, UTC),
 //! so a store is deterministic. When a writing verb answers, its effect is on disk and synced.
 //!
 //! No row links an account or a device to a log: the verbs of the two families share no argument.
 
+mod mark_file;
 mod memory;
+mod postgres;
 mod rows;
 mod send_limit;
 mod sqlite;
@@ -22,8 +24,12 @@ use conclave_classic::wire::Delivery;
 use conclave_proto::id::{
     AccountId, BlobId, ChallengeId, Day, DeviceId, Epoch, Hash32, Incarnation, LogId, Seq,
 };
+use conclave_proto::limits::INBOX_ITEMS_MAX;
 
 pub use memory::{Gate, MemoryStore};
+pub use postgres::{
+    Address, DatabaseError, MoveError, Moved, PostgresHints, PostgresStore, take_over,
+};
 pub use rows::{
     Acked, AppendOutcome, BundleOutcome, Challenge, CheckReport, ClaimedPackage, CreateOutcome,
     DeviceStatus, EpochKey, InboxRead, KeyPackagesOutcome, NewAccount, NewBundle, NewChallenge,
@@ -124,7 +130,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     fn otp_waiting(&self, limit: u32) -> StoreFuture<'_, Vec<WaitingCode>>;
 
     /// Notes that a code is about to leave (`true`), or certainly did not (`false`); says whether the
-    /// code still waits under this id (C-076).
+    /// code still waits under this id, and nobody else noted that it leaves (C-076).
     fn otp_hand_over(&self, send_id: SendId, handed_over: bool) -> StoreFuture<'_, bool>;
 
     /// The code under this id waits no more: it was sent or given up.
@@ -172,6 +178,18 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Deletes items of a device; unknown numbers are passed over.
     fn ack_inbox(&self, device_id: DeviceId, numbers: Vec<u64>) -> StoreFuture<'_, Acked>;
 
+    /// Number of the newest waiting item of each device, in order; 0 = nothing waits.
+    fn newest_items(&self, devices: Vec<DeviceId>) -> StoreFuture<'_, Vec<u64>> {
+        Box::pin(async move {
+            let mut newest = Vec::with_capacity(devices.len());
+            for device_id in devices {
+                let read = self.read_inbox(device_id, 0, INBOX_ITEMS_MAX).await?;
+                newest.push(read.items.last().map_or(0, |item| item.number));
+            }
+            Ok(newest)
+        })
+    }
+
     // --- logs and blobs -----------------------------------------------------------------------
 
     /// Creates a log at epoch 1 with its blobs (C-020).
@@ -205,6 +223,18 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         limit: u32,
         bytes: usize,
     ) -> StoreFuture<'_, Option<Page>>;
+
+    /// Last seq that a handle of each epoch may see, in order; `None` as in [`Self::epoch_key`].
+    fn reached(&self, logs: Vec<(LogId, Epoch)>) -> StoreFuture<'_, Vec<Option<Seq>>> {
+        Box::pin(async move {
+            let mut reached = Vec::with_capacity(logs.len());
+            for (log_id, epoch) in logs {
+                let key = self.epoch_key(log_id, epoch).await?;
+                reached.push(key.map(|key| key.head.seq));
+            }
+            Ok(reached)
+        })
+    }
 
     /// A blob's bytes.
     fn blob(&self, blob_id: BlobId) -> StoreFuture<'_, Option<Vec<u8>>>;

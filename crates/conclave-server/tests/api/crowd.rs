@@ -6,8 +6,9 @@ use conclave_server::config::{Config, ExemptLoopback};
 use conclave_server::files;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
-use super::support::{Client, World};
+use super::support::{Client, Place, World};
 use super::websocket::Socket;
 
 const PING: Body = Body::Ping(Ping {});
@@ -39,6 +40,38 @@ async fn c011_an_idle_crowd_is_bounded_and_leaves_room() {
     drop((crowd, sockets));
     while is_turned_away(&world).await {}
     world.connect(Role::Logs).await.ask(PING).await.unwrap();
+}
+
+/// Everybody who comes at the same moment gets in, whatever the others do: beside them some say nothing at all
+/// or break off in their hello. Who was there before is served meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_that_comes_at_once_gets_in() {
+    files::raise_limit();
+    let world = World::with(Config::default()).await;
+    let mut honest = world.connect(Role::Logs).await;
+    let address = world.server.local_address();
+    let mut silent = Vec::new();
+    for number in 0..CROWD / 5 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+        // the header of a hello that never comes whole
+        let mut broken = TcpStream::connect(address).await.unwrap();
+        broken.write_all(&[22, 3, 1, 6, 0, 1]).await.unwrap();
+        if number % 2 == 0 {
+            silent.push(broken);
+        }
+    }
+    let (place, folder) = (Place::from(&world.server), world.folder.path().to_owned());
+    let mut crowd = JoinSet::new();
+    for _ in 0..CROWD {
+        let folder = folder.clone();
+        crowd.spawn(async move {
+            let mut client = Client::connect(place, &folder, Role::Logs).await;
+            client.ask(PING).await.unwrap();
+        });
+    }
+    honest.ask(PING).await.unwrap();
+    crowd.join_all().await;
+    honest.ask(PING).await.unwrap();
 }
 
 /// Whether a new connection is closed before TLS: who is let in hears that this is none.

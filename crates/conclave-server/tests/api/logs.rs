@@ -396,6 +396,7 @@ async fn stopping_loses_nothing_that_was_answered() {
         let append = AppendEntry { handle: 1, payload };
         client.send(Body::AppendEntry(append)).await;
     }
+    let config = world.config();
     let World { folder, server, .. } = world;
     let answers = async {
         let mut answered = vec![first];
@@ -409,7 +410,6 @@ async fn stopping_loses_nothing_that_was_answered() {
     };
     let (stopped, answered) = tokio::join!(server.stop(), answers);
     stopped.unwrap();
-    let config = conclave_server::config::Config::default();
     let server = conclave_server::ServerHandle::start(folder.path(), config).await;
     let server = server.unwrap();
     let hello = super::support::hello(Role::Logs);

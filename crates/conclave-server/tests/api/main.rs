@@ -17,6 +17,8 @@ mod limits;
 mod log_support;
 mod logs;
 mod mailbox;
+#[path = "../postgres_support/mod.rs"]
+mod postgres_support;
 mod registration;
 mod slow;
 mod strangers;

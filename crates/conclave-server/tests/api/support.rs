@@ -21,7 +21,7 @@ use conclave_proto::hello::{
 use conclave_proto::id::{AccountId, ChallengeId, DeviceId, Hash32, ServerId};
 use conclave_proto::{PROTOCOL_VERSION, Refusal, label};
 use conclave_server::ServerHandle;
-use conclave_server::config::Config;
+use conclave_server::config::{Config, Secret};
 use conclave_server::keys::{LEAF_NAME, root_certificate};
 use rustls::pki_types::ServerName;
 use rustls::server::ParsedCertificate;
@@ -31,6 +31,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::postgres_support::Database;
 
 pub(crate) const DAY_MS: u64 = 86_400_000;
 
@@ -53,6 +55,18 @@ pub(crate) struct World {
     pub(crate) server: ServerHandle,
     pub(crate) env: Arc<TestEnv>,
     phones: AtomicU64,
+    /// What the server keeps everything in, when it is not the folder.
+    database: Option<Database>,
+}
+
+/// A database when this variable says `postgres`, and settings that name it.
+async fn database(mut config: Config) -> (Option<Database>, Config) {
+    if std::env::var("CONCLAVE_TEST_STORE").as_deref() != Ok("postgres") {
+        return (None, config);
+    }
+    let database = Database::new().await;
+    config.server.database = Secret::new(database.url());
+    (Some(database), config)
 }
 
 impl World {
@@ -66,26 +80,37 @@ impl World {
     pub(crate) async fn with(config: Config) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let env = Arc::new(TestEnv(AtomicU64::new(OsEnv.now_ms())));
+        let (database, config) = database(config).await;
         let server = ServerHandle::start_with(folder.path(), config, env.clone(), 0);
         Self {
             server: server.await.unwrap(),
             folder,
             env,
             phones: AtomicU64::new(0),
+            database,
         }
     }
 
     /// The same server after a stop and a start.
     pub(crate) async fn restart(self) -> Self {
+        let config = self.config();
         self.server.stop().await.unwrap();
-        let mut config = Config::default();
-        config.retention.clock_jump_days = 0;
         let env = self.env.clone();
         let server = ServerHandle::start_with(self.folder.path(), config, env, 0);
         Self {
             server: server.await.unwrap(),
             ..self
         }
+    }
+
+    /// The settings of a server that takes over.
+    pub(crate) fn config(&self) -> Config {
+        let mut config = Config::default();
+        config.retention.clock_jump_days = 0;
+        if let Some(database) = &self.database {
+            config.server.database = Secret::new(database.url());
+        }
+        config
     }
 
     pub(crate) fn now_ms(&self) -> u64 {

@@ -10,6 +10,8 @@
 mod mail;
 mod mail_server;
 mod outbox;
+#[path = "../postgres_support/mod.rs"]
+mod postgres_support;
 #[allow(dead_code, reason = "the tests with faults use the rest")]
 #[path = "../world/program.rs"]
 mod program;

@@ -2,6 +2,10 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use conclave_proto::account::{
+    AccountState, AccountStateContent, DeviceEntry, FLAG_DISCOVERABLE, HybridSignature,
+    IdentityKey, SUITE_ED25519_MLDSA65,
+};
 use conclave_proto::id::{
     AccountId, BlobId, ChallengeId, DeviceId, Epoch, Hash32, IdentityFingerprint, LogId, ServerId,
 };
@@ -98,6 +102,42 @@ pub(crate) fn next_state(n: u8, seq: u64, devices: &[u8]) -> NewState {
         devices: devices.iter().map(|n| device(*n)).collect(),
         is_reset: false,
     }
+}
+
+/// A whole account state, as the server reads it: it lists `devices`. Signatures are the edge's business.
+pub(crate) fn account_state(n: u8, seq: u64, devices: &[u8]) -> Vec<u8> {
+    let entry = |n: &u8| DeviceEntry {
+        device_id: device_id(*n),
+        cert_hash: hash(*n),
+    };
+    let content = AccountStateContent {
+        suite: SUITE_ED25519_MLDSA65,
+        server_id: ServerId::new([9; 32]),
+        account_id: account_id(n),
+        generation: 1,
+        seq,
+        prev_hash: state_hash(n, seq - 1),
+        issued_ms: NOW,
+        identity: IdentityKey {
+            suite: SUITE_ED25519_MLDSA65,
+            ed25519: [n; 32],
+            mldsa65: vec![n; 1_952].into(),
+        },
+        former: vec![],
+        devices: devices.iter().map(entry).collect(),
+        recovery_key_hash: hash(0),
+        flags: FLAG_DISCOVERABLE,
+    };
+    let signature = HybridSignature {
+        ed25519: vec![n; 64].into(),
+        mldsa65: vec![n; 3_309].into(),
+    };
+    let state = AccountState {
+        content,
+        signature,
+        rotation: None,
+    };
+    state.to_bytes()
 }
 
 pub(crate) fn state_hash(n: u8, seq: u64) -> Hash32 {

@@ -16,8 +16,11 @@ mod kill;
 #[allow(dead_code, reason = "the router's own tests use the rest")]
 #[path = "../api/log_support.rs"]
 mod log_support;
+#[path = "../postgres_support/mod.rs"]
+mod postgres_support;
 mod program;
 mod scenario;
+mod shared;
 #[allow(dead_code, reason = "the router's own tests use the rest")]
 #[path = "../api/support.rs"]
 mod support;

@@ -95,6 +95,13 @@ impl Program {
         Self::spawn(shell, folder, "error").expect("the server starts")
     }
 
+    /// The same with everything in a database that others may use, too.
+    pub(crate) fn start_shared(folder: &Path, url: &str) -> Self {
+        let mut program = Command::new(PROGRAM);
+        program.env("CONCLAVE_DATABASE", url);
+        Self::spawn(program, folder, "error").expect("the server starts")
+    }
+
     /// The server's process.
     pub(crate) fn server_pid(&self) -> u32 {
         self.server_pid

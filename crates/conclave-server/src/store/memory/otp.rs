@@ -157,6 +157,8 @@ impl Model {
             .filter_map(|row| row.outgoing.as_mut());
         outgoing
             .find(|out| out.send_id == send_id)
+            // C-076: of two who are about to send it one does
+            .filter(|out| !(handed_over && out.handed_over))
             .map(|out| out.handed_over = handed_over)
             .is_some()
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use conclave_proto::id::{BlobId, Day, Epoch, Hash32, Incarnation, LogId, Seq};
 use conclave_proto::label::sha256;
-use conclave_proto::log::{Entry, EntryKind};
+use conclave_proto::log::{Entry, EntryKind, Head};
 use rusqlite::{Connection, Result, Row, params};
 
+use super::heads::Current;
 use super::query::{bytes, int, one, run, uint};
 use super::writer::Context;
 use crate::log::{EpochSpan, LogHead, expires_day, is_lost_race};
@@ -112,24 +113,42 @@ pub(super) fn epoch_key(
     }))
 }
 
+/// One statement, so that it needs no savepoint; the log's own row follows later (see [`Heads`]).
+///
+/// [`Heads`]: super::heads::Heads
 pub(super) fn append(
     tx: &Connection,
-    cx: &Context,
-    log_id: LogId,
-    epoch: Epoch,
-    payload: &[u8],
+    cx: &mut Context,
+    (log_id, epoch): (LogId, Epoch),
+    (payload, payload_hash): (&[u8], Hash32),
     now_ms: u64,
 ) -> Result<AppendOutcome> {
-    let Some(found) = load(tx, log_id, epoch)? else {
-        return Ok(AppendOutcome::NoLog);
+    let current = match cx.heads.current(log_id, epoch) {
+        Some(current) => current,
+        None => match load(tx, log_id, epoch)? {
+            None => return Ok(AppendOutcome::NoLog),
+            Some(found) if found.head.epoch != epoch => return Ok(AppendOutcome::StaleEpoch),
+            Some(found) => {
+                let current = Current::new(found.log, found.head, found.retention_days);
+                cx.heads.remember(log_id, current);
+                current
+            }
+        },
     };
-    let Ok(head) = (found.head).enter(epoch, EntryKind::Message, sha256(payload)) else {
+    let Ok(head) = (current.head).enter(epoch, EntryKind::Message, payload_hash) else {
         return Ok(AppendOutcome::StaleEpoch);
     };
-    let day = Day::of_ms(now_ms);
-    insert_entry(tx, &found, head, EntryKind::Message, payload, day)?;
+    let place = (current.log, epoch, head.seq);
+    let days = (Day::of_ms(now_ms), current.retention_days);
+    insert_entry(tx, place, EntryKind::Message, payload, days)?;
+    cx.heads.moved(log_id, head);
     Ok(AppendOutcome::Appended {
-        head: head.seen_by(&found.span, cx.incarnation),
+        head: Head {
+            epoch: head.epoch,
+            seq: head.seq,
+            hash: head.hash,
+            incarnation: cx.incarnation,
+        },
     })
 }
 
@@ -138,6 +157,7 @@ pub(super) fn put_bundle(
     cx: &mut Context,
     new: &NewBundle,
 ) -> Result<BundleOutcome> {
+    cx.heads.forget(new.log_id);
     let Some(found) = load(tx, new.log_id, new.base_epoch)? else {
         return Ok(BundleOutcome::NoLog);
     };
@@ -154,7 +174,19 @@ pub(super) fn put_bundle(
         return Ok(BundleOutcome::Conflict);
     }
     let day = Day::of_ms(new.now_ms);
-    insert_entry(tx, &found, head, EntryKind::Commit, &new.commit_entry, day)?;
+    let place = (found.log, new.base_epoch, head.seq);
+    let days = (day, found.retention_days);
+    insert_entry(tx, place, EntryKind::Commit, &new.commit_entry, days)?;
+    run(
+        tx,
+        "UPDATE log SET epoch = ?2, seq = ?3, hash = ?4 WHERE id = ?1",
+        params![
+            found.log,
+            int(head.epoch.0),
+            int(head.seq.0),
+            head.hash.as_bytes()
+        ],
+    )?;
     run(
         tx,
         "UPDATE epoch SET end_seq = ?3, end_hash = ?4, end_day = ?5 WHERE log = ?1 AND epoch = ?2",
@@ -258,37 +290,26 @@ fn entry(row: &Row<'_>) -> Result<Entry> {
     })
 }
 
-/// Stores an entry that [`LogHead::enter`] let in, and the head after it.
+/// Stores an entry that [`LogHead::enter`] let in at this place.
 fn insert_entry(
     tx: &Connection,
-    found: &LogEpoch,
-    head: LogHead,
+    (log, epoch, seq): (i64, Epoch, Seq),
     kind: EntryKind,
     payload: &[u8],
-    day: Day,
+    (day, retention_days): (Day, u32),
 ) -> Result<()> {
     run(
         tx,
         "INSERT INTO entry (log, seq, epoch, kind, day, payload, expires_day)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         params![
-            found.log,
-            int(head.seq.0),
-            int(found.span.epoch.0),
+            log,
+            int(seq.0),
+            int(epoch.0),
             i32::from(kind),
             day.0,
             payload,
-            expires_day(kind, day.0, found.retention_days)
-        ],
-    )?;
-    run(
-        tx,
-        "UPDATE log SET epoch = ?2, seq = ?3, hash = ?4 WHERE id = ?1",
-        params![
-            found.log,
-            int(head.epoch.0),
-            int(head.seq.0),
-            head.hash.as_bytes()
+            expires_day(kind, day.0, retention_days)
         ],
     )?;
     Ok(())

@@ -5,31 +5,20 @@
 //! database that had one, the database is an older copy and the incarnation grows. Whoever restores
 //! a backup of the whole folder deletes the file.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use rusqlite::Connection;
 
 use super::open::{OpenError, io_error};
 use super::query::{int, uint};
-
-/// The file's name.
-const FILE: &str = "incarnation";
-
-/// What the database and the file both say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
-    mark: u64,
-    /// Which life of the store this is.
-    pub(super) incarnation: u64,
-}
+use crate::store::mark_file::read as read_file;
+pub(super) use crate::store::mark_file::{FILE, Mark, write as write_file};
 
 /// Compares both, decides the incarnation and writes both anew.
 pub(super) fn advance_on_open(writer: &mut Connection, dir: &Path) -> Result<Mark, OpenError> {
     let path = dir.join(FILE);
-    let in_file = read_file(&path).map_err(|source| io_error(&path, source))?;
+    // what nobody can read says nothing: then the safe guess is a restored copy
+    let in_file = read_file(dir).map_err(|source| io_error(&path, source))?;
     let in_database = read_database(writer)?;
     let older = match in_file {
         Some(in_file) => in_file.mark > in_database.mark,
@@ -75,35 +64,4 @@ fn write_database(writer: &Connection, mark: Mark) -> rusqlite::Result<()> {
         [int(mark.mark), int(mark.incarnation)],
     )?;
     Ok(())
-}
-
-/// `None` when there is no file, or one that nobody can read: then the safe guess is a restored copy.
-fn read_file(path: &Path) -> io::Result<Option<Mark>> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let mut numbers = text.split_whitespace().map(str::parse::<u64>);
-    Ok(match (numbers.next(), numbers.next()) {
-        (Some(Ok(mark)), Some(Ok(incarnation))) if mark < u64::MAX / 2 => {
-            Some(Mark { mark, incarnation })
-        }
-        _ => None,
-    })
-}
-
-/// Replaces the file in one step, synced.
-pub(super) fn write_file(dir: &Path, mark: Mark) -> io::Result<()> {
-    let new = dir.join("incarnation.new");
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&new)?;
-    writeln!(file, "{} {}", mark.mark, mark.incarnation)?;
-    file.sync_all()?;
-    fs::rename(&new, dir.join(FILE))?;
-    File::open(dir)?.sync_all()
 }

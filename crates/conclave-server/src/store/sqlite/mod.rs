@@ -5,6 +5,7 @@
 
 mod accounts;
 mod classic;
+mod heads;
 mod inbox;
 mod logs;
 mod mark;
@@ -27,13 +28,14 @@ use conclave_classic::wire::Delivery;
 use conclave_proto::id::{
     AccountId, BlobId, ChallengeId, Day, DeviceId, Epoch, Hash32, Incarnation, LogId, Seq,
 };
+use conclave_proto::label::sha256;
 use rusqlite::Connection;
 
 pub use open::OpenError;
 pub use writer::Batches;
 
 use readers::Readers;
-use writer::{Context, Writer, stopped};
+use writer::{Context, Kind, Writer, stopped};
 
 use super::{
     Acked, AppendOutcome, BundleOutcome, CheckReport, ClaimedPackage, CreateOutcome, DeviceStatus,
@@ -89,7 +91,7 @@ impl SqliteStore {
         bytes: usize,
         verb: impl FnOnce(&Connection, &mut Context) -> rusqlite::Result<T> + Send + 'static,
     ) -> StoreFuture<'_, T> {
-        Box::pin(self.writer.write(bytes, verb))
+        Box::pin(self.writer.write((Kind::Verb, bytes), verb))
     }
 
     fn read_with<T: Send + 'static>(
@@ -252,9 +254,13 @@ impl Store for SqliteStore {
         payload: Vec<u8>,
         now_ms: u64,
     ) -> StoreFuture<'_, AppendOutcome> {
-        self.write_sized(payload.len(), move |tx, cx| {
-            logs::append(tx, cx, log_id, epoch, &payload, now_ms)
-        })
+        // here, where the caller's processor does it, and not the one thread that writes
+        let payload_hash = sha256(&payload);
+        let bytes = payload.len();
+        let verb = move |tx: &Connection, cx: &mut Context| {
+            logs::append(tx, cx, (log_id, epoch), (&payload, payload_hash), now_ms)
+        };
+        Box::pin(self.writer.write((Kind::Append, bytes), verb))
     }
 
     fn put_bundle(&self, bundle: NewBundle) -> StoreFuture<'_, BundleOutcome> {

@@ -1,6 +1,6 @@
 //! Opens the database: lock, file modes, pragmas, schema, incarnation.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::mark::{self, Mark};
+use crate::folder;
 
 /// The database's file in the data folder.
 pub(super) const DATABASE: &str = "store.db";
-/// Locked while a process has the store open.
-const LOCK: &str = "lock";
+
+/// How much of the file readers see through a memory map, in bytes: a page of a log is a hundred scattered
+/// reads, and each would be a system call. SQLite takes no more than 2 GiB; the rest is read as ever.
+const MAPPED_BYTES: i64 = 2 << 30;
 
 /// The schema's versions, oldest first; `user_version` counts those applied.
 const SCHEMA: [&str; 3] = [
@@ -70,7 +73,7 @@ pub(super) struct Opened {
 
 /// Opens or creates the database in `data_dir`, which exists.
 pub(super) fn open(data_dir: &Path) -> Result<Opened, OpenError> {
-    let lock = take_lock(&data_dir.join(LOCK))?;
+    let lock = take_lock(data_dir)?;
     let path = data_dir.join(DATABASE);
     // an empty database in the place of a lost one would look to everybody like the truth
     if mark::is_remembered(data_dir) && is_missing(&path) {
@@ -92,6 +95,7 @@ pub(super) fn open_reader(data_dir: &Path) -> Result<Connection, OpenError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let reader = Connection::open_with_flags(data_dir.join(DATABASE), flags)?;
     reader.pragma_update(None, "query_only", true)?;
+    reader.pragma_update(None, "mmap_size", MAPPED_BYTES)?;
     reader.set_prepared_statement_cache_capacity(64);
     Ok(reader)
 }
@@ -103,13 +107,9 @@ fn is_missing(path: &Path) -> bool {
     }
 }
 
-fn take_lock(path: &Path) -> Result<File, OpenError> {
-    let lock = private_file(path)?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked),
-        Err(TryLockError::Error(source)) => Err(io_error(path, source)),
-    }
+fn take_lock(data_dir: &Path) -> Result<File, OpenError> {
+    let lock = folder::lock(data_dir).map_err(|source| io_error(data_dir, source))?;
+    lock.ok_or(OpenError::Locked)
 }
 
 /// Opens or creates a file that only its owner may read. SQLite gives its side files the same mode.

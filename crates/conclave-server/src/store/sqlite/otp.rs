@@ -169,7 +169,7 @@ pub(super) fn waiting(tx: &Connection, limit: u32) -> Result<Vec<WaitingCode>> {
 pub(super) fn hand_over(tx: &Connection, send_id: SendId, handed_over: bool) -> Result<bool> {
     let changed = run(
         tx,
-        "UPDATE otp SET handed_over = ?2 WHERE send_id = ?1",
+        "UPDATE otp SET handed_over = ?2 WHERE send_id = ?1 AND NOT (?2 AND handed_over)",
         params![send_id.0, handed_over],
     )?;
     Ok(changed > 0)

@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
 use conclave_proto::id::{Epoch, Hash32, LogId, Seq};
+use conclave_proto::label::sha256;
 use conclave_proto::limits::{READ_PAGE_ENTRIES, STORE_BATCH_ITEMS, STORE_QUEUE_ITEMS};
+use conclave_proto::log::{EntryKind, Head, chain_next};
 use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::SqliteStore;
-use crate::store::{AppendOutcome, NewLog, Store, StoreError, StoreOptions};
+use crate::store::{
+    AppendOutcome, BundleOutcome, NewBundle, NewLog, Store, StoreError, StoreOptions,
+};
 
 const LOG: LogId = LogId::new([1; 32]);
 
@@ -136,4 +140,63 @@ async fn a_refused_write_fails_alone() {
     }
     let key = store.epoch_key(LOG, Epoch(1)).await.unwrap().unwrap();
     assert_eq!(key.head.seq, Seq(1));
+}
+
+/// Appends and a commit that share one transaction make one chain: what is answered, what is read by
+/// others, and what a restart finds in the log's own row are the same.
+#[tokio::test]
+async fn one_batch_makes_one_chain() {
+    let (dir, store) = store_with_log().await;
+    let mut holding = JoinSet::new();
+    let release = hold_writer(&store, &mut holding).await;
+    let append = |epoch, byte: u8| store.append(LOG, Epoch(epoch), vec![byte], 0);
+    let bundle = NewBundle {
+        log_id: LOG,
+        base_epoch: Epoch(1),
+        commit_entry: vec![3],
+        next_access_key: [2; 32],
+        retention_days: 30,
+        blobs: Vec::new(),
+        now_ms: 0,
+    };
+    let heads = async {
+        let (one, two, commit, late, four) = tokio::join!(
+            append(1, 1),
+            append(1, 2),
+            store.put_bundle(bundle),
+            append(1, 9),
+            append(2, 4)
+        );
+        let BundleOutcome::Appended { head: three } = commit.unwrap() else {
+            panic!("the commit enters");
+        };
+        assert_eq!(late.unwrap(), AppendOutcome::StaleEpoch);
+        [appended(one), appended(two), three, appended(four)]
+    };
+    // the writer is let go once everything waits
+    let (heads, ()) = tokio::join!(heads, async { drop(release) });
+    let mut hash = Hash32::new([2; 32]);
+    for (head, (byte, epoch)) in heads.iter().zip([(1, 1), (2, 1), (3, 1), (4, 2)]) {
+        let kind = if byte == 3 {
+            EntryKind::Commit
+        } else {
+            EntryKind::Message
+        };
+        hash = chain_next(hash, Seq(byte.into()), Epoch(epoch), kind, sha256(&[byte]));
+        assert_eq!((head.seq.0, head.hash), (u64::from(byte), hash));
+    }
+    let seen = store.epoch_key(LOG, Epoch(2)).await.unwrap().unwrap().head;
+    assert_eq!(seen, heads[3]);
+    drop(store);
+    let again = SqliteStore::open(dir.path(), StoreOptions::default()).unwrap();
+    let five = appended(again.append(LOG, Epoch(2), vec![5], 0).await);
+    let hash = chain_next(hash, Seq(5), Epoch(2), EntryKind::Message, sha256(&[5]));
+    assert_eq!((five.seq, five.hash), (Seq(5), hash));
+}
+
+fn appended(outcome: Result<AppendOutcome, StoreError>) -> Head {
+    match outcome {
+        Ok(AppendOutcome::Appended { head }) => head,
+        other => panic!("{other:?}"),
+    }
 }

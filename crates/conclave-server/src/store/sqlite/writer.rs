@@ -1,9 +1,9 @@
 //! The one thread that writes: group commit.
 //!
 //! It takes what came in while the last sync ran (no timer: the sync in progress is the window), runs
-//! each item in a savepoint of its own, commits once, and only then answers. When the commit or the
-//! disk fails, nobody knows what is stored: the whole batch is answered `Broken`, the store is dead
-//! and nothing is tried again.
+//! each item so that it happens whole or not at all, commits once, and only then answers. When the
+//! commit or the disk fails, nobody knows what is stored: the whole batch is answered `Broken`, the
+//! store is dead and nothing is tried again.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use conclave_proto::limits::{STORE_BATCH_BYTES, STORE_BATCH_ITEMS, STORE_QUEUE_I
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{oneshot, watch};
 
+use super::heads::Heads;
 use super::mark::{self, Mark};
 use crate::log::Races;
 use crate::store::StoreError;
@@ -31,6 +32,7 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 /// What the verbs may use beside the database.
 pub(super) struct Context {
     pub(super) races: Races,
+    pub(super) heads: Heads,
     pub(super) incarnation: Incarnation,
     mark: Mark,
     /// Set by a verb: after the commit the file `incarnation` follows the database.
@@ -44,6 +46,7 @@ impl Context {
     pub(super) fn new(races: Races, mark: Mark, dir: PathBuf) -> Self {
         Self {
             races,
+            heads: Heads::default(),
             incarnation: Incarnation(mark.incarnation),
             mark,
             mark_moved: false,
@@ -111,10 +114,10 @@ impl Writer {
         })
     }
 
-    /// Runs `verb` in a savepoint of the next batch; answers after its commit.
+    /// Runs `verb` in the next batch; answers after its commit.
     pub(super) async fn write<T: Send + 'static>(
         &self,
-        bytes: usize,
+        (kind, bytes): (Kind, usize),
         verb: impl FnOnce(&Connection, &mut Context) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
@@ -122,6 +125,7 @@ impl Writer {
             verb: Some(verb),
             value: None,
             reply,
+            kind,
             bytes,
         };
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
@@ -165,10 +169,20 @@ pub(super) fn stopped() -> StoreError {
     StoreError::Broken("it stopped after an earlier failure, restart the server".into())
 }
 
+/// What a write needs around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A savepoint, and heads that are up to date in the database.
+    Verb,
+    /// Neither: it changes the database by one statement, and goes by [`Heads`].
+    Append,
+}
+
 /// One write of a batch.
 trait Job: Send {
+    fn kind(&self) -> Kind;
     fn bytes(&self) -> usize;
-    /// Runs inside the item's savepoint.
+    /// Runs inside the batch's transaction.
     fn run(&mut self, tx: &Connection, context: &mut Context) -> rusqlite::Result<()>;
     /// Answers once the batch is committed, or not.
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
@@ -178,6 +192,7 @@ struct Item<T, F> {
     verb: Option<F>,
     value: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
+    kind: Kind,
     bytes: usize,
 }
 
@@ -186,6 +201,10 @@ where
     T: Send,
     F: FnOnce(&Connection, &mut Context) -> rusqlite::Result<T> + Send,
 {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
     fn bytes(&self) -> usize {
         self.bytes
     }
@@ -248,29 +267,47 @@ impl Worker {
 
     /// One transaction around all items. The results count only when it is `Ok`.
     fn write(&mut self, batch: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, String> {
-        let connection = &self.connection;
-        execute(connection, "BEGIN IMMEDIATE")?;
+        execute(&self.connection, "BEGIN IMMEDIATE")?;
         let mut results = Vec::with_capacity(batch.len());
         for job in batch {
-            execute(connection, "SAVEPOINT item")?;
-            let result = job.run(connection, &mut self.context);
-            match result {
-                Ok(()) => results.push(Ok(())),
-                Err(error) if is_fatal(&error) => return Err(error.to_string()),
-                Err(error) => {
-                    tracing::error!("a write was refused by the schema: {error}");
-                    execute(connection, "ROLLBACK TO item")?;
-                    results.push(Err(StoreError::Broken(error.to_string())));
-                }
-            }
-            execute(connection, "RELEASE item")?;
+            results.push(self.run_one(&mut **job)?);
         }
-        execute(connection, "COMMIT")?;
+        self.follow_heads()?;
+        execute(&self.connection, "COMMIT")?;
         self.follow_mark()?;
         if std::mem::take(&mut self.context.empty_wal) {
             self.empty_wal(SWEEP_PATIENCE)?;
         }
         Ok(results)
+    }
+
+    /// One item, whole or not at all. The outer error is final.
+    fn run_one(&mut self, job: &mut dyn Job) -> Result<Result<(), StoreError>, String> {
+        let is_verb = job.kind() == Kind::Verb;
+        if is_verb {
+            self.follow_heads()?;
+            execute(&self.connection, "SAVEPOINT item")?;
+        }
+        let result = match job.run(&self.connection, &mut self.context) {
+            Ok(()) => Ok(()),
+            Err(error) if is_fatal(&error) => return Err(error.to_string()),
+            Err(error) => {
+                tracing::error!("a write was refused by the schema: {error}");
+                if is_verb {
+                    execute(&self.connection, "ROLLBACK TO item")?;
+                }
+                Err(StoreError::Broken(error.to_string()))
+            }
+        };
+        if is_verb {
+            execute(&self.connection, "RELEASE item")?;
+        }
+        Ok(result)
+    }
+
+    fn follow_heads(&mut self) -> Result<(), String> {
+        let followed = self.context.heads.follow(&self.connection);
+        followed.map_err(|error| error.to_string())
     }
 
     fn follow_mark(&mut self) -> Result<(), String> {

@@ -1,0 +1,483 @@
+//! The committer: group commit of appended messages.
+//!
+//! One task takes what came in while the last commit ran (no timer: the commit in progress is the
+//! window) and stores it in one transaction of two round trips:
+//!
+//! 1. lock the heads of all logs, in order of their ids, so that committers of several servers wait for
+//!    each other and never in a circle;
+//! 2. all entries in one statement, all heads in one, and the commit.
+//!
+//! Each entry is compared with its log's head between the two, in order of arrival. When the connection
+//! is lost during the commit, nobody knows whether the batch is there: the next transaction locks the
+//! same heads (a commit that still runs is waited for), looks, and stores only what is not there (C-212).
+//! The same is done for what waited long, because its client may have said it through another server.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use conclave_proto::id::{Day, Epoch, Hash32, Incarnation, LogId, Seq};
+use conclave_proto::label::sha256;
+use conclave_proto::limits::{STORE_BATCH_BYTES, STORE_BATCH_ITEMS, STORE_QUEUE_ITEMS};
+use conclave_proto::log::{EntryKind, Head};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use super::open::Shared;
+use super::pool::dead;
+use super::session::{Fault, Result, Session, bytes, get, int, int4, number, params, small};
+use crate::log::{LogHead, expires_day};
+use crate::store::{AppendOutcome, Batches, StoreError};
+
+/// Pause after the first failed connection; doubles up to [`PAUSE_MAX`].
+const PAUSE: Duration = Duration::from_millis(50);
+/// How often a batch is tried anew after its connection was lost; then it is only looked for.
+const LOSSES: u32 = 3;
+/// What waited longer, until its log was locked, is looked for before it is stored.
+const LATE: Duration = Duration::from_millis(250);
+/// So many entries at a log's end are looked through then.
+const LOOKED: u64 = 64;
+/// Longest pause between two connections.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// One message to append.
+#[derive(Debug)]
+struct Item {
+    log_id: LogId,
+    epoch: Epoch,
+    payload: Vec<u8>,
+    payload_hash: Hash32,
+    day: Day,
+    came: Instant,
+    /// Where a commit put it that may or may not have happened.
+    tried: Option<Head>,
+    reply: oneshot::Sender<Outcome>,
+}
+
+impl Item {
+    fn answer(self, outcome: Outcome) {
+        // whoever asked may be gone; the write stands all the same
+        let _ = self.reply.send(outcome);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    commits: AtomicU64,
+    items: AtomicU64,
+}
+
+/// The queue's end that the verbs hold.
+#[derive(Debug)]
+pub(super) struct Appends {
+    queue: mpsc::Sender<Item>,
+    counters: Arc<Counters>,
+}
+
+impl Appends {
+    /// Starts the committer. It ends when this is dropped.
+    pub(super) fn start(shared: Arc<Shared>) -> Self {
+        let (queue, items) = mpsc::channel(STORE_QUEUE_ITEMS);
+        let counters = Arc::new(Counters::default());
+        let committer = Committer {
+            shared,
+            session: None,
+            counters: Arc::clone(&counters),
+        };
+        tokio::spawn(committer.run(items));
+        Self { queue, counters }
+    }
+
+    pub(super) async fn append(
+        &self,
+        log_id: LogId,
+        epoch: Epoch,
+        payload: Vec<u8>,
+        now_ms: u64,
+    ) -> Outcome {
+        let (reply, answer) = oneshot::channel();
+        let item = Item {
+            log_id,
+            epoch,
+            payload_hash: sha256(&payload),
+            payload,
+            day: Day::of_ms(now_ms),
+            came: Instant::now(),
+            tried: None,
+            reply,
+        };
+        self.queue.try_send(item).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Busy,
+            TrySendError::Closed(_) => dead(),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(dead()))
+    }
+
+    pub(super) fn batches(&self) -> Batches {
+        Batches {
+            commits: self.counters.commits.load(Ordering::Relaxed),
+            items: self.counters.items.load(Ordering::Relaxed),
+        }
+    }
+}
+
+struct Committer {
+    shared: Arc<Shared>,
+    session: Option<Session>,
+    counters: Arc<Counters>,
+}
+
+impl Committer {
+    async fn run(mut self, mut items: mpsc::Receiver<Item>) {
+        while let Some(first) = items.recv().await {
+            let batch = collect(first, &mut items);
+            self.commit(batch, &mut items).await;
+        }
+    }
+
+    /// Sees a batch to its end.
+    async fn commit(&mut self, mut batch: Vec<Item>, items: &mut mpsc::Receiver<Item>) {
+        let (mut pause, mut losses) = (PAUSE, 0_u32);
+        while !batch.is_empty() {
+            if self.shared.is_dead() {
+                for item in batch {
+                    item.answer(Err(dead()));
+                }
+                return;
+            }
+            let session = match self.session.take().filter(|session| !session.is_closed()) {
+                Some(session) => session,
+                None => match self.shared.connect().await {
+                    Ok(session) => session,
+                    Err(error) => {
+                        tracing::warn!("the committer has no database: {error}");
+                        // who was not tried yet may as well hear that it is not there
+                        batch = refuse_untried(batch);
+                        while let Ok(item) = items.try_recv() {
+                            item.answer(Err(StoreError::Busy));
+                        }
+                        tokio::time::sleep(pause).await;
+                        pause = pause.saturating_mul(2).min(PAUSE_MAX);
+                        continue;
+                    }
+                },
+            };
+            let only_look = losses >= LOSSES;
+            match store(&session, &mut batch, self.shared.incarnation, only_look).await {
+                Ok(outcomes) => {
+                    self.session = Some(session);
+                    self.counters.commits.fetch_add(1, Ordering::Relaxed);
+                    let count = u64::try_from(outcomes.len()).unwrap_or(u64::MAX);
+                    self.counters.items.fetch_add(count, Ordering::Relaxed);
+                    for (item, outcome) in batch.drain(..).zip(outcomes) {
+                        item.answer(outcome);
+                    }
+                }
+                Err(error) => match error.fault() {
+                    Fault::Again => {
+                        // refused without a trace
+                        for item in &mut batch {
+                            item.tried = None;
+                        }
+                        self.session = session.simple("ROLLBACK").await.is_ok().then_some(session);
+                    }
+                    // the connection goes, and with it a transaction that was not committed
+                    Fault::Gone => {
+                        tracing::warn!("the committer lost its database: {error}");
+                        losses += 1;
+                        tokio::time::sleep(pause).await;
+                        pause = pause.saturating_mul(2).min(PAUSE_MAX);
+                    }
+                    Fault::Refused => {
+                        tracing::error!("a batch was refused by the database: {error}");
+                        let text = error.to_string();
+                        for item in batch.drain(..) {
+                            item.answer(Err(StoreError::Broken(text.clone())));
+                        }
+                    }
+                },
+            }
+        }
+    }
+}
+
+fn collect(first: Item, items: &mut mpsc::Receiver<Item>) -> Vec<Item> {
+    let mut bytes = first.payload.len();
+    let mut batch = vec![first];
+    while batch.len() < STORE_BATCH_ITEMS && bytes < STORE_BATCH_BYTES {
+        let Ok(item) = items.try_recv() else { break };
+        bytes = bytes.saturating_add(item.payload.len());
+        batch.push(item);
+    }
+    batch
+}
+
+/// Answers busy to whatever certainly is not stored; gives the rest back.
+fn refuse_untried(batch: Vec<Item>) -> Vec<Item> {
+    let (tried, untried): (Vec<_>, Vec<_>) =
+        batch.into_iter().partition(|item| item.tried.is_some());
+    for item in untried {
+        item.answer(Err(StoreError::Busy));
+    }
+    tried
+}
+
+/// A locked log.
+struct Locked {
+    head: LogHead,
+    retention_days: u32,
+}
+
+/// What an item meets.
+enum Met {
+    /// It goes in here.
+    Enters { head: Head, retention_days: u32 },
+    /// It is answered without being stored now.
+    Settled(Outcome),
+}
+
+type Outcome = std::result::Result<AppendOutcome, StoreError>;
+
+const LOCK: &str = "SELECT log_id, epoch, seq, hash, retention_days FROM log
+     WHERE log_id = ANY($1) ORDER BY log_id FOR NO KEY UPDATE";
+const INSERT: &str = "INSERT INTO entry (log_id, seq, epoch, kind, day, payload, expires_day)
+     SELECT log_id, seq, epoch, $7::int4, day, payload, expires_day
+     FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::int4[], $5::bytea[], $6::int4[])
+       AS new (log_id, seq, epoch, day, payload, expires_day)";
+const MOVE: &str = "UPDATE log SET seq = moved.seq, hash = moved.hash
+     FROM unnest($1::bytea[], $2::int8[], $3::bytea[]) AS moved (log_id, seq, hash)
+     WHERE log.log_id = moved.log_id";
+
+/// One transaction. The outcomes, in the order of the batch, are true once it is `Ok`. With `only_look`
+/// nothing is stored: what an earlier commit did not store is answered busy.
+async fn store(
+    session: &Session,
+    batch: &mut [Item],
+    incarnation: Incarnation,
+    only_look: bool,
+) -> Result<Vec<Outcome>> {
+    // else the commit below could overtake a statement that is not known yet
+    session.prepare(&[LOCK, INSERT, MOVE]).await?;
+    let mut logs = lock(session, batch).await?;
+    let said = said_before(session, batch, &logs).await?;
+    let past = past_epochs(session, batch, &logs).await?;
+    let mut met = Vec::with_capacity(batch.len());
+    for (place, item) in (1..).zip(batch.iter()) {
+        if let Some(seq) = said.get(&place) {
+            let head = Head {
+                epoch: item.epoch,
+                seq: Seq(*seq),
+                // after that entry when this server put it there; nobody asks for it otherwise
+                hash: item.tried.map_or(item.payload_hash, |head| head.hash),
+                incarnation,
+            };
+            met.push(Met::Settled(Ok(AppendOutcome::Appended { head })));
+        } else if only_look {
+            met.push(Met::Settled(Err(StoreError::Busy)));
+        } else {
+            met.push(enter(item, &mut logs, &past, incarnation));
+        }
+    }
+    for (item, met) in batch.iter_mut().zip(&met) {
+        item.tried = match met {
+            Met::Enters { head, .. } | Met::Settled(Ok(AppendOutcome::Appended { head })) => {
+                Some(*head)
+            }
+            Met::Settled(_) => None,
+        };
+    }
+    write(session, batch, &met).await?;
+    let outcomes = met.into_iter().map(|met| match met {
+        Met::Enters { head, .. } => Ok(AppendOutcome::Appended { head }),
+        Met::Settled(outcome) => outcome,
+    });
+    Ok(outcomes.collect())
+}
+
+// C-213: whoever appends to a log or ends its epoch, on any server, holds its head until the commit.
+/// Begins the transaction and takes the heads of all logs, in order.
+async fn lock(session: &Session, batch: &[Item]) -> Result<BTreeMap<LogId, Locked>> {
+    let ids: BTreeSet<LogId> = batch.iter().map(|item| item.log_id).collect();
+    let ids: Vec<&[u8]> = ids.iter().map(|id| id.as_bytes().as_slice()).collect();
+    let ((), rows) = tokio::try_join!(
+        biased;
+        session.simple("BEGIN"),
+        async { session.rows(LOCK, params![ids]).await },
+    )?;
+    let mut logs = BTreeMap::new();
+    for row in &rows {
+        let head = LogHead {
+            epoch: Epoch(number(row, 1)?),
+            seq: Seq(number(row, 2)?),
+            hash: Hash32::new(bytes(row, 3)?),
+        };
+        let retention_days = small(row, 4)?;
+        logs.insert(
+            LogId::new(bytes(row, 0)?),
+            Locked {
+                head,
+                retention_days,
+            },
+        );
+    }
+    Ok(logs)
+}
+
+/// Compares an item with its log's head, and moves that.
+fn enter(
+    item: &Item,
+    logs: &mut BTreeMap<LogId, Locked>,
+    past: &BTreeSet<(LogId, u64)>,
+    incarnation: Incarnation,
+) -> Met {
+    let Some(log) = logs.get_mut(&item.log_id) else {
+        return Met::Settled(Ok(AppendOutcome::NoLog));
+    };
+    let entered = (log.head).enter(item.epoch, EntryKind::Message, item.payload_hash);
+    let Ok(head) = entered else {
+        // C-022: a forgotten epoch gets the answer of an unknown log
+        let outcome = if past.contains(&(item.log_id, item.epoch.0)) {
+            AppendOutcome::StaleEpoch
+        } else {
+            AppendOutcome::NoLog
+        };
+        return Met::Settled(Ok(outcome));
+    };
+    log.head = head;
+    let head = Head {
+        epoch: head.epoch,
+        seq: head.seq,
+        hash: head.hash,
+        incarnation,
+    };
+    let retention_days = log.retention_days;
+    Met::Enters {
+        head,
+        retention_days,
+    }
+}
+
+const SAID: &str = "SELECT place, entry.seq
+     FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::bytea[]) WITH ORDINALITY
+       AS asked (log_id, epoch, after, payload, number)
+     JOIN unnest($5::int8[]) WITH ORDINALITY AS places (place, number) USING (number)
+     JOIN entry ON entry.log_id = asked.log_id AND entry.seq > asked.after
+       AND entry.epoch = asked.epoch AND entry.payload = asked.payload
+     ORDER BY entry.seq DESC";
+
+/// Where items stand already, by their number in the batch from 1 on: an earlier commit of this server may have stored
+/// them, or their client said them through another one.
+async fn said_before(
+    session: &Session,
+    batch: &[Item],
+    logs: &BTreeMap<LogId, Locked>,
+) -> Result<BTreeMap<i64, u64>> {
+    let (mut ids, mut epochs, mut afters) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut payloads, mut places) = (Vec::new(), Vec::new());
+    for (place, item) in (1_i64..).zip(batch) {
+        let Some(log) = logs.get(&item.log_id) else {
+            continue;
+        };
+        if item.tried.is_none() && item.came.elapsed() < LATE {
+            continue;
+        }
+        let tried = item
+            .tried
+            .map_or(u64::MAX, |head| head.seq.0.saturating_sub(1));
+        ids.push(item.log_id.as_bytes().as_slice());
+        epochs.push(int(item.epoch.0));
+        afters.push(int(log.head.seq.0.saturating_sub(LOOKED).min(tried)));
+        payloads.push(item.payload.as_slice());
+        places.push(place);
+    }
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let found = session
+        .all(
+            SAID,
+            params![ids, epochs, afters, payloads, places],
+            |row| Ok((get(row, 0)?, number(row, 1)?)),
+        )
+        .await?;
+    Ok(found.into_iter().collect())
+}
+
+/// Which of the epochs that are over are still known; asked only when there is one.
+async fn past_epochs(
+    session: &Session,
+    batch: &[Item],
+    logs: &BTreeMap<LogId, Locked>,
+) -> Result<BTreeSet<(LogId, u64)>> {
+    let is_over = |item: &&Item| {
+        let log = logs.get(&item.log_id);
+        log.is_some_and(|log| log.head.epoch != item.epoch)
+    };
+    let asked: Vec<&Item> = batch.iter().filter(is_over).collect();
+    if asked.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let ids: Vec<&[u8]> = asked
+        .iter()
+        .map(|item| item.log_id.as_bytes().as_slice())
+        .collect();
+    let epochs: Vec<i64> = asked.iter().map(|item| int(item.epoch.0)).collect();
+    let known = session
+        .all(
+            "SELECT epoch.log_id, epoch.epoch FROM epoch
+         JOIN unnest($1::bytea[], $2::int8[]) AS asked (log_id, epoch)
+         ON epoch.log_id = asked.log_id AND epoch.epoch = asked.epoch",
+            params![ids, epochs],
+            |row| Ok((LogId::new(bytes(row, 0)?), number(row, 1)?)),
+        )
+        .await?;
+    Ok(known.into_iter().collect())
+}
+
+/// Stores what enters, moves the heads and commits: one round trip.
+async fn write(session: &Session, batch: &[Item], met: &[Met]) -> Result<()> {
+    let (mut ids, mut seqs, mut epochs) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut days, mut payloads, mut expires) = (Vec::new(), Vec::new(), Vec::new());
+    let mut heads = BTreeMap::new();
+    for (item, met) in batch.iter().zip(met) {
+        let Met::Enters {
+            head,
+            retention_days,
+        } = met
+        else {
+            continue;
+        };
+        ids.push(item.log_id.as_bytes().as_slice());
+        seqs.push(int(head.seq.0));
+        epochs.push(int(item.epoch.0));
+        days.push(int4(item.day.0));
+        payloads.push(item.payload.as_slice());
+        expires.push(int4(expires_day(
+            EntryKind::Message,
+            item.day.0,
+            *retention_days,
+        )));
+        heads.insert(item.log_id, *head);
+    }
+    if heads.is_empty() {
+        return session.simple("COMMIT").await;
+    }
+    let moved: Vec<&[u8]> = heads.keys().map(|id| id.as_bytes().as_slice()).collect();
+    let to: Vec<i64> = heads.values().map(|head| int(head.seq.0)).collect();
+    let hashes: Vec<&[u8]> = heads
+        .values()
+        .map(|head| head.hash.as_bytes().as_slice())
+        .collect();
+    let kind = i32::from(EntryKind::Message);
+    tokio::try_join!(
+        biased;
+        async {
+            let new = params![ids, seqs, epochs, days, payloads, expires, kind];
+            session.run(INSERT, new).await
+        },
+        async { session.run(MOVE, params![moved, to, hashes]).await },
+        session.simple("COMMIT"),
+    )?;
+    Ok(())
+}
