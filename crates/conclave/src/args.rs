@@ -161,6 +161,8 @@ pub(crate) enum Command {
     Passphrase(commands::passphrase::Args),
     /// List or write out what shows that somebody misbehaved
     Proofs(commands::proofs::Args),
+    /// Open the page: this profile's chats in the browser
+    Web(commands::web::Args),
     /// Keep this profile open and online, for all its commands at once
     Daemon(commands::daemon::Args),
     /// Serve JSON-RPC to a program
@@ -193,6 +195,7 @@ impl Command {
         !matches!(
             self,
             Self::Daemon(_)
+                | Self::Web(_)
                 | Self::Paths(_)
                 | Self::Classic(_)
                 | Self::Completions(_)

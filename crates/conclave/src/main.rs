@@ -5,12 +5,15 @@ mod commands;
 mod console;
 mod daemon;
 mod exit;
+mod http;
 mod input;
 mod output;
 mod profile;
+mod qr;
 mod rfc3339;
 mod rows;
 mod rpc;
+mod web;
 mod webhook;
 
 use std::ffi::OsString;

@@ -64,6 +64,11 @@ impl Context {
         }
     }
 
+    /// Where time and random bytes come from.
+    pub(crate) fn env(&self) -> SharedEnv {
+        self.env.clone()
+    }
+
     /// This machine's clock, ms since 1970-01-01 UTC.
     pub(crate) fn now_ms(&self) -> u64 {
         self.env.now_ms()
@@ -123,6 +128,9 @@ impl Context {
     pub(crate) async fn close(&self, client: Client) {
         if self.hosting.is_none() {
             client.close().await;
+        } else if client.is_registered() {
+            // A command may have made the daemon's profile an account's.
+            client.go_online();
         }
     }
 

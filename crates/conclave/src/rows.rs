@@ -29,7 +29,7 @@ pub(crate) use chat::{ClearedRow, DraftRow, ExportedRow, FoundRow};
 pub(crate) use classic::{
     ClassicAccountRow, ClassicKeyRow, ClassicMessageRow, ClassicReceiptRow, ClassicSentRow,
 };
-pub(crate) use daemon::{DaemonRow, TokenRow};
+pub(crate) use daemon::{DaemonRow, PageRow, TokenRow};
 pub(crate) use device::{DeviceRow, HistoryRow, LinkRow};
 pub(crate) use group::{GroupLinkRow, GroupRow};
 pub(crate) use message::{

@@ -411,3 +411,37 @@ fn a_server_stopped_in_the_middle_of_many_lines() {
     assert_eq!(texts(&ben, &anna), wanted);
     assert_eq!(texts(&anna, &ben), wanted);
 }
+
+/// Numbers and times that mean nothing, and a folder that is not there: each refusal says what would do, and nothing is
+/// written.
+#[test]
+fn what_means_nothing_is_refused_with_what_would_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path());
+    let (anna, ben) = introduced(folder.path(), &server);
+    let ben = ben.identifier.as_str();
+    anna.run(&["history", ben, "--limit", "0"])
+        .expect_error(2, "USAGE");
+    for time in [
+        "0s",
+        "0d",
+        "30 days",
+        "tomorrow",
+        "-1d",
+        "99999999999999999999d",
+    ] {
+        let expires = format!("--expires={time}");
+        let refused = anna.run(&["token", "create", "--scope", "read", &expires]);
+        refused.expect_error(2, "USAGE");
+        let error = refused.error();
+        assert!(error.to_string().contains("30d"), "{time}: {error}");
+    }
+    assert!(anna.ok(&["token", "list"]).is_empty());
+    let nowhere = folder.path().join("nowhere");
+    let out = nowhere.join("x");
+    let refused = anna.run(&["export", ben, "--out", out.to_str().unwrap()]);
+    refused.expect_error(8, "NO_FOLDER");
+    let error = refused.error();
+    assert!(error.to_string().contains("make the folder"), "{error}");
+    assert!(!nowhere.exists());
+}

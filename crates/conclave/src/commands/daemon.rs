@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use conclave_client::ClientError;
 use tokio::net::TcpListener;
 
-use crate::daemon::{self, About, Front};
+use crate::daemon::{self, About, Doors, Front};
 use crate::exit::{self, Failure};
 use crate::profile::Context;
 use crate::rows::{DaemonRow, DoneRow};
@@ -54,7 +54,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
                 client.close().await;
                 return Err(ClientError::NotRegistered.into());
             }
-            daemon::run(context, client, http).await
+            let doors = Doors { http, page: None };
+            daemon::run(context, client, doors).await
         }
         Some(Action::Stop) => {
             daemon::stop(&dir).await?.ok_or_else(no_daemon)?;

@@ -17,7 +17,7 @@ pub(crate) struct Args {
     /// `+E164` number, e-mail address, name of a group or chat id
     chat: String,
     /// At most this many messages and notes
-    #[arg(long, value_name = "N", default_value_t = 50)]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// Those before this message of the chat, to go on where another page began
     #[arg(long, value_name = "MESSAGE")]

@@ -158,6 +158,15 @@ fn exists(file: &Path) -> Failure {
 pub(crate) fn write_new(file: &Path, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let cannot = |error: io::Error| match error.kind() {
         io::ErrorKind::AlreadyExists => exists(file),
+        io::ErrorKind::NotFound => Failure::new(
+            exit::NOT_FOUND,
+            "NO_FOLDER",
+            format!(
+                "{} cannot be written: its folder is not there",
+                file.display()
+            ),
+        )
+        .with_hint("make the folder first, or choose another place"),
         _ => Failure::new(
             exit::UNEXPECTED,
             "IO",

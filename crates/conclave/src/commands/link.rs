@@ -35,11 +35,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 async fn join(context: &Context, client: &Client, args: &Args) -> Result<(), Failure> {
     let shown = context.in_time(client.link_start(&args.server, &args.name));
     let shown = shown.await?;
-    context.out.row(&LinkRow {
-        uri: shown.uri.clone(),
-        code: shown.code,
-        valid_ms: shown.valid_ms,
-    })?;
+    context.out.row(&LinkRow::from(&shown))?;
     if !context.out.is_json() && context.console.is_output_terminal() {
         context.out.text(&half_blocks(shown.uri.as_bytes())?)?;
     }

@@ -49,6 +49,7 @@ pub(crate) mod timer;
 pub(crate) mod token;
 pub(crate) mod typing;
 pub(crate) mod unread;
+pub(crate) mod web;
 pub(crate) mod webhook;
 pub(crate) mod whoami;
 
@@ -99,6 +100,7 @@ pub(crate) async fn run(context: &Context, command: Command) -> Result<(), Failu
         Command::Config(args) => config::run(context, args).await,
         Command::Passphrase(args) => passphrase::run(context, args).await,
         Command::Proofs(args) => proofs::run(context, args).await,
+        Command::Web(args) => web::run(context, args).await,
         Command::Daemon(args) => daemon::run(context, args).await,
         Command::Rpc(args) => rpc::run(context, args).await,
         Command::Token(args) => token::run(context, args).await,

@@ -145,17 +145,27 @@ fn by_picture(
     who: &str,
     file: &Path,
 ) -> Result<Safety, Failure> {
+    let codes = safety_picture::read(&context.path(file))?;
+    Ok(by_codes(client, who, &codes)?)
+}
+
+/// The same of what the codes hold.
+pub(crate) fn by_codes(
+    client: &Client,
+    who: &str,
+    codes: &[Vec<u8>],
+) -> Result<Safety, ClientError> {
     let mut refused = None;
-    for payload in safety_picture::read(&context.path(file))? {
-        match client.verify_picture(who, &payload) {
+    for payload in codes {
+        match client.verify_picture(who, payload) {
             Ok(safety) => return Ok(safety),
             // Of several codes, one of another safety number says more than one of something else.
             Err(error @ ClientError::NotMatching) => refused = Some(error),
             Err(error @ ClientError::BadInput(_)) => refused = refused.or(Some(error)),
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
-    Err(refused.unwrap_or(ClientError::NotMatching).into())
+    Err(refused.unwrap_or(ClientError::NotMatching))
 }
 
 /// Shows the digits line by line and marks verified only what was confirmed whole, as it was shown. All digits: who

@@ -4,12 +4,11 @@ use std::fs;
 use std::io::{self, Cursor};
 use std::path::Path;
 
-use image::{GrayImage, ImageError, ImageFormat, ImageReader, Limits, Luma};
-use qrcode::{Color, QrCode};
-use rqrr::PreparedImage;
+use image::{GrayImage, ImageFormat, Luma};
 
 use crate::commands::key::write_new;
 use crate::exit::{self, Failure};
+use crate::qr::{self, Modules, Unread};
 
 /// Pixels along a module's side.
 const MODULE_PIXELS: u32 = 8;
@@ -19,10 +18,6 @@ const QUIET_MODULES: u32 = 4;
 const SIDE_PIXELS_MAX: u32 = 8_192;
 /// Bytes of a picture file.
 const FILE_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// Bytes that decoding may take: one picture of the largest side, four bytes a pixel.
-const DECODED_BYTES_MAX: u64 = 4 * 8_192 * 8_192;
-/// QR codes looked at in one picture.
-const CODES_MAX: usize = 16;
 
 /// Writes `payload` as a PNG file that was not there.
 pub(super) fn write(file: &Path, payload: &[u8]) -> Result<(), Failure> {
@@ -34,13 +29,9 @@ fn png(payload: &[u8]) -> Result<Vec<u8>, Failure> {
         let message = format!("no picture can be made of it: {error}");
         Failure::new(exit::UNEXPECTED, "QR", message)
     };
-    let code = QrCode::new(payload).map_err(|error| cannot(&error))?;
-    let width = u32::try_from(code.width()).unwrap_or(u32::MAX);
-    let modules: Vec<bool> = code
-        .to_colors()
-        .into_iter()
-        .map(|color| color == Color::Dark)
-        .collect();
+    let code = Modules::of(payload).map_err(|error| cannot(&error))?;
+    let width = u32::try_from(code.size).unwrap_or(u32::MAX);
+    let modules: Vec<bool> = code.rows().flatten().copied().collect();
     let is_dark = |x: u32, y: u32| {
         let (x, y) = (x.checked_sub(QUIET_MODULES)?, y.checked_sub(QUIET_MODULES)?);
         let place = usize::try_from(y * width + x).ok()?;
@@ -84,36 +75,14 @@ fn too_large(file: &Path) -> Failure {
 }
 
 fn codes(file: &Path, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Failure> {
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(SIDE_PIXELS_MAX);
-    limits.max_image_height = Some(SIDE_PIXELS_MAX);
-    limits.max_alloc = Some(DECODED_BYTES_MAX);
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), ImageFormat::Png);
-    reader.limits(limits);
-    let picture = reader.decode().map_err(|error| match error {
-        ImageError::Limits(_) => too_large(file),
-        _ => Failure::usage(format!("{} is no PNG picture: {error}", file.display())),
-    })?;
-    let picture = picture.to_luma8();
-    let (width, height) = picture.dimensions();
-    let side = |pixels: u32| usize::try_from(pixels).unwrap_or_default();
-    let mut pixels = picture.as_raw().iter().copied();
-    let filled = |_, _| pixels.next().unwrap_or(255);
-    let mut prepared = PreparedImage::prepare_from_greyscale(side(width), side(height), filled);
-    let grids = prepared.detect_grids();
-    let found: Vec<Vec<u8>> = grids
-        .iter()
-        .take(CODES_MAX)
-        .filter_map(|grid| {
-            let mut payload = Vec::new();
-            grid.decode_to(&mut payload).ok().map(|_| payload)
-        })
-        .collect();
-    if found.is_empty() {
-        let message = format!("no QR code can be read in {}", file.display());
-        return Err(Failure::usage(message).with_hint("take the picture again, sharp and straight"));
-    }
-    Ok(found)
+    qr::codes(bytes, ImageFormat::Png, SIDE_PIXELS_MAX).map_err(|unread| match unread {
+        Unread::TooLarge => too_large(file),
+        Unread::NoPicture(why) => {
+            Failure::usage(format!("{} is no PNG picture: {why}", file.display()))
+        }
+        Unread::NoCode => Failure::usage(format!("no QR code can be read in {}", file.display()))
+            .with_hint("take the picture again, sharp and straight"),
+    })
 }
 
 #[cfg(test)]

@@ -59,20 +59,23 @@ fn scope(text: &str) -> Result<TokenScope, String> {
     TokenScope::from_name(text).ok_or_else(|| "say read, send or admin".to_owned())
 }
 
-/// As [`duration`], and days.
+/// As [`duration`], and days; a token that is over at once is none.
 fn days(text: &str) -> Result<Duration, String> {
-    match text.strip_suffix('d') {
+    let expected =
+        || format!("`{text}` is no time that a token can be good for; write 30d, 12h or 10m");
+    let expires = match text.strip_suffix('d') {
         Some(days) => {
-            let hours = days
-                .parse::<u64>()
-                .ok()
-                .and_then(|days| days.checked_mul(24));
-            let hours =
-                hours.ok_or_else(|| format!("`{text}` is no duration; write 30d or 12h"))?;
+            let days = days.parse::<u64>().map_err(|_| expected())?;
+            let hours = days.checked_mul(24).ok_or_else(expected)?;
             duration(&format!("{hours}h"))
         }
         None => duration(text),
+    };
+    let expires = expires.map_err(|_| expected())?;
+    if expires.is_zero() {
+        return Err(expected());
     }
+    Ok(expires)
 }
 
 /// Makes, lists or revokes.

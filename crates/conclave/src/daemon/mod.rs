@@ -1,6 +1,7 @@
 //! The daemon: one process owns the profile, command lines and programs talk to it over a socket.
 //!
 //! - `host`: the daemon itself, from the open profile to the closed one
+//! - `locked`: what it is while the profile is locked
 //! - `place`: where its socket lies, and who may be at the other end
 //! - `hosted`: runs the commands of command lines
 //! - `lent`: the streams of such a command line, over its connection
@@ -10,6 +11,7 @@ mod front;
 mod host;
 mod hosted;
 mod lent;
+mod locked;
 mod place;
 
 use std::path::PathBuf;
@@ -17,7 +19,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use front::{Front, stop};
-pub(crate) use host::{Daemon, StopRequest, run};
+pub(crate) use host::{Daemon, Doors, PageWish, StopRequest, run, show};
 pub(crate) use hosted::{Running, start};
 pub(crate) use lent::{Facts, Lent};
 
@@ -35,6 +37,18 @@ pub(crate) struct RunParams {
     pub(crate) passphrase_file: Option<PathBuf>,
     /// What the command line's streams are.
     pub(crate) facts: Facts,
+}
+
+/// Somebody wants to see the page: `web.open`.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OpenParams {
+    /// The port that it should listen on; none: any.
+    #[serde(default)]
+    pub(crate) port: Option<u16>,
+    /// Whether all that were let in before have to come in anew.
+    #[serde(default)]
+    pub(crate) end_sessions: bool,
 }
 
 /// How a command ended: `cli.run`'s result.
@@ -55,8 +69,14 @@ pub(crate) struct About {
     pub(crate) socket: String,
     /// Where it takes HTTP, when it does.
     pub(crate) http: Option<String>,
+    /// Where the page is, when it is served.
+    #[serde(default)]
+    pub(crate) page: Option<String>,
     /// Since when, ms since 1970-01-01 UTC.
     pub(crate) since_ms: u64,
     /// Open connections.
     pub(crate) connections: usize,
+    /// Whether the profile is locked, so that nothing works but the page's lock screen.
+    #[serde(default)]
+    pub(crate) locked: bool,
 }

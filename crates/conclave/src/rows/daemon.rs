@@ -15,9 +15,11 @@ pub(crate) struct DaemonRow {
     version: String,
     socket: String,
     http: Option<String>,
+    page: Option<String>,
     since: String,
     since_ms: u64,
     connections: usize,
+    locked: bool,
 }
 
 impl From<&About> for DaemonRow {
@@ -27,9 +29,11 @@ impl From<&About> for DaemonRow {
             version: about.version.clone(),
             socket: about.socket.clone(),
             http: about.http.clone(),
+            page: about.page.clone(),
             since: rfc3339(about.since_ms),
             since_ms: about.since_ms,
             connections: about.connections,
+            locked: about.locked,
         }
     }
 }
@@ -42,9 +46,42 @@ impl Row for DaemonRow {
             ("daemon", &self.pid.to_string()),
             ("socket", &self.socket),
             ("http", self.http.as_deref().unwrap_or_default()),
+            ("page", self.page.as_deref().unwrap_or_default()),
             ("since", &self.since),
             ("version", &self.version),
+            ("profile", if self.locked { "locked" } else { "" }),
         ])
+    }
+}
+
+/// Where the page is, and whether a browser was started there.
+#[derive(Debug, Serialize)]
+pub(crate) struct PageRow {
+    /// Good once, for a minute.
+    url: String,
+    opened: bool,
+}
+
+impl PageRow {
+    /// The row of a way in.
+    pub(crate) fn new(url: &str, opened: bool) -> Self {
+        Self {
+            url: url.to_owned(),
+            opened,
+        }
+    }
+}
+
+impl Row for PageRow {
+    const TYPE: &'static str = "page";
+
+    fn text(&self) -> String {
+        let what = if self.opened {
+            "the page opens in your browser; if it does not, open this link there within a minute:"
+        } else {
+            "open this link in a browser on this machine within a minute; it works once:"
+        };
+        format!("{what}\n{}", self.url)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rows about the account's devices.
 
-use conclave_client::view::{Device, HistoryProgress};
+use conclave_client::view::{Device, HistoryProgress, LinkShown};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -17,6 +17,16 @@ pub(crate) struct LinkRow {
     pub(crate) code: String,
     /// Good for this long, in ms.
     pub(crate) valid_ms: u64,
+}
+
+impl From<&LinkShown> for LinkRow {
+    fn from(shown: &LinkShown) -> Self {
+        Self {
+            uri: shown.uri.clone(),
+            code: shown.code.clone(),
+            valid_ms: shown.valid_ms,
+        }
+    }
 }
 
 impl Row for LinkRow {

@@ -21,7 +21,7 @@ pub(crate) struct GroupChangeRow {
     about: Option<PersonRow>,
     /// Whether it is about this account.
     about_own: bool,
-    /// The new name or role, or `link`.
+    /// The new name or role, or `link`; of who was put out, what they did: `garbage`, `wrong_keys`, `not_allowed`, `forged`.
     value: String,
     seq: Option<u64>,
     ts: String,
@@ -70,11 +70,21 @@ impl GroupChangeRow {
             NoteKind::Role => format!("{by} made {about} {value}"),
             NoteKind::LinkMade => format!("{by} made a link to the group"),
             NoteKind::LinkRevoked => format!("{by} took the link to the group back"),
-            NoteKind::Continued => {
-                "the group broke and goes on anew, without who broke it".to_owned()
-            }
+            NoteKind::Continued => "the group broke and goes on anew".to_owned(),
+            NoteKind::PutOut => format!("{about} was put out: {}", offence(&self.value)),
             _ => "something that needs a newer version of conclave".to_owned(),
         }
+    }
+}
+
+/// What somebody did who was put out.
+fn offence(name: &str) -> &'static str {
+    match name {
+        "garbage" => "the group broke by a change that nobody can follow",
+        "wrong_keys" => "the group broke by keys that nobody has",
+        "not_allowed" => "the group broke by a change that they may not make",
+        "forged" => "the group broke by a forged member or change",
+        _ => "the group broke",
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rows about chats and the people in them.
 
-use conclave_client::view::{Chat, Contact, Request, Safety};
+use conclave_client::view::{Chat, Contact, Request, Safety, Trust};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -10,6 +10,7 @@ use crate::rows::{MessageRow, PersonRow};
 
 /// One chat.
 #[derive(Debug, Serialize, JsonSchema)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a field of the row")]
 pub(crate) struct ChatRow {
     id: String,
     kind: &'static str,
@@ -26,6 +27,12 @@ pub(crate) struct ChatRow {
     pinned: bool,
     marked_unread: bool,
     draft: String,
+    /// `unverified`, `verified` or `changed`; null in a group.
+    trust: Option<&'static str>,
+    /// Whether the server confirmed that the other person's identifier is theirs.
+    confirmed: bool,
+    /// Seconds after which what is written now disappears; 0 = it stays.
+    timer_s: u32,
 }
 
 impl From<&Chat> for ChatRow {
@@ -46,6 +53,9 @@ impl From<&Chat> for ChatRow {
             pinned: chat.pinned,
             marked_unread: chat.marked_unread,
             draft: chat.draft.clone(),
+            trust: chat.trust.map(Trust::name),
+            confirmed: chat.confirmed,
+            timer_s: chat.timer_s,
         }
     }
 }

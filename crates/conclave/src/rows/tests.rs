@@ -62,6 +62,9 @@ fn chat(unread: u64) -> Chat {
         pinned: false,
         marked_unread: false,
         draft: String::new(),
+        trust: None,
+        confirmed: true,
+        timer_s: 0,
     }
 }
 

@@ -1,12 +1,15 @@
-//! Who calls, and what they may: everything at the socket and on a pipe, what the token says over HTTP.
+//! Who calls, and what they may: everything at the socket and on a pipe, what the token says over HTTP, everything but
+//! files of the disk on the page.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 pub(crate) use conclave_client::TokenScope as Scope;
 use conclave_client::{Client, Token};
 use conclave_proto::id::ChatId;
 
 use super::RpcError;
+use crate::web::Desk;
 
 /// What a call touches, so that a token for some chats reaches no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +32,20 @@ pub(crate) struct Caller {
     /// Whose consumers and keys are its own: a token's, or those of the user.
     owner: String,
     scopes: BTreeSet<Scope>,
-    /// Whether it is this user, who may read and write files of this disk.
-    is_owner: bool,
+    door: Door,
     /// The only chats it may reach; none: all of them.
     chats: Option<BTreeSet<ChatId>>,
+}
+
+/// How it came in.
+#[derive(Debug, Clone)]
+enum Door {
+    /// By socket or pipe: this user, who may read and write files of this disk.
+    Own,
+    /// By HTTP, with a token.
+    Token,
+    /// On the page, in one of its sessions.
+    Page(Arc<Desk>),
 }
 
 impl Caller {
@@ -41,8 +54,24 @@ impl Caller {
         Self {
             owner: String::new(),
             scopes: Scope::ALL.into(),
-            is_owner: true,
+            door: Door::Own,
             chats: None,
+        }
+    }
+
+    /// The user, on the page.
+    pub(crate) fn page(desk: Arc<Desk>) -> Self {
+        Self {
+            door: Door::Page(desk),
+            ..Self::owner()
+        }
+    }
+
+    /// What the page has at hand beside its calls; none: another door.
+    pub(crate) fn desk(&self) -> Option<&Arc<Desk>> {
+        match &self.door {
+            Door::Page(desk) => Some(desk),
+            Door::Own | Door::Token => None,
         }
     }
 
@@ -51,7 +80,7 @@ impl Caller {
         Self {
             owner: token.id,
             scopes: token.scopes,
-            is_owner: false,
+            door: Door::Token,
             chats: Some(token.chats).filter(|chats| !chats.is_empty()),
         }
     }
@@ -61,14 +90,21 @@ impl Caller {
         &self.owner
     }
 
-    /// Refuses whose token was revoked or ended since the call came in.
+    /// Refuses whose token or session ended since the call came in.
     pub(crate) fn check_still(&self, client: &Client) -> Result<(), RpcError> {
-        if self.is_owner || client.is_token_good(&self.owner)? {
-            return Ok(());
+        let (is_good, why) = match &self.door {
+            Door::Own => (true, ""),
+            Door::Token => {
+                let why = "the token was revoked or ended meanwhile";
+                (client.is_token_good(&self.owner)?, why)
+            }
+            Door::Page(desk) => (desk.is_open(), "this page's session ended meanwhile"),
+        };
+        if is_good {
+            Ok(())
+        } else {
+            Err(RpcError::forbidden(why))
         }
-        Err(RpcError::forbidden(
-            "the token was revoked or ended meanwhile",
-        ))
     }
 
     /// The only chats it may reach; none: all of them.
@@ -83,16 +119,29 @@ impl Caller {
             .is_none_or(|chats| chats.contains(&chat))
     }
 
-    /// Refuses callers over HTTP, whatever their token: a path would lead them to every file of this user.
+    /// Refuses callers over HTTP, whatever their token, and the page: a path would lead them to every file of this
+    /// user.
     pub(crate) fn check_owner(&self) -> Result<(), RpcError> {
-        if self.is_owner {
-            return Ok(());
-        }
+        let hint = match &self.door {
+            Door::Own => return Ok(()),
+            Door::Token => "no token opens this; use the socket, or `conclave rpc`",
+            Door::Page(_) => "upload the file, or open its link; `conclave rpc` takes paths",
+        };
         let mut error = RpcError::forbidden(
             "files of this disk are for programs at the profile's own socket or pipes",
         );
-        "no token opens this; use the socket, or `conclave rpc`".clone_into(&mut error.data.hint);
+        hint.clone_into(&mut error.data.hint);
         Err(error)
+    }
+
+    /// Refuses callers with a token: this is for a person who sits there.
+    pub(crate) fn check_person(&self) -> Result<(), RpcError> {
+        if !matches!(self.door, Door::Token) {
+            return Ok(());
+        }
+        Err(RpcError::forbidden(
+            "no token may do this: it is for the person at the profile's own doors",
+        ))
     }
 
     /// Refuses what the token is not for.

@@ -6,6 +6,7 @@
 //! - `once`: calls with an idempotency key
 //! - `schema`: what every method takes and gives, as OpenRPC
 //! - `follow`: events as notifications between the answers
+//! - `live`: what a page is told beside events
 //! - `sse`: events over HTTP
 //! - `http`: one request a POST, with a token, from this machine alone
 //! - `stream`: requests and answers as lines of a socket or a pipe
@@ -14,10 +15,11 @@ mod caller;
 mod error;
 mod follow;
 pub(crate) mod http;
+mod live;
 mod methods;
 mod once;
 mod schema;
-mod sse;
+pub(crate) mod sse;
 pub(crate) mod stream;
 
 use conclave_client::Client;
@@ -46,6 +48,17 @@ pub(crate) async fn answer(client: &Client, caller: &Caller, message: Value) -> 
             (!answers.is_empty()).then_some(Value::Array(answers))
         }
         request => answer_one(client, caller, request).await,
+    }
+}
+
+/// Answers the message in `body`, JSON or not. None when it wants no answer.
+pub(crate) async fn answer_bytes(client: &Client, caller: &Caller, body: &[u8]) -> Option<Value> {
+    match serde_json::from_slice(body) {
+        Ok(message) => answer(client, caller, message).await,
+        Err(error) => {
+            let why = format!("the body is no JSON: {error}");
+            Some(failed(&Value::Null, &RpcError::parse(&why)))
+        }
     }
 }
 

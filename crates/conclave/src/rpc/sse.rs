@@ -2,22 +2,29 @@
 //!
 //! It goes on behind `Last-Event-ID`, else behind `?after=CURSOR`, else where `?consumer=NAME` is, else with what
 //! happens from now on. An empty comment comes at once and every 15 s, so that both sides see that the other is there.
+//! A page is told beside them what is not kept, as `event: live` without an id.
 
-use std::convert::Infallible;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use conclave_client::journal::Page;
 use conclave_client::{Client, ClientError};
-use hyper::body::{Body, Frame};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use http_body_util::Either;
+use hyper::http::request::Parts;
+use hyper::{Response, StatusCode, header};
+use serde_json::Value;
+use tokio::sync::{Semaphore, mpsc};
 
+use super::live::Live;
 use super::{Caller, RpcError, Scope};
+use crate::http::{PAUSE, Refusal, Reply, Stream, failed, harden, only, refusal, status_of};
 use crate::rows::ToldRow;
 
+/// What a reader of events got last.
+const LAST: header::HeaderName = header::HeaderName::from_static("last-event-id");
 /// Streams at once.
-pub(super) const STREAMS_MAX: usize = 32;
+pub(crate) const STREAMS_MAX: usize = 32;
 /// A comment comes this often.
 const ALIVE: Duration = Duration::from_secs(15);
 /// Nothing happened; the other side is there.
@@ -29,7 +36,7 @@ const AHEAD: usize = 16;
 
 /// What a request for events says beside its token.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Wish {
+struct Wish {
     /// Behind this event.
     after: Option<u64>,
     /// Where this program is.
@@ -38,7 +45,7 @@ pub(super) struct Wish {
 
 impl Wish {
     /// What `?query` and the header `Last-Event-ID` say; the header goes first.
-    pub(super) fn parse(query: Option<&str>, last: Option<&str>) -> Result<Self, String> {
+    fn parse(query: Option<&str>, last: Option<&str>) -> Result<Self, String> {
         let number = |text: &str| {
             let number = text.parse::<u64>();
             number.map_err(|_| "a cursor is a whole number".to_owned())
@@ -62,7 +69,7 @@ impl Wish {
     }
 
     /// Where to begin.
-    pub(super) fn begin(&self, client: &Client, caller: &Caller) -> Result<u64, RpcError> {
+    fn begin(&self, client: &Client, caller: &Caller) -> Result<u64, RpcError> {
         caller.check_scope(Scope::Read)?;
         let known = match &self.consumer {
             Some(name) => Some(client.consume(caller.whose(), name, None)?),
@@ -81,44 +88,89 @@ impl Wish {
     }
 }
 
-/// The body of the answer: ends with its sender, and its sender with it.
-#[derive(Debug)]
-pub(super) struct Stream(mpsc::Receiver<Bytes>);
-
-impl Body for Stream {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let next = self.0.poll_recv(cx);
-        next.map(|bytes| bytes.map(|bytes| Ok(Frame::data(bytes))))
-    }
+/// Places for the streams of one port.
+pub(crate) fn places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(STREAMS_MAX))
 }
 
-/// Events behind `cursor` for `caller`, as long as `is_good` finds its token good.
-pub(super) fn stream(
-    client: Client,
-    (caller, is_good): (Caller, impl Fn() -> bool + Send + 'static),
-    cursor: u64,
-    permit: OwnedSemaphorePermit,
-) -> Stream {
+/// Who reads, and for how long.
+pub(crate) struct Reader<G, O> {
+    /// Whose events, and what is its own.
+    pub(crate) caller: Caller,
+    /// Whether it may still be told; asked before each page of events.
+    pub(crate) is_good: G,
+    /// Ends the stream at once.
+    pub(crate) over: O,
+}
+
+/// Events for `reader` from where the request says.
+pub(crate) fn reply(
+    client: &Client,
+    head: &Parts,
+    reader: Reader<impl Fn() -> bool + Send + 'static, impl Future<Output = ()> + Send + 'static>,
+    places: Arc<Semaphore>,
+) -> Result<Reply, Refusal> {
+    let Reader {
+        caller,
+        is_good,
+        over,
+    } = reader;
+    let last = only(&head.headers, LAST).and_then(|value| value.to_str().ok());
+    if last.is_none() && head.headers.contains_key(LAST) {
+        let message = "`Last-Event-ID` is there twice or is no text";
+        return Err(refusal(StatusCode::BAD_REQUEST, "BAD_REQUEST", message));
+    }
+    let wish = Wish::parse(head.uri.query(), last).map_err(RpcError::bad_params);
+    let cursor = match wish.and_then(|wish| wish.begin(client, &caller)) {
+        Ok(cursor) => cursor,
+        Err(error) => return Ok(failed(status_of(&error), &error)),
+    };
+    let place = places.try_acquire_owned().map_err(|_| Refusal {
+        retry_after: Some(PAUSE),
+        ..refusal(
+            StatusCode::TOO_MANY_REQUESTS,
+            "BUSY",
+            "too many read events now",
+        )
+    })?;
     let (sender, receiver) = mpsc::channel(AHEAD);
+    let client = client.clone();
     tokio::spawn(async move {
         tokio::select! {
             () = sender.closed() => {}
+            () = over => {}
             // Ended by the other side, or told why it ends.
             _ = feed(&client, (&caller, is_good), cursor, &sender) => {}
         }
-        drop(permit);
+        // Whoever waits for the places to be free wants the profile to be free, too.
+        drop((client, place));
     });
-    Stream(receiver)
+    let mut reply = Response::new(Either::Right(Stream::new(receiver)));
+    let headers = reply.headers_mut();
+    let kind = header::HeaderValue::from_static("text/event-stream");
+    headers.insert(header::CONTENT_TYPE, kind);
+    harden(headers);
+    Ok(reply)
 }
 
 /// The reader is gone.
 struct Gone;
+
+/// What is there to tell.
+enum News {
+    /// Events that are kept, or none in a while.
+    Events(Page),
+    /// What a page is told beside them, in one line.
+    Live(Value),
+}
+
+/// The next thing to tell beside events; never for programs.
+async fn next(live: &mut Option<Live>) -> Result<Value, ClientError> {
+    match live {
+        Some(live) => live.next().await,
+        None => std::future::pending().await,
+    }
+}
 
 async fn feed(
     client: &Client,
@@ -127,20 +179,30 @@ async fn feed(
     sender: &mpsc::Sender<Bytes>,
 ) -> Result<(), Gone> {
     let send = async |bytes: Bytes| sender.send(bytes).await.map_err(|_| Gone);
+    // Before anything is sent: what happens from then on is told.
+    let mut live = caller.desk().map(|_| Live::new(client));
     send(Bytes::from_static(COMMENT)).await?;
     loop {
-        let page = client
-            .next_events(cursor, PAGE, caller.chats(), ALIVE)
-            .await;
+        let news = tokio::select! {
+            page = client.next_events(cursor, PAGE, caller.chats(), ALIVE) => page.map(News::Events),
+            told = next(&mut live) => told.map(News::Live),
+        };
         // Revoked and ended tokens are told nothing more.
         if !is_good() {
             return Ok(());
         }
-        let rows = page.and_then(|page| {
-            cursor = page.cursor;
-            let rows = page.told.iter().map(|told| ToldRow::new(client, told));
-            rows.collect::<Result<Vec<_>, ClientError>>()
-        });
+        let rows = match news {
+            Ok(News::Events(page)) => {
+                cursor = page.cursor;
+                let rows = page.told.iter().map(|told| ToldRow::new(client, told));
+                rows.collect::<Result<Vec<_>, ClientError>>()
+            }
+            Ok(News::Live(told)) => {
+                send(format!("event: live\ndata: {told}\n\n").into()).await?;
+                continue;
+            }
+            Err(error) => Err(error),
+        };
         match rows {
             Ok(rows) if rows.is_empty() => send(Bytes::from_static(COMMENT)).await?,
             Ok(rows) => {

@@ -72,7 +72,7 @@ pub(crate) async fn serve(
 }
 
 /// Reads a line into `line`, at most one byte more than a request may have; `false` at the end.
-async fn next_line(
+pub(crate) async fn next_line(
     input: &mut (impl AsyncBufRead + Unpin),
     line: &mut Vec<u8>,
 ) -> io::Result<bool> {
@@ -80,7 +80,8 @@ async fn next_line(
     Ok(input.take(limit).read_until(b'\n', line).await? > 0)
 }
 
-async fn write(mut output: impl AsyncWrite + Unpin, mut frames: mpsc::Receiver<String>) {
+/// Writes frames as lines until there are no more, or the other end is gone.
+pub(crate) async fn write(mut output: impl AsyncWrite + Unpin, mut frames: mpsc::Receiver<String>) {
     while let Some(mut frame) = frames.recv().await {
         frame.push('\n');
         let written = output.write_all(frame.as_bytes()).await;
@@ -197,6 +198,17 @@ impl Connection {
                     self.send(error_frame(&id, &error)).await;
                 }
             }
+            "web.open" => {
+                let opened = match serde_json::from_value(request.params) {
+                    Ok(params) => daemon.open_page(params).await,
+                    Err(error) => Err(RpcError::bad_params(error.to_string())),
+                };
+                let frame = match opened {
+                    Ok(opened) => result_frame(&id, &opened),
+                    Err(error) => error_frame(&id, &error),
+                };
+                self.send(frame).await;
+            }
             "daemon.status" => self.send(result_frame(&id, &daemon.about())).await,
             _ => {
                 let request = StopRequest {
@@ -248,6 +260,6 @@ impl Connection {
 fn is_own(method: &str) -> bool {
     matches!(
         method,
-        "cli.run" | "cli.stop" | "daemon.status" | "daemon.stop"
+        "cli.run" | "cli.stop" | "daemon.status" | "daemon.stop" | "web.open"
     )
 }

@@ -159,4 +159,51 @@ mod tests {
         assert_eq!(signature, expected);
         assert_ne!(sign(b"0123456789abcdef", 1_700_000_001_000, "{}"), expected);
     }
+
+    /// A post of the word `secret` to `url`; how it went.
+    async fn send_to(url: &str) -> Result<(), String> {
+        let target = Target::parse(url).unwrap();
+        let post = Post {
+            target: &target,
+            secret: b"0123456789abcdef0123456789abcdef",
+            name: "1".to_owned(),
+            now_ms: 0,
+            body: "secret".to_owned(),
+        };
+        post.send().await
+    }
+
+    /// A target that takes the post and never answers is a failure after ten seconds.
+    #[tokio::test(start_paused = true)]
+    async fn a_target_that_hangs_is_a_failure() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let begin = tokio::time::Instant::now();
+        let sent = send_to(&url).await;
+        assert_eq!(sent, Err("no answer within 10 s".to_owned()));
+        assert_eq!(begin.elapsed(), TIMEOUT);
+    }
+
+    /// An https target that cannot show who it is gets nothing of what is posted.
+    #[tokio::test]
+    async fn a_target_that_cannot_be_trusted_gets_nothing() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("https://{}/hook", listener.local_addr().unwrap());
+        let heard = std::thread::spawn(move || {
+            use std::io::{Read as _, Write as _};
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut heard = vec![0; 4096];
+            let length = stream.read(&mut heard).unwrap();
+            heard.truncate(length);
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                .unwrap();
+            heard
+        });
+        let why = send_to(&url).await.unwrap_err();
+        assert!(why.starts_with("the host cannot be trusted"), "{why}");
+        let heard = heard.join().unwrap();
+        assert!(heard.starts_with(&[0x16, 3, 1]), "a TLS hello");
+        assert!(!heard.windows(6).any(|words| words == b"secret"));
+    }
 }

@@ -6,11 +6,13 @@
 )]
 
 pub(crate) mod daemon;
+pub(crate) mod page;
 pub(crate) mod person;
 pub(crate) mod program;
 pub(crate) mod server;
 
 pub(crate) use daemon::Daemon;
+pub(crate) use page::Page;
 pub(crate) use person::Person;
 pub(crate) use program::{Outcome, Program, words};
 pub(crate) use server::Server;

@@ -1,6 +1,7 @@
 //! Methods about files of messages.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use conclave_client::view::{AttachmentState, SendMore};
@@ -8,9 +9,11 @@ use conclave_client::{Client, ClientError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Method, Reach, RpcError, Scope, Short, Text, TimeoutMs, reach_chat};
+use super::messages::{again, message_id};
+use super::{Again, Caller, Method, Reach, RpcError, Scope, Short, Text, TimeoutMs, reach_chat};
 use crate::commands::attachment::FileId;
 use crate::rows::{AttachmentRow, DoneRow, MessageRow, PrunedRow};
+use crate::web::{Upload, inline_kind, is_here};
 
 /// The files of a chat and where each is, oldest first.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -43,8 +46,8 @@ pub(super) struct Attachments {
     attachments: Vec<AttachmentRow>,
 }
 
-/// Send files of this disk with a text or without. At the profile's own socket or pipes alone. Queued when the answer
-/// comes: the message goes out when all files are on the server.
+/// Send files with a text or without: files of this disk at the profile's own socket or pipes alone, uploaded ones on
+/// the page. Queued when the answer comes: the message goes out when all files are on the server.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SendParams {
@@ -52,13 +55,21 @@ pub(super) struct SendParams {
     to: Short,
     /// What to say; may be empty.
     text: Text,
-    /// Whole paths of the files, at most ten.
+    /// Whole paths of the files; with the uploads at most ten.
+    #[serde(default)]
     paths: Vec<Short>,
+    /// Names that `POST /upload` gave.
+    #[serde(default)]
+    uploads: Vec<Short>,
+    /// The message that it answers, by its id; empty: none.
+    #[serde(default)]
+    reply_to: Short,
 }
 
 impl Method for SendParams {
     const NAME: &'static str = "attachments.send";
     const SCOPE: Scope = Scope::Send;
+    const AGAIN: Option<Again<MessageRow>> = Some(again);
     type Result = MessageRow;
 
     fn reach(&self, client: &Client) -> Result<Reach, RpcError> {
@@ -66,17 +77,99 @@ impl Method for SendParams {
     }
 
     async fn call(self, client: &Client, caller: &Caller) -> Result<MessageRow, RpcError> {
-        caller.check_owner()?;
-        if self.paths.is_empty() {
-            let why = "name a file; `messages.send` sends words alone";
-            return Err(RpcError::bad_params(why));
+        if self.uploads.is_empty() || !self.paths.is_empty() {
+            caller.check_owner()?;
         }
+        if self.paths.is_empty() && self.uploads.is_empty() {
+            let why = "name a file; `messages.send` sends words alone";
+            return Err(ClientError::BadInput(why.to_owned()).into());
+        }
+        let names: Vec<&str> = self.uploads.iter().map(|name| name.0.as_str()).collect();
+        let uploads = uploaded(caller, &names)?;
         let paths: Result<Vec<_>, _> = self.paths.iter().map(whole_path).collect();
-        let more = SendMore::default();
+        let mut files = paths?;
+        files.extend(uploads.iter().map(|upload| upload.path.clone()));
+        let answered = Some(&self.reply_to).filter(|id| !id.0.is_empty());
+        let answered = answered.map(message_id).transpose()?;
+        let more = SendMore {
+            reply_to: answered.map(|id| client.message_ref(id)).transpose()?,
+            ..SendMore::default()
+        };
         let sent = client
-            .send_files(&self.to.0, &self.text.0, &paths?, more)
+            .send_files(&self.to.0, &self.text.0, &files, more)
             .await?;
+        if let Some(desk) = caller.desk() {
+            desk.forget(&names);
+        }
         Ok(MessageRow::from(&sent))
+    }
+}
+
+/// The files that the page uploaded under these names.
+fn uploaded(caller: &Caller, names: &[&str]) -> Result<Vec<Arc<Upload>>, RpcError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = caller.desk().and_then(|desk| desk.uploads(names));
+    let missing =
+        "an upload is not there: sent already, or older than an hour; choose the file again";
+    found.ok_or_else(|| ClientError::NotFound(missing.to_owned()).into())
+}
+
+/// An address of a loaded file for the browser, on the page alone; `attachments.get` loads it before.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LinkParams {
+    /// The message, by its id.
+    message: Short,
+    /// Which of its files, from 1.
+    number: u32,
+}
+
+/// Where a file is for the browser, as long as the session lasts.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct FileLink {
+    /// From the page's own address on.
+    url: String,
+    /// Whether the browser shows it in place; everything else is downloaded.
+    inline: bool,
+    name: String,
+    media_type: String,
+    length: u64,
+}
+
+impl Method for LinkParams {
+    const NAME: &'static str = "attachments.link";
+    const SCOPE: Scope = Scope::Read;
+    type Result = FileLink;
+
+    fn reach(&self, client: &Client) -> Result<Reach, RpcError> {
+        match client.message(message_id(&self.message)?) {
+            Ok(info) => Ok(Reach::Chat(info.message.chat)),
+            Err(ClientError::NotFound(_)) => Ok(Reach::Profile),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn call(self, client: &Client, caller: &Caller) -> Result<FileLink, RpcError> {
+        let message = message_id(&self.message)?;
+        let file = client.attachment(message, Some(self.number))?;
+        let Some(desk) = caller.desk() else {
+            let mut error = RpcError::forbidden("only the page shows files in a browser");
+            "load it with `attachments.get`".clone_into(&mut error.data.hint);
+            return Err(error);
+        };
+        if !is_here(&file) {
+            let why = "the file is not here yet; load it first";
+            return Err(ClientError::NotFound(why.to_owned()).into());
+        }
+        Ok(FileLink {
+            url: desk.link((message, file.number)),
+            inline: inline_kind(&file.media_type).is_some(),
+            name: file.name,
+            media_type: file.media_type,
+            length: file.length,
+        })
     }
 }
 

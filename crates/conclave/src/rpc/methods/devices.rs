@@ -78,6 +78,45 @@ enum Past {
     All,
 }
 
+/// Which device shows a link, to ask the person before it is let in; changes nothing.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LookParams {
+    /// `conclave-link:…`, as the new device shows it.
+    link: Short,
+    /// How long to wait for the server.
+    #[serde(default)]
+    timeout_ms: TimeoutMs,
+}
+
+/// A new device, as its link shows it.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Offered {
+    /// The device.
+    device: String,
+    /// What it calls itself; may be empty.
+    name: String,
+}
+
+impl Method for LookParams {
+    const NAME: &'static str = "devices.look";
+    const SCOPE: Scope = Scope::Read;
+    type Result = Offered;
+
+    fn reach(&self, _: &Client) -> Result<Reach, RpcError> {
+        Ok(Reach::Profile)
+    }
+
+    async fn call(self, client: &Client, _: &Caller) -> Result<Offered, RpcError> {
+        let looking = client.link_look(&self.link.0);
+        let offer = self.timeout_ms.limit(looking).await?;
+        Ok(Offered {
+            device: offer.device.to_string(),
+            name: offer.name,
+        })
+    }
+}
+
 /// Let a new device in: the one that shows this link and a code. The person at the new device reads the code out, or
 /// it is compared by who sees both.
 #[derive(Debug, Deserialize, JsonSchema)]

@@ -106,6 +106,9 @@ pub(super) struct HistoryParams {
     /// Those before this message of the chat, `m_` and 32 hex digits: the first of the page before.
     #[serde(default)]
     before: Short,
+    /// Those after this message of the chat, `m_` and 32 hex digits: the last of the page before. Not with `before`.
+    #[serde(default)]
+    after: Short,
 }
 
 impl Method for HistoryParams {
@@ -120,14 +123,64 @@ impl Method for HistoryParams {
     async fn call(self, client: &Client, _: &Caller) -> Result<Messages, RpcError> {
         let chat = client.find_chat(&self.chat.0)?;
         let limit = usize::from(self.limit.0);
-        let messages = if self.before.0.is_empty() {
-            client.history(chat, limit)?
-        } else {
-            client.history_before(chat, message_id(&self.before)?, limit)?
+        let messages = match (self.before.0.is_empty(), self.after.0.is_empty()) {
+            (true, true) => client.history(chat, limit)?,
+            (false, true) => client.history_before(chat, message_id(&self.before)?, limit)?,
+            (true, false) => client.history_after(chat, message_id(&self.after)?, limit)?,
+            (false, false) => {
+                return Err(RpcError::bad_params(
+                    "a page is before or after a message; say one of the two",
+                ));
+            }
         };
         let messages = messages.iter().map(MessageRow::from).collect();
         Ok(Messages { messages })
     }
+}
+
+/// One message of a chat with what stands around it, from the disk alone. Marks nothing as read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AroundParams {
+    /// `+E164` number, e-mail address, name of a group, or chat id.
+    chat: Short,
+    /// A message of the chat, `m_` and 32 hex digits.
+    message: Short,
+    /// At most this many before it, and as many after it.
+    #[serde(default)]
+    limit: Limit,
+}
+
+impl Method for AroundParams {
+    const NAME: &'static str = "messages.around";
+    const SCOPE: Scope = Scope::Read;
+    type Result = AroundRow;
+
+    fn reach(&self, client: &Client) -> Result<Reach, RpcError> {
+        reach_chat(client, &self.chat)
+    }
+
+    async fn call(self, client: &Client, _: &Caller) -> Result<AroundRow, RpcError> {
+        let chat = client.find_chat(&self.chat.0)?;
+        let message = message_id(&self.message)?;
+        let around = client.history_around(chat, message, usize::from(self.limit.0))?;
+        Ok(AroundRow {
+            messages: around.messages.iter().map(MessageRow::from).collect(),
+            older: around.has_older,
+            newer: around.has_newer,
+        })
+    }
+}
+
+/// Messages around one; `messages.history` goes on from both ends.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct AroundRow {
+    /// Oldest first.
+    messages: Vec<MessageRow>,
+    /// Whether there are messages before the first.
+    older: bool,
+    /// Whether there are messages after the last.
+    newer: bool,
 }
 
 /// Messages of one chat.

@@ -1,6 +1,7 @@
 //! Every method, in one table. A new one is a type with its parameters, and a line in [`METHODS`].
 
 mod about;
+mod account;
 mod attachments;
 mod chats;
 mod devices;
@@ -9,6 +10,7 @@ mod groups;
 mod messages;
 mod people;
 mod profile;
+mod qr;
 mod search;
 mod settings;
 mod talk;
@@ -120,8 +122,17 @@ pub(super) fn value(result: &impl Serialize) -> Result<Value, RpcError> {
 
 /// Every method.
 pub(crate) const METHODS: &[Entry] = &[
+    entry::<account::StateParams>(),
+    entry::<account::RegisterParams>(),
+    entry::<account::ConfirmParams>(),
+    entry::<account::VetoParams>(),
+    entry::<account::LinkParams>(),
+    entry::<account::JoinParams>(),
+    entry::<account::LockParams>(),
+    entry::<account::PassphraseParams>(),
     entry::<attachments::ListParams>(),
     entry::<attachments::SendParams>(),
+    entry::<attachments::LinkParams>(),
     entry::<attachments::GetParams>(),
     entry::<attachments::SaveParams>(),
     entry::<attachments::CancelParams>(),
@@ -133,6 +144,7 @@ pub(crate) const METHODS: &[Entry] = &[
     entry::<people::UnblockParams>(),
     entry::<devices::DevicesParams>(),
     entry::<devices::HistoryParams>(),
+    entry::<devices::LookParams>(),
     entry::<devices::ApproveParams>(),
     entry::<devices::RenameParams>(),
     entry::<devices::RotateParams>(),
@@ -156,6 +168,7 @@ pub(crate) const METHODS: &[Entry] = &[
     entry::<groups::LinkCreateParams>(),
     entry::<groups::LinkRevokeParams>(),
     entry::<messages::SendParams>(),
+    entry::<messages::AroundParams>(),
     entry::<messages::HistoryParams>(),
     entry::<search::SearchParams>(),
     entry::<messages::ReadParams>(),
@@ -176,11 +189,14 @@ pub(crate) const METHODS: &[Entry] = &[
     entry::<settings::SendDraftParams>(),
     entry::<settings::MarkUnreadParams>(),
     entry::<settings::ClearParams>(),
+    entry::<qr::DrawParams>(),
+    entry::<qr::ReadParams>(),
     entry::<chats::RequestsParams>(),
     entry::<chats::AcceptParams>(),
     entry::<chats::DeclineParams>(),
     entry::<people::SafetyParams>(),
     entry::<people::VerifyParams>(),
+    entry::<qr::VerifyParams>(),
     entry::<people::AcceptParams>(),
     entry::<about::StatusParams>(),
     entry::<about::VersionParams>(),

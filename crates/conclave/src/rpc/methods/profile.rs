@@ -61,7 +61,7 @@ impl Method for ShowParams {
 
 /// A picture's file as it is given.
 #[derive(Debug)]
-struct Picture(Vec<u8>);
+pub(super) struct Picture(pub(super) Vec<u8>);
 
 impl<'de> Deserialize<'de> for Picture {
     fn deserialize<D: Deserializer<'de>>(words: D) -> Result<Self, D::Error> {
@@ -96,7 +96,7 @@ pub(super) struct SetParams {
 #[derive(JsonSchema)]
 #[schemars(rename = "Picture")]
 #[expect(dead_code, reason = "its shape alone is asked for")]
-struct Encoded(#[schemars(length(max = PICTURE_CHARACTERS_MAX))] String);
+pub(super) struct Encoded(#[schemars(length(max = PICTURE_CHARACTERS_MAX))] String);
 
 /// A value that is there is one: no `null`.
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
