@@ -13,7 +13,7 @@ use crate::step::{OpenSsl, cargo, succeed};
 
 pub(crate) use chance::Chance;
 pub(crate) use frame::{Frame, in_folder, join, planned};
-pub(crate) use person::{Person, identifier, parse, text};
+pub(crate) use person::{Person, account, identifier, parse, text};
 pub(crate) use process::{Ended, Process, kib_of, pause};
 pub(crate) use server::Server;
 pub(crate) use turns::{Turns, each};

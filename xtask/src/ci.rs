@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::step::{OpenSsl, answers, cargo, step, succeed};
-use crate::{attachment, classic, demo, kill, sim, soak, tidy, vectors, world};
+use crate::{attachment, classic, demo, kill, page, sim, soak, tidy, vectors, world};
 
 /// Everything that must pass before a change lands; cheap steps first.
 pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
@@ -31,7 +31,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     })?;
     step("tests", || test_with(root, openssl))?;
     step("vectors", || vectors::check(root))?;
-    step("demo", || demo::run(root, false))?;
+    step("demo", || demo::run(root, demo::Plan::UNSEEN))?;
     step("classic", || classic::run(root))?;
     step("simulator", || sim::fixed(root))?;
     step("attachment", || {
@@ -39,6 +39,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     })?;
     step("kill", || kill::run(root, kill::Plan::SHORT))?;
     step("world", || world::run(root, world::Plan::SHORT))?;
+    step("page", || page::run(root, &[]))?;
     step("soak", || soak::run(root, soak::Plan::SHORT))?;
     println!(
         "everything passed after {} min",

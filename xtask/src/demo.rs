@@ -7,17 +7,21 @@
 //! 5. ben comes online: delivered, read, answered
 //! 6. both compare their safety number
 //! 7. look at what the server has stored
-//! 8. stop, or leave it running
+//! 8. open a page for each of them, where there is a screen
+//! 9. stop, or leave it running
 
+mod pages;
 mod person;
 mod server;
 mod stored;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 
 use crate::step::{OpenSsl, cargo, succeed};
+use crate::ui;
+use pages::Browser;
 use person::Person;
 use server::Server;
 
@@ -28,11 +32,64 @@ const FIRST: &str = "Hello Ben, this is Anna. Are you there?";
 const SECOND: &str = "The walnut cake is in the oven, come at seven.";
 const ANSWER: &str = "Wonderful, I will bring the plum jam.";
 
+/// What the demo does behind its story.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Plan {
+    /// The server is left running.
+    keep: bool,
+    /// Terminals only.
+    no_page: bool,
+}
+
+impl Plan {
+    /// Nobody looks.
+    pub(crate) const UNSEEN: Self = Self {
+        keep: false,
+        no_page: true,
+    };
+
+    /// What `flags` say.
+    pub(crate) fn parse(flags: &[&str]) -> anyhow::Result<Self> {
+        let mut plan = Self::default();
+        for flag in flags {
+            match *flag {
+                "--keep" => plan.keep = true,
+                "--no-page" => plan.no_page = true,
+                other => bail!("demo takes --keep and --no-page, not {other}"),
+            }
+        }
+        Ok(plan)
+    }
+
+    /// What shows the pages; none: terminals only.
+    fn browser(self) -> Option<Browser> {
+        if self.no_page || self.keep {
+            return None;
+        }
+        let browser = Browser::find();
+        if browser.is_none() {
+            say("no screen or browser is here: the demo leaves the pages out (--no-page)");
+        } else if let Err(error) = ui::check_node() {
+            say(&format!(
+                "the demo leaves the pages out (--no-page): {error}"
+            ));
+            return None;
+        }
+        browser
+    }
+}
+
 /// Tells the story; fails when a step does not end as told.
-pub(crate) fn run(root: &Path, keep: bool) -> anyhow::Result<()> {
+pub(crate) fn run(root: &Path, plan: Plan) -> anyhow::Result<()> {
+    let browser = plan.browser();
+    if browser.is_some() {
+        headline("Building the page");
+        ui::run(root)?;
+    }
     let programs = build(root)?;
     let folder = temporary_folder()?;
-    let result = tell(&programs, &folder, keep);
+    let keep = plan.keep;
+    let result = tell(&programs, &folder, keep, browser.as_ref());
     if result.is_err() {
         println!(
             "\nthe folder of this run is kept for a look: {}",
@@ -44,7 +101,12 @@ pub(crate) fn run(root: &Path, keep: bool) -> anyhow::Result<()> {
     result
 }
 
-fn tell(programs: &Path, folder: &Path, keep: bool) -> anyhow::Result<()> {
+fn tell(
+    programs: &Path,
+    folder: &Path,
+    keep: bool,
+    browser: Option<&Browser>,
+) -> anyhow::Result<()> {
     headline("A server starts in an empty folder");
     let mut server = Server::start(programs, folder, keep)?;
     let address = server.address()?;
@@ -86,6 +148,10 @@ fn tell(programs: &Path, folder: &Path, keep: bool) -> anyhow::Result<()> {
         "the server's log names a person"
     );
 
+    if let Some(browser) = browser {
+        headline("Each of them opens the page");
+        pages::show(browser, [(&anna, BEN), (&ben, ANNA)], folder)?;
+    }
     if keep {
         leave_running(programs, folder, &server, &address);
         server.leave();
@@ -186,6 +252,7 @@ fn leave_running(programs: &Path, folder: &Path, server: &Server, address: &str)
         "  export PATH={programs}:$PATH
   conclave --data-dir {folder}/anna send {BEN} 'Still there?'
   conclave --data-dir {folder}/ben chat {ANNA}
+  conclave --data-dir {folder}/ben web          # the page, when `cargo xtask ui` ran before the build
 
 A third person, in a terminal of their own (the code appears in {folder}/server.out):
 
@@ -207,4 +274,19 @@ fn headline(text: &str) {
 
 fn say(text: &str) {
     println!("   {text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Plan;
+
+    /// Flags are read in any order; unknown ones are refused, and nothing is opened where nobody looks.
+    #[test]
+    fn reads_flags() {
+        let plan = Plan::parse(&["--no-page", "--keep"]).unwrap();
+        assert!(plan.keep && plan.no_page && plan.browser().is_none());
+        assert!(!Plan::parse(&[]).unwrap().no_page);
+        assert!(Plan::parse(&["--pages"]).is_err());
+        assert!(Plan::UNSEEN.browser().is_none());
+    }
 }

@@ -5,9 +5,11 @@
 //! - `rules`: every rule id of the protocol has a check and a test
 //! - `corpora`: every fuzz target has a corpus, and every corpus a target
 //! - `documents`: files and links that documents name exist
+//! - `deploy`: flags and settings that `deploy/` gives the server exist
 
 mod corpora;
 mod dependencies;
+mod deploy;
 mod documents;
 mod rules;
 mod sources;
@@ -48,6 +50,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
     rules::check(&protocol, &files, &mut findings);
     corpora::check(root, &mut findings)?;
     documents::check(root, &mut findings)?;
+    deploy::check(root, &mut findings)?;
     report(&findings, files.len())
 }
 

@@ -24,9 +24,11 @@ pub(crate) fn check(root: &Path) -> anyhow::Result<()> {
     succeed(command(&python).arg(vectors.join("classic/check.py")))
 }
 
-/// A Python in a virtual environment below `target/` that holds what `requirements` names.
+/// A Python in a virtual environment below `target/` that holds what `requirements` names; the environment has the name
+/// of the folder of that file.
 pub(crate) fn python(root: &Path, requirements: &Path) -> anyhow::Result<PathBuf> {
-    let folder = root.join("target/vectors");
+    let name = requirements.parent().and_then(Path::file_name);
+    let folder = root.join("target").join(name.unwrap_or_default());
     let python = folder.join("bin/python3");
     if !python.exists() {
         succeed(command("python3").args(["-m", "venv"]).arg(&folder))?;

@@ -31,68 +31,119 @@ const SHAPES: [Shape; 4] = [
     },
 ];
 
+/// Syncs that the store may need for a message with 64 in flight.
+const SYNCS_MAX: f64 = 0.1;
+
+/// What is compared, in turns.
+struct Contenders {
+    server: Server,
+    /// Connections to the server, with a log each.
+    writers: Vec<Connection>,
+    store: BareStore,
+    file: BareFile,
+    /// Connections to TLS without a store.
+    echoing: Vec<Connection>,
+}
+
+/// Figures of one shape, a value for each round.
+#[derive(Debug, Default)]
+struct Rounds {
+    ours: Vec<f64>,
+    bare: Vec<f64>,
+    raw: Vec<f64>,
+    tls: Vec<f64>,
+    /// Of the server, µs a message.
+    ours_cpu: Vec<f64>,
+    bare_cpu: Vec<f64>,
+    /// Of the bare store, a message.
+    bare_syncs: Vec<f64>,
+}
+
 pub(crate) async fn measure(size: Size, table: &mut Table) -> anyhow::Result<()> {
-    let most = SHAPES
-        .iter()
-        .map(|shape| shape.connections)
-        .max()
-        .unwrap_or(1);
+    let most = SHAPES.iter().map(|shape| shape.connections).max();
+    let most = most.unwrap_or(1);
     let (server, echo) = (Server::start()?, Echo::start()?);
     let folder = tempfile::tempdir()?;
-    let store = BareStore::open(folder.path(), most).await?;
-    let file = BareFile::open(folder.path())?;
-    let (mut writers, mut echoing) = connect(&server, &echo, most).await?;
+    let (writers, echoing) = connect(&server, &echo, most).await?;
+    let mut contenders = Contenders {
+        server,
+        writers,
+        store: BareStore::open(folder.path(), most).await?,
+        file: BareFile::open(folder.path())?,
+        echoing,
+    };
     for shape in SHAPES {
-        let [mut ours, mut bare, mut raw, mut tls] = [const { Vec::new() }; 4];
-        let [mut ours_cpu, mut bare_cpu] = [const { Vec::new() }; 2];
-        let seconds = size.span.as_secs_f64();
+        let mut rounds = Rounds::default();
         for _ in 0..size.rounds {
-            let before = server.process.cpu_us()?;
-            let rate_ours = frames(&mut writers, shape, Expect::Accepted, size).await?;
-            ours_cpu.push((server.process.cpu_us()? - before) / (rate_ours * seconds));
-            ours.push(rate_ours);
-            let before = cpu_us("self")?;
-            let rate_bare = rate(store.loops(shape), size.span).await?.0;
-            bare_cpu.push((cpu_us("self")? - before) / (rate_bare * seconds));
-            bare.push(rate_bare);
-            raw.push(rate(file.loops(shape), size.span).await?.0);
-            tls.push(frames(&mut echoing, shape, Expect::Anything, size).await?);
+            contenders.round(shape, size, &mut rounds).await?;
         }
-        let target = match shape.senders() {
-            64 => Some(0.53),
-            512 => Some(0.85),
-            _ => None,
-        };
-        let name = |what: &str| {
-            let Shape { connections, depth } = shape;
-            (
-                format!("{what}, {connections} × {depth} in flight"),
-                "1/s",
-                Better::More,
-            )
-        };
-        table.add(
-            name("append"),
-            &ours,
-            ("SQLite group commit", &bare),
-            target,
-        );
-        table.add(name("append"), &ours, ("TLS echo", &tls), None);
-        let cpu = (name("append, CPU of the server").0, "µs", Better::Less);
-        table.add(
-            cpu,
-            &ours_cpu,
-            ("CPU of SQLite group commit", &bare_cpu),
-            None,
-        );
-        table.add(
-            name("SQLite group commit"),
-            &bare,
-            ("file + fdatasync", &raw),
-            None,
-        );
+        rounds.print(shape, table);
     }
     Ok(())
+}
+
+impl Contenders {
+    async fn round(&mut self, shape: Shape, size: Size, rounds: &mut Rounds) -> anyhow::Result<()> {
+        let seconds = size.span.as_secs_f64();
+        let before = self.server.process.cpu_us()?;
+        let ours = frames(&mut self.writers, shape, Expect::Accepted, size).await?;
+        let used = self.server.process.cpu_us()? - before;
+        rounds.ours_cpu.push(used / (ours * seconds));
+        rounds.ours.push(ours);
+        let (before, syncs) = (cpu_us("self")?, self.store.batches());
+        let bare = rate(self.store.loops(shape), size.span).await?.0;
+        rounds
+            .bare_cpu
+            .push((cpu_us("self")? - before) / (bare * seconds));
+        rounds.bare_syncs.push(self.store.syncs_each_since(syncs)?);
+        rounds.bare.push(bare);
+        let raw = rate(self.file.loops(shape), size.span).await?.0;
+        rounds.raw.push(raw);
+        let tls = frames(&mut self.echoing, shape, Expect::Anything, size).await?;
+        rounds.tls.push(tls);
+        Ok(())
+    }
+}
+
+impl Rounds {
+    fn print(&self, shape: Shape, table: &mut Table) {
+        let targets = Targets::of(shape);
+        let Shape { connections, depth } = shape;
+        let name = |what: &str| format!("{what}, {connections} × {depth} in flight");
+        let rate = |what: &str| (name(what), "1/s", Better::More);
+        let store = ("SQLite group commit", &self.bare[..]);
+        table.add(rate("append"), &self.ours, store, targets.of_store);
+        table.add(rate("append"), &self.ours, ("TLS echo", &self.tls), None);
+        let cpu = (name("append, CPU of the server"), "µs", Better::Less);
+        let limit = ("CPU of SQLite group commit", &self.bare_cpu[..]);
+        table.add(cpu, &self.ours_cpu, limit, None);
+        let raw = ("file + fdatasync", &self.raw[..]);
+        table.add(rate(store.0), &self.bare, raw, targets.of_file);
+        if targets.of_file.is_some() {
+            let syncs = (name("syncs a message"), "", Better::Less);
+            let most = vec![SYNCS_MAX; self.bare_syncs.len()];
+            table.add(syncs, &self.bare_syncs, ("at most", &most), Some(1.0));
+        }
+    }
+}
+
+/// The least that counts as good, of a limit.
+struct Targets {
+    /// The server, of the store alone.
+    of_store: Option<f64>,
+    /// The store alone, of a file.
+    of_file: Option<f64>,
+}
+
+impl Targets {
+    fn of(shape: Shape) -> Self {
+        let (of_store, of_file) = match shape.senders() {
+            64 => (Some(0.60), Some(0.55)),
+            512 => (Some(0.90), None),
+            _ => (None, None),
+        };
+        Self { of_store, of_file }
+    }
 }
 
 /// So many connections to each; those to the server have a log of their own.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, bail};
 use conclave_proto::env::{Env as _, OsEnv};
 use conclave_proto::id::{Epoch, Hash32, LogId, Seq};
 use conclave_server::store::{
-    AppendOutcome, CreateOutcome, NewLog, SqliteStore, Store as _, StoreOptions,
+    AppendOutcome, Batches, CreateOutcome, NewLog, SqliteStore, Store as _, StoreOptions,
 };
 use tokio::sync::oneshot;
 
@@ -45,6 +45,30 @@ impl BareStore {
             };
         }
         Ok(Self { store, logs })
+    }
+
+    /// The store in `folder` with logs that it has already, in their first epoch.
+    pub(crate) fn of_logs(folder: &Path, logs: Vec<LogId>) -> anyhow::Result<Self> {
+        let store = Arc::new(SqliteStore::open(folder, StoreOptions::default())?);
+        Ok(Self { store, logs })
+    }
+
+    /// Commits so far, each with a sync, and the writes in them.
+    pub(crate) fn batches(&self) -> Batches {
+        self.store.batches()
+    }
+
+    /// Syncs for each write since then.
+    pub(crate) fn syncs_each_since(&self, before: Batches) -> anyhow::Result<f64> {
+        let now = self.store.batches();
+        let syncs = u32::try_from(now.commits - before.commits)?;
+        let writes = u32::try_from(now.items - before.items)?;
+        Ok(f64::from(syncs) / f64::from(writes.max(1)))
+    }
+
+    /// The store itself.
+    pub(crate) fn store(&self) -> &SqliteStore {
+        &self.store
     }
 
     /// One loop for each message in flight.

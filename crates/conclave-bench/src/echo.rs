@@ -1,4 +1,5 @@
-//! TLS alone, in a process of its own: frames in, a small frame back for each, nothing stored.
+//! TLS alone, in a process of its own: frames in, a small frame back for each, nothing stored; or one frame
+//! to everybody who listens.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -12,17 +13,26 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::server::{Process, next_line};
 use crate::wire::Place;
 
 /// The argument that makes this program the echo.
 pub(crate) const WORD: &str = "serve-echo";
+/// A frame that begins with this makes its connection listen: nothing else is read from it.
+pub(crate) const LISTENS: u8 = 0;
+/// A frame that begins with this goes to all who listen, whole.
+pub(crate) const TELLS: u8 = 1;
 /// What an acknowledgement of the server takes, prefix included.
 const ANSWER: [u8; 14] = [0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 /// A read buffer while nothing comes, as in the server.
 const IDLE_BUFFER_BYTES: usize = 512;
+
+/// Who listens.
+type Listeners = Arc<Mutex<Vec<TlsStream<TcpStream>>>>;
 
 /// The echo, as its parent sees it.
 #[derive(Debug)]
@@ -66,18 +76,23 @@ pub(crate) fn serve() -> anyhow::Result<()> {
         println!("{}", listener.local_addr()?);
         let hex = certificate.der().iter().map(|byte| format!("{byte:02x}"));
         println!("{}", hex.collect::<String>());
+        let listeners = Listeners::default();
         loop {
             let (socket, _) = listener.accept().await?;
-            let acceptor = acceptor.clone();
+            let (acceptor, listeners) = (acceptor.clone(), Arc::clone(&listeners));
             tokio::spawn(async move {
                 // a client that leaves ends its own connection
-                let _ = answer(acceptor, socket).await;
+                let _ = answer(acceptor, socket, listeners).await;
             });
         }
     })
 }
 
-async fn answer(acceptor: TlsAcceptor, socket: TcpStream) -> anyhow::Result<()> {
+async fn answer(
+    acceptor: TlsAcceptor,
+    socket: TcpStream,
+    listeners: Listeners,
+) -> anyhow::Result<()> {
     socket.set_nodelay(true)?;
     let mut stream = acceptor.accept(socket).await?;
     let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
@@ -95,8 +110,23 @@ async fn answer(acceptor: TlsAcceptor, socket: TcpStream) -> anyhow::Result<()> 
             if input.len() < frame {
                 break;
             }
-            input.advance(frame);
+            let told = input.split_to(frame);
             output.extend_from_slice(&ANSWER);
+            match told.get(LENGTH_BYTES) {
+                Some(&LISTENS) => {
+                    stream.write_all(&output).await?;
+                    stream.flush().await?;
+                    listeners.lock().await.push(stream);
+                    return Ok(());
+                }
+                Some(&TELLS) => {
+                    for listener in listeners.lock().await.iter_mut() {
+                        listener.write_all(&told).await?;
+                        listener.flush().await?;
+                    }
+                }
+                _ => {}
+            }
         }
         while output.has_remaining() {
             stream.write_buf(&mut output).await?;

@@ -1,73 +1,100 @@
-//! What an idle connection costs the server, beside one of TLS alone.
-
-use conclave_proto::hello::Role;
-use conclave_proto::id::ServerId;
+//! What an idle connection with its open logs costs the server, beside one of TLS alone.
 
 use crate::Size;
+use crate::crowd::{Crowd, OPEN_LOGS, ping_all};
 use crate::echo::Echo;
+use crate::fill::{Amount, fill};
 use crate::server::{Process, Server};
 use crate::table::{Better, Table};
-use crate::wire::Place;
+use crate::wire::{Connection, Place};
 
 /// Connections before the first that is counted.
-const FIRST: usize = 50;
-
-/// How an idle connection was begun.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    /// The hello in frames, to the server.
-    Frames(ServerId),
-    /// The hello in a WebSocket, to the server.
-    WebSocket,
-    /// One message, to the echo.
-    Echo,
-}
+const FIRST: u64 = 50;
+/// KiB that one may cost.
+const FRAMES_KIB: f64 = 24.0;
+const WEBSOCKET_KIB: f64 = 28.0;
 
 pub(crate) async fn measure(size: Size, table: &mut Table) -> anyhow::Result<()> {
-    let echo = Echo::start()?;
-    let raw = each_kib(&echo.process, &echo.place, Kind::Echo, size.idle).await?;
-    // a server for each kind: memory that one gives back is not taken by the other
-    let server = Server::start()?;
-    let frames = Kind::Frames(server.id);
-    let frames = each_kib(&server.process, &server.place()?, frames, size.idle).await?;
-    let server = Server::start()?;
-    let place = server.place()?.over_http();
-    let websocket = each_kib(&server.process, &place, Kind::WebSocket, size.idle).await?;
-    for (name, kib) in [("frames", frames), ("WebSocket", websocket)] {
-        let name = (format!("idle connection, {name}"), "KiB", Better::Less);
-        table.add(name, &[kib], ("TLS alone", &[raw]), None);
+    conclave_server::files::raise_limit();
+    let count = u64::try_from(size.idle)?;
+    let raw = echo_kib(count.min(2_000)).await?;
+    let bare = server_kib(count.min(2_000), Place::clone, false).await?;
+    let frames = server_kib(count, Place::clone, true).await?;
+    let websocket = server_kib(count, Place::over_websocket, true).await?;
+    let mut row = |name: String, kib: f64, limit: (&str, f64), target| {
+        let name = (name, "KiB", Better::Less);
+        table.add(name, &[kib], (limit.0, &[limit.1]), target);
+    };
+    let alone = ("TLS alone", raw);
+    row(
+        "idle connection, frames, no logs".to_owned(),
+        bare,
+        alone,
+        None,
+    );
+    for (kind, kib, most) in [
+        ("frames", frames, FRAMES_KIB),
+        ("WebSocket", websocket, WEBSOCKET_KIB),
+    ] {
+        let name = format!("idle connection, {kind}, {OPEN_LOGS} logs");
+        row(name.clone(), kib, alone, None);
+        row(name, kib, ("the most it may cost", most), Some(1.0));
     }
+    println!(
+        "{count} connections with {OPEN_LOGS} logs each were held, and each answered at the end"
+    );
     Ok(())
 }
 
-/// Opens connections and keeps them all; KiB that each added to the process.
-async fn each_kib(
-    process: &Process,
-    place: &Place,
-    kind: Kind,
-    count: usize,
-) -> anyhow::Result<f64> {
+/// KiB of TLS alone.
+async fn echo_kib(count: u64) -> anyhow::Result<f64> {
+    let echo = Echo::start()?;
     let mut kept = Vec::new();
     let mut before = 0;
     for number in 0..FIRST + count {
         // what a process takes once for its first connections is not theirs
         if number == FIRST {
-            before = process.memory_bytes()?;
+            before = echo.process.own_memory_bytes()?;
         }
-        let mut connection = place.connect().await?;
-        match kind {
-            Kind::Frames(server_id) => drop(connection.greet(server_id, Role::Logs).await?),
-            Kind::WebSocket => connection.greet_in_websocket(Role::Logs).await?,
-            Kind::Echo => {
-                connection.put_append(1)?;
-                connection.flush().await?;
-                while !connection.skipped() {
-                    connection.fill().await?;
-                }
-            }
+        let mut connection = echo.place.connect().await?;
+        connection.put_append(1)?;
+        connection.flush().await?;
+        while !connection.skipped() {
+            connection.fill().await?;
         }
         kept.push(connection);
     }
-    let added = process.memory_bytes()?.saturating_sub(before) / 1024;
+    each(&echo.process, before, count)
+}
+
+/// KiB of the server, with the limits of a server that strangers can reach; each of its logs is open once.
+pub(crate) async fn server_kib(
+    count: u64,
+    way: impl Fn(&Place) -> Place,
+    opens: bool,
+) -> anyhow::Result<f64> {
+    let logs = if opens {
+        (FIRST + count) * u64::from(OPEN_LOGS)
+    } else {
+        1
+    };
+    let amount = Amount {
+        accounts: 0,
+        logs,
+        per_log: 1,
+        packages: 0,
+    };
+    let server = Server::start_counting(|folder| fill(folder, amount))?;
+    let crowd = Crowd::new(&server, way(&server.place()?))?;
+    let mut members: Vec<Connection> = Vec::new();
+    crowd.gather(&mut members, FIRST, opens).await?;
+    let before = server.process.own_memory_bytes()?;
+    crowd.gather(&mut members, count, opens).await?;
+    ping_all(&mut members).await?;
+    each(&server.process, before, count)
+}
+
+fn each(process: &Process, before: u64, count: u64) -> anyhow::Result<f64> {
+    let added = process.own_memory_bytes()?.saturating_sub(before) / 1024;
     Ok(f64::from(u32::try_from(added)?) / f64::from(u32::try_from(count)?))
 }

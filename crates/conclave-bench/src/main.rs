@@ -8,23 +8,41 @@
 //! - `group`: what a group costs by its number of leaves
 //! - `append`: messages a second through the whole server, beside the store without network, a bare file
 //!   and TLS without a store
+//! - `fanout`: one entry to many readers who are online, beside TLS writes
 //! - `people`: registration, first contact, sending and draining with whole clients
 //! - `idle`: memory of connections that do nothing
+//! - `reconnect`: everybody comes back after the server was killed
+//! - `growth`: the store at size beside an empty one
+//! - `scale`: what one of each costs, and what 100 million people need; by its name only
+//! - `large`: pages and appends of a store with up to ten million entries: minutes, and 7 GB of disk
+//! - `peers`: the same two jobs through Mosquitto, Prosody and ejabberd, which must be installed; by its name only
 //! - `daemon`: start, memory and processor time of a client's daemon
 //! - `search`: words and pages in a profile with 100,000 messages
+//!
+//! `conclave-bench plot FILE` draws the JSON lines of a run. `conclave-bench cluster …` is the load of `cargo xtask cluster`.
 
 #![expect(clippy::print_stdout, reason = "its output is the table")]
 
 mod append;
 mod bare;
 mod baseline;
+mod cluster;
+mod crowd;
 mod crypto;
 mod daemon;
 mod echo;
+mod fanout;
+mod fill;
 mod group;
+mod growth;
 mod idle;
+mod large;
 mod load;
+mod peers;
 mod people;
+mod plot;
+mod reconnect;
+mod scale;
 mod search;
 mod server;
 mod table;
@@ -51,8 +69,18 @@ struct Size {
     backlog: usize,
     /// Messages that are searched and paged.
     searched: usize,
-    /// Idle connections.
+    /// Idle connections with open logs.
     idle: usize,
+    /// Readers of one entry.
+    readers: u64,
+    /// Connections that are cut and come back.
+    cut: usize,
+    /// Accounts and entries of a store, each as a measurement of its own.
+    grown: &'static [growth::Grown],
+    /// Messages that go through each program in a round; slower ones get a share.
+    peers: usize,
+    /// Entries of a store and what a page of it may take, each as a measurement of its own.
+    large: &'static [large::Large],
     /// How long a daemon is watched that does nothing.
     idle_span: Duration,
     /// Messages sealed and opened in one round.
@@ -68,7 +96,12 @@ const WHOLE: Size = Size {
     span: Duration::from_millis(1500),
     backlog: 10_000,
     searched: 100_000,
-    idle: 2_000,
+    idle: 10_000,
+    readers: 1_000,
+    peers: 20_000,
+    cut: 5_000,
+    grown: &[(10_000, 1_000_000), (300_000, 5_000_000)],
+    large: &[(1_000_000, 500.0), (10_000_000, 1_200.0)],
     idle_span: Duration::from_mins(1),
     sealed: 2_000,
     recipients: &[2, 16, 128, 1_024],
@@ -81,15 +114,38 @@ const QUICK: Size = Size {
     backlog: 100,
     searched: 2_000,
     idle: 100,
+    readers: 50,
+    peers: 1_000,
+    cut: 50,
+    grown: &[(500, 50_000)],
+    large: &[(30_000, 500.0)],
     idle_span: Duration::from_secs(3),
     sealed: 100,
     recipients: &[2, 16],
     leaves: &[2, 16, 128],
 };
 
-const NAMES: [&str; 8] = [
-    "crypto", "baseline", "group", "append", "people", "idle", "daemon", "search",
+const NAMES: [&str; 14] = [
+    "crypto",
+    "baseline",
+    "group",
+    "append",
+    "fanout",
+    "people",
+    "idle",
+    "reconnect",
+    "growth",
+    SCALE,
+    PEERS,
+    "large",
+    "daemon",
+    "search",
 ];
+
+/// Measures again what others measure: it runs when it is asked for.
+const SCALE: &str = "scale";
+/// Needs other programs: it runs when it is asked for.
+const PEERS: &str = "peers";
 
 fn main() -> ExitCode {
     match run() {
@@ -106,6 +162,17 @@ fn run() -> anyhow::Result<()> {
     if words == [echo::WORD] {
         return echo::serve();
     }
+    if let [cluster::WORD, ..] = *words.iter().map(String::as_str).collect::<Vec<_>>() {
+        return runtime()?.block_on(cluster::run(words.get(1..).unwrap_or_default()));
+    }
+    if let [plot::WORD, file] = *words.iter().map(String::as_str).collect::<Vec<_>>() {
+        let lines = std::fs::read_to_string(file).with_context(|| format!("cannot read {file}"))?;
+        print!(
+            "{}",
+            plot::draw("Of its limit, each figure reaches", &lines)?
+        );
+        return Ok(());
+    }
     let is_quick = words.iter().any(|word| word == "--quick");
     let names: Vec<&str> = words
         .iter()
@@ -116,13 +183,15 @@ fn run() -> anyhow::Result<()> {
         bail!("`{unknown}` is not one of {}", NAMES.join(", "));
     }
     let size = if is_quick { QUICK } else { WHOLE };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = runtime()?;
+    // whoever only waits and writes needs no second thread beside the one that is measured
+    let lean = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("the runtime does not start")?;
     let mut table = Table::default();
     for name in NAMES {
-        if !names.is_empty() && !names.contains(&name) {
+        if !names.contains(&name) && (!names.is_empty() || [SCALE, PEERS].contains(&name)) {
             continue;
         }
         println!("measuring {name} …");
@@ -130,9 +199,15 @@ fn run() -> anyhow::Result<()> {
             "crypto" => crypto::measure(size, &mut table)?,
             "baseline" => baseline::measure(size, &mut table)?,
             "group" => group::measure(size, &mut table)?,
-            "append" => runtime.block_on(append::measure(size, &mut table))?,
+            "append" => lean.block_on(append::measure(size, &mut table))?,
+            "fanout" => lean.block_on(fanout::measure(size, &mut table))?,
             "people" => runtime.block_on(people::measure(size, &mut table))?,
             "idle" => runtime.block_on(idle::measure(size, &mut table))?,
+            "reconnect" => runtime.block_on(reconnect::measure(size, &mut table))?,
+            "growth" => drop(runtime.block_on(growth::measure(size, &mut table))?),
+            PEERS => lean.block_on(peers::measure(size, &mut table))?,
+            SCALE => runtime.block_on(scale::measure(size, &mut table))?,
+            "large" => runtime.block_on(large::measure(size, &mut table))?,
             "search" => runtime.block_on(search::measure(size, &mut table))?,
             _ => runtime.block_on(daemon::measure(size, &mut table))?,
         }
@@ -143,4 +218,11 @@ fn run() -> anyhow::Result<()> {
         .with_context(|| format!("cannot write {}", file.display()))?;
     println!("\nthe same as JSON lines: {}", file.display());
     Ok(())
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime does not start")
 }

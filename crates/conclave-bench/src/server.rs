@@ -43,6 +43,18 @@ impl Process {
         Ok((Self(child), lines))
     }
 
+    /// Ends it at once, as a crash does.
+    pub(crate) fn kill(&mut self) {
+        // it may be gone already
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
     /// Processor time used so far, in µs; the kernel counts it in steps of 10 ms.
     pub(crate) fn cpu_us(&self) -> anyhow::Result<f64> {
         cpu_us(&self.0.id().to_string())
@@ -50,19 +62,26 @@ impl Process {
 
     /// Resident memory, in bytes.
     pub(crate) fn memory_bytes(&self) -> anyhow::Result<u64> {
+        self.memory("VmRSS:")
+    }
+
+    /// The same without what it sees of files, which the machine can have back at any time.
+    pub(crate) fn own_memory_bytes(&self) -> anyhow::Result<u64> {
+        self.memory("RssAnon:")
+    }
+
+    fn memory(&self, kind: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(kind));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kib: u64 = kib.context("no VmRSS")?.parse()?;
+        let kib: u64 = kib.context("no such line of memory")?.parse()?;
         Ok(kib * 1024)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // it may be gone already
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.kill();
     }
 }
 
@@ -91,13 +110,38 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) id: ServerId,
     pub(crate) folder: TempDir,
+    settings: &'static [(&'static str, &'static str)],
 }
+
+/// Settings of a server that counts this machine too.
+const COUNTING: [(&str, &str); 1] = [("CONCLAVE_SERVER__LIMITS__EXEMPT_LOOPBACK", "never")];
 
 impl Server {
     pub(crate) fn start() -> anyhow::Result<Self> {
+        Self::start_with(&[], |_| Ok(()))
+    }
+
+    /// One whose database `fill` writes first.
+    pub(crate) fn start_filled(
+        fill: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(&[], fill)
+    }
+
+    /// One that counts connections of this machine as it counts those of strangers; `fill` may write its
+    /// database first.
+    pub(crate) fn start_counting(
+        fill: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(&COUNTING, fill)
+    }
+
+    fn start_with(
+        settings: &'static [(&'static str, &'static str)],
+        fill: impl FnOnce(&Path) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
-        let program = beside_this_one("conclave-server")?;
-        let ended = Command::new(&program)
+        let ended = Command::new(beside_this_one("conclave-server")?)
             .arg("--data-dir")
             .arg(folder.path())
             .arg("init")
@@ -106,13 +150,8 @@ impl Server {
             .status()
             .context("conclave-server does not start")?;
         ensure!(ended.success(), "conclave-server init ended with {ended}");
-        let mut serve = Command::new(&program);
-        serve
-            .arg("--data-dir")
-            .arg(folder.path())
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .stderr(Stdio::null());
-        let (process, lines) = Process::spawn(&mut serve)?;
+        fill(folder.path())?;
+        let (process, lines) = serve(folder.path(), settings, "127.0.0.1:0")?;
         let address = until(|| conclave_server::folder::last_listening(folder.path()))?;
         Ok(Self {
             process,
@@ -120,7 +159,17 @@ impl Server {
             address,
             id: keys::server_id(folder.path())?,
             folder,
+            settings,
         })
+    }
+
+    /// Kills it and starts it again at the same address; returns when it listens.
+    pub(crate) fn kill_and_restart(&mut self) -> anyhow::Result<()> {
+        self.process.kill();
+        let listen = self.address.to_string();
+        (self.process, self.lines) = serve(self.folder.path(), self.settings, &listen)?;
+        until(|| std::net::TcpStream::connect(self.address).ok())?;
+        Ok(())
     }
 
     /// For the lean client.
@@ -148,6 +197,22 @@ impl Server {
     }
 }
 
+/// Starts the program on a folder that has its keys.
+fn serve(
+    folder: &Path,
+    settings: &[(&str, &str)],
+    listen: &str,
+) -> anyhow::Result<(Process, Receiver<String>)> {
+    let mut serve = Command::new(beside_this_one("conclave-server")?);
+    serve
+        .arg("--data-dir")
+        .arg(folder)
+        .args(["serve", "--listen", listen])
+        .envs(settings.iter().copied())
+        .stderr(Stdio::null());
+    Process::spawn(&mut serve)
+}
+
 /// Waits for what a process that starts writes.
 fn until<T>(mut found: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
     for _ in 0..1_000 {
@@ -157,6 +222,17 @@ fn until<T>(mut found: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
         std::thread::park_timeout(Duration::from_millis(10));
     }
     anyhow::bail!("the server does not listen")
+}
+
+/// A port of this machine that nobody has now.
+pub(crate) fn free_port() -> anyhow::Result<SocketAddr> {
+    let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?)
+}
+
+/// Waits until somebody can be reached there.
+pub(crate) fn until_listening(address: SocketAddr) -> anyhow::Result<()> {
+    until(|| std::net::TcpStream::connect(address).ok()).map(drop)
 }
 
 /// A program that was built into the same folder as this one.

@@ -104,7 +104,7 @@ fn figure(value: f64) -> String {
 }
 
 /// The middle one; the lower of two.
-fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let middle = sorted.len().saturating_sub(1) / 2;

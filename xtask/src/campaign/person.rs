@@ -115,6 +115,13 @@ pub(crate) fn text<'a>(row: &'a Value, name: &str) -> &'a str {
     row.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// A row's person field's account.
+pub(crate) fn account<'a>(row: &'a Value, name: &str) -> &'a str {
+    row.get(name)
+        .map(|person| text(person, "account"))
+        .unwrap_or_default()
+}
+
 /// A row's person field's identifier.
 pub(crate) fn identifier<'a>(row: &'a Value, name: &str) -> &'a str {
     row.get(name)

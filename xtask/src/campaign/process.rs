@@ -86,6 +86,11 @@ impl Process {
         }
     }
 
+    /// A line that is here already.
+    pub(crate) fn line_here(&self) -> Option<String> {
+        self.lines.try_recv().ok()
+    }
+
     /// Closes its input and waits for its end.
     pub(crate) fn finish(mut self) -> anyhow::Result<Ended> {
         self.stdin = None;

@@ -1,7 +1,8 @@
 //! One of the demo's people: runs `conclave` on a profile of their own and shows what it says.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
@@ -29,6 +30,33 @@ impl Person {
         let text = self.run_unseen(words)?;
         print!("{text}");
         Ok(text)
+    }
+
+    /// Starts the person's page with the chat with `other`; the program that serves it, and the link.
+    pub(super) fn page(&self, other: &str) -> anyhow::Result<(Child, String)> {
+        let chats = self.run_unseen(&["chats", "-o", "json"])?;
+        let chat = chats.lines().find(|line| line.contains(other));
+        let chat = chat.and_then(|line| field(line, "id"));
+        let chat = chat.context("`chats` printed no chat with the other person")?;
+        println!(
+            "   $ conclave --data-dir {} web --no-open",
+            self.data.display()
+        );
+        let mut child = Command::new(&self.program)
+            .arg("--data-dir")
+            .arg(&self.data)
+            .args(["web", "--no-open", "-o", "json"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("conclave did not start")?;
+        let mut row = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout).read_line(&mut row)?;
+        }
+        let url = field(&row, "url").context("`web` printed no link")?;
+        println!("{url}");
+        Ok((child, format!("{url}&c={chat}")))
     }
 
     /// Runs one command, shown without its output; answers what it printed.

@@ -7,16 +7,20 @@ use anyhow::Context;
 use super::{Findings, tree};
 
 /// Chores that a document may name.
-const CHORES: [&str; 12] = [
+const CHORES: [&str; 16] = [
     "attachment",
+    "cluster",
     "demo",
     "test",
     "bench",
     "ci",
     "tidy",
+    "ui",
     "fuzz",
     "vectors",
     "kill",
+    "page",
+    "screenshots",
     "world",
     "sim",
     "soak",

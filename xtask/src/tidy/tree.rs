@@ -95,7 +95,7 @@ pub(crate) fn collect(
         .with_context(|| format!("{} cannot be listed", folder.display()))?;
     for entry in entries {
         let path = entry?.path();
-        if path.is_dir() && !path.ends_with("target") {
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
             collect(&path, extension, paths)?;
         } else if path.extension().is_some_and(|found| found == extension) {
             paths.push(path);

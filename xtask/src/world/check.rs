@@ -11,8 +11,8 @@ pub(super) struct Shown {
     pub(super) device: String,
     /// Whose it is.
     pub(super) person: &'static str,
-    /// The address of that person.
-    pub(super) identifier: String,
+    /// The account of that person: the address of somebody who is no contact is not known everywhere.
+    pub(super) account: String,
     /// Whether it was taken out of its account.
     pub(super) is_removed: bool,
     /// What it shows of each group that it knows, by name.
@@ -28,7 +28,7 @@ pub(super) struct Room {
     pub(super) state: String,
     /// Epoch and authenticator.
     pub(super) place: String,
-    /// Devices of each person, by address.
+    /// Devices of each person, by account.
     pub(super) members: BTreeMap<String, u64>,
     /// What was wanted and is not there yet.
     pub(super) waits: Vec<String>,
@@ -70,7 +70,7 @@ pub(super) fn agree(shown: &[Shown], group: &str) -> Vec<String> {
     for (shown, room) in rooms().filter(|(_, room)| room.is_open) {
         let view = format!("{} {:?}", room.place, room.members);
         views.entry(view).or_default().push(&shown.device);
-        *open.entry(shown.identifier.clone()).or_default() += 1;
+        *open.entry(shown.account.clone()).or_default() += 1;
         for wish in &room.waits {
             findings.push(format!("{} still waits: {wish}", shown.device));
         }
@@ -88,7 +88,7 @@ pub(super) fn agree(shown: &[Shown], group: &str) -> Vec<String> {
             room.members
         ));
     }
-    for shown in in_use().filter(|shown| room.members.contains_key(&shown.identifier)) {
+    for shown in in_use().filter(|shown| room.members.contains_key(&shown.account)) {
         let state = shown
             .rooms
             .get(group)

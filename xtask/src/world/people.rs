@@ -19,6 +19,8 @@ pub(super) struct Device {
     pub(super) name: String,
     /// Its id, as `device list` shows it.
     pub(super) id: String,
+    /// The id of its account.
+    pub(super) account: String,
     /// Its profile.
     pub(super) cli: Person,
     /// Its person leaves it off until they have done this many things.
@@ -29,10 +31,11 @@ impl Device {
     /// The device of an account that is there.
     pub(super) fn new(name: String, cli: Person) -> anyhow::Result<Self> {
         let rows = cli.ok(&["whoami"])?;
-        let id = rows.first().map(|row| text(row, "device").to_owned());
+        let row = rows.first().context("`whoami` said nothing")?;
         Ok(Self {
             name,
-            id: id.context("`whoami` said nothing")?,
+            id: text(row, "device").to_owned(),
+            account: text(row, "account").to_owned(),
             cli,
             away_until: 0,
         })

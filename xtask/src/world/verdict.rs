@@ -1,6 +1,7 @@
 //! Brings everybody to rest, has everybody say a last word, and reads what each device shows.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use serde_json::Value;
@@ -9,10 +10,13 @@ use super::World;
 use super::check::{self, Line, Room, Shown};
 use super::ledger::Stage;
 use super::people::{Device, GROUPS, Human};
-use crate::campaign::{each, identifier, text};
+use crate::campaign::{account, each, text};
 
 /// Rounds after which everything that is under way must have arrived.
 const ROUNDS: usize = 12;
+/// The same in time: a device stands in for one that was away after a minute or two (C-128), and somebody may have
+/// to be asked in between.
+const STAND_IN: Duration = Duration::from_mins(4);
 /// Findings that are printed.
 const SHOWN: usize = 20;
 /// How long a command may take when nothing is killed.
@@ -95,7 +99,9 @@ fn in_use(humans: &[Human]) -> Vec<Asked<'_>> {
 /// Everybody syncs, again and again, until all agree and nobody waits; at last the check tells what differs.
 fn rest(humans: &[Human]) -> anyhow::Result<()> {
     let asked = in_use(humans);
-    for round in 0..ROUNDS {
+    let begin = Instant::now();
+    let is_over = |round| round >= ROUNDS && begin.elapsed() >= STAND_IN;
+    for round in (0_usize..).take_while(|round| !is_over(*round)) {
         let shown = each(&asked, groups)?;
         for human in humans {
             answer(human, &shown)?;
@@ -157,7 +163,7 @@ fn groups(asked: &Asked<'_>) -> anyhow::Result<Shown> {
     Ok(Shown {
         device: asked.device.name.clone(),
         person: asked.human.name,
-        identifier: asked.human.identifier.clone(),
+        account: asked.device.account.clone(),
         is_removed: asked.is_removed,
         rooms: rooms.collect(),
     })
@@ -173,7 +179,7 @@ fn room(row: &Value) -> Room {
     };
     let member = |row: &Value| {
         let devices = row.get("devices").and_then(Value::as_u64);
-        let who = identifier(row, "person").to_owned();
+        let who = account(row, "person").to_owned();
         (who, devices.unwrap_or(0))
     };
     Room {
@@ -199,7 +205,7 @@ fn read(asked: &Asked<'_>) -> anyhow::Result<Shown> {
         Shown {
             device: asked.device.name.clone(),
             person: asked.human.name,
-            identifier: asked.human.identifier.clone(),
+            account: asked.device.account.clone(),
             is_removed: true,
             rooms: rooms.into(),
         }

@@ -29,7 +29,7 @@ fn world() -> (Vec<Shown>, Vec<Stage>) {
         Shown {
             device: device.to_owned(),
             person,
-            identifier: format!("{person}@"),
+            account: format!("{person}@"),
             is_removed,
             rooms: BTreeMap::from([(GROUP.to_owned(), room)]),
         }
