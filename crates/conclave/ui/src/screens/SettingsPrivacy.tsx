@@ -1,4 +1,5 @@
 // What others learn of this person, to whom is written, what is loaded by itself.
+import { useSignal } from "@preact/signals";
 import { useId } from "preact/hooks";
 import { Switch } from "../parts/Field";
 import { t, type TextKey } from "../text/index";
@@ -29,10 +30,17 @@ const LINES: readonly Line[] = [
 const AUTO_BYTES = [0, 262_144, 1_048_576, 10_485_760, 104_857_600];
 
 /** The part of the settings. */
-export function Privacy({ values, change }: Props) {
+export function Privacy({ values: known, change }: Props) {
   const task = useTask();
   const id = useId();
-  const set = (setting: string, value: string) => void task.run(() => change(setting, value));
+  // What was just chosen is shown at once, and falls back to what holds when it cannot be set.
+  const chosen = useSignal<Values>({});
+  const values = { ...known, ...chosen.value };
+  const set = async (setting: string, value: string): Promise<void> => {
+    chosen.value = { [setting]: value };
+    await task.run(() => change(setting, value));
+    chosen.value = {};
+  };
   const auto = values["attachments.auto"] === "off" ? 0 : Number(values["attachments.auto"] ?? 0);
   const steps = [...new Set([...AUTO_BYTES, auto])].sort((a, b) => a - b);
   return (
@@ -45,7 +53,7 @@ export function Privacy({ values, change }: Props) {
           hint={t(line.hint)}
           on={values[line.setting] === line.on}
           disabled={task.busy.value}
-          onChange={(on) => set(line.setting, on ? line.on : line.off)}
+          onChange={(on) => void set(line.setting, on ? line.on : line.off)}
         />
       ))}
       <div class="field">
@@ -55,7 +63,7 @@ export function Privacy({ values, change }: Props) {
           value={String(auto)}
           disabled={task.busy.value}
           onChange={({ currentTarget: { value } }) =>
-            set("attachments.auto", value === "0" ? "off" : value)
+            void set("attachments.auto", value === "0" ? "off" : value)
           }
         >
           {steps.map((bytes) => (
