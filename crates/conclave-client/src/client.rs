@@ -416,6 +416,18 @@ impl Client {
             .unwrap_or(Err(ClientError::TimedOut))
     }
 
+    /// Runs `work` for at most `timeout`. What ends then says [`ClientError::TimedOut`], or what the server said when
+    /// it is the server that is busy.
+    pub async fn within<T>(
+        &self,
+        timeout: Duration,
+        work: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        tokio::time::timeout(timeout, work)
+            .await
+            .unwrap_or_else(|_| Err(self.inner.shared.late()))
+    }
+
     /// Waits until everything there is was received and everything queued, receipts included, was accepted.
     pub async fn settle(&self, timeout: Duration) -> Result<(), ClientError> {
         self.engine().own()?;

@@ -23,7 +23,7 @@ use conclave_proto::limits::RETRY_AFTER_MAX_MS;
 use tokio::sync::mpsc;
 
 use crate::net::Net;
-use crate::shared::Shared;
+use crate::shared::{Shared, is_passing};
 use crate::transport::{Backoff, Push, Transport, TransportError};
 use crate::{
     attachment, contact, device, device_key, group_link, invite, join, membership, outbox, own,
@@ -32,6 +32,8 @@ use crate::{
 
 /// Rounds that make progress without a pause before the driver lets others run.
 const ROUNDS_IN_A_ROW: u32 = 1000;
+/// Longest back-off from a server that answers and says when to come again, in ms: people wait for it.
+const BUSY_MAX_MS: u64 = 4_000;
 /// Pushes taken before a round.
 const PUSHES_AT_ONCE: u32 = 1000;
 
@@ -67,10 +69,14 @@ pub(crate) async fn run(shared: Arc<Shared>, transport: Arc<dyn Transport>) {
                 in_a_row = 0;
                 let wait = pause(&error, &mut backoff);
                 net.forget_closed();
-                // Those that wait now; who asks from here on gets another round.
-                let waiting: Vec<_> = std::iter::from_fn(|| shared.next_question()).collect();
-                for question in waiting {
-                    let _ = question.answer.send(Err(error.clone().into()));
+                if is_passing(&error) {
+                    shared.forget_abandoned();
+                } else {
+                    // Those that wait now; who asks from here on gets another round.
+                    let waiting: Vec<_> = std::iter::from_fn(|| shared.next_question()).collect();
+                    for question in waiting {
+                        let _ = question.answer.send(Err(error.clone().into()));
+                    }
                 }
                 publish(&shared, &net, asked, Some(error));
                 tokio::select! {
@@ -92,15 +98,17 @@ fn is_about_pass(error: &TransportError) -> bool {
     }
 }
 
-/// How long to wait after `error`: what the server asked for, else the back-off.
+/// How long to wait after `error`: what the server asked for, and no shorter than the back-off.
 fn pause(error: &TransportError, backoff: &mut Backoff) -> Duration {
-    match error {
+    let ms = match error {
         TransportError::Refused(refusal) if refusal.retry_after_ms > 0 => {
             // C-083: a server cannot silence this device for ever.
-            Duration::from_millis(refusal.retry_after_ms.min(RETRY_AFTER_MAX_MS))
+            let asked_ms = refusal.retry_after_ms.min(RETRY_AFTER_MAX_MS);
+            asked_ms.max(backoff.next_ms_within(BUSY_MAX_MS))
         }
-        _ => Duration::from_millis(backoff.next_ms()),
-    }
+        _ => backoff.next_ms(),
+    };
+    Duration::from_millis(ms)
 }
 
 async fn round(shared: &Shared, net: &mut Net) -> Result<(), TransportError> {
@@ -229,5 +237,18 @@ mod tests {
         };
         assert_eq!(wait(u64::MAX), Duration::from_hours(1));
         assert_eq!(wait(2_000), Duration::from_secs(2));
+    }
+
+    /// A server that goes on naming a short time is asked less and less often, down to every few seconds.
+    #[test]
+    fn busy_server_is_asked_less_often() {
+        let mut backoff = Backoff::new(OsEnv::shared());
+        let refusal = Refusal::new(ErrorCode::Busy, "later").retry_after_ms(250);
+        let busy = TransportError::Refused(Box::new(refusal));
+        let waits: Vec<_> = (0..8).map(|_| pause(&busy, &mut backoff)).collect();
+        assert_eq!(waits[0], Duration::from_millis(250));
+        for wait in &waits[4..] {
+            assert!((2_000..=4_000).contains(&wait.as_millis()), "{waits:?}");
+        }
     }
 }

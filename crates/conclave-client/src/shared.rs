@@ -19,6 +19,9 @@ use crate::once::Running;
 use crate::talk::typing::Typing;
 use crate::transport::TransportError;
 
+/// How long a question waits for a server that says to come again; who asks mostly gives up before.
+const ANSWER_MAX: Duration = Duration::from_mins(10);
+
 /// What front ends and the driver share.
 pub(crate) struct Shared {
     engine: Locked,
@@ -123,14 +126,17 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// Asks the driver which chat an identifier leads to.
+    /// Asks the driver which chat an identifier leads to. A busy server is asked again for as long as the caller waits.
     pub(crate) async fn ask(&self, identifier: Identifier) -> Result<ChatId, ClientError> {
         let (answer, answered) = oneshot::channel();
         self.questions().push_back(Question { identifier, answer });
         self.wake.notify_one();
-        answered
-            .await
-            .map_err(|_| ClientError::Unreachable("not connected".into()))?
+        match tokio::time::timeout(ANSWER_MAX, answered).await {
+            Ok(answered) => {
+                answered.map_err(|_| ClientError::Unreachable("not connected".into()))?
+            }
+            Err(_) => Err(self.late()),
+        }
     }
 
     /// Where the person types.
@@ -143,6 +149,12 @@ impl Shared {
     /// The next identifier somebody waits for.
     pub(crate) fn next_question(&self) -> Option<Question> {
         self.questions().pop_front()
+    }
+
+    /// Nobody waits for these answers any more.
+    pub(crate) fn forget_abandoned(&self) {
+        self.questions()
+            .retain(|question| !question.answer.is_closed());
     }
 
     /// A question that could not be answered waits again, before all others.
@@ -202,13 +214,16 @@ impl Shared {
         match tokio::time::timeout(timeout, done).await {
             Ok(Ok(now)) => now.result(),
             Ok(Err(_)) => Err(ClientError::Broken("the network driver stopped".into())),
-            Err(_) => {
-                let now = self.standing();
-                match now.trouble {
-                    Some(trouble) if !now.ever_online => Err(trouble.into()),
-                    _ => Err(ClientError::TimedOut),
-                }
-            }
+            Err(_) => Err(self.late()),
+        }
+    }
+
+    /// Why a wait that is over came to nothing, as far as the driver knows.
+    pub(crate) fn late(&self) -> ClientError {
+        let now = self.standing();
+        match now.trouble {
+            Some(trouble) if !now.ever_online || is_passing(&trouble) => trouble.into(),
+            _ => ClientError::TimedOut,
         }
     }
 }
@@ -218,12 +233,13 @@ impl Standing {
         self.ever_online && self.trouble.is_none()
     }
 
-    /// A settled round answers; so does trouble that waiting does not mend, or that was there from the start.
+    /// A settled round answers; so does trouble that waiting does not mend, or that was there from the start unless
+    /// the server itself says that it passes.
     fn is_answer_to(&self, asked: u64) -> bool {
         self.answered >= asked
             && match &self.trouble {
                 None => self.settled,
-                Some(trouble) => !self.ever_online || is_final(trouble),
+                Some(trouble) => is_final(trouble) || (!self.ever_online && !is_passing(trouble)),
             }
     }
 
@@ -244,6 +260,14 @@ fn is_final(error: &TransportError) -> bool {
         TransportError::Refused(refusal) => refusal.code() == ErrorCode::Unauthorized,
         _ => false,
     }
+}
+
+/// Whether the server answers, and what keeps it from more is its own and passes: its database fails over, or it is
+/// about to restart. Whoever waits goes on waiting.
+pub(crate) fn is_passing(error: &TransportError) -> bool {
+    use ErrorCode::{Busy, Internal, ShuttingDown};
+    matches!(error, TransportError::Refused(refusal)
+        if matches!(refusal.code(), Busy | Internal | ShuttingDown))
 }
 
 /// Somebody waits to know which chat an identifier leads to.

@@ -185,7 +185,11 @@ impl Failure {
     /// The server said no: its stable code decides the exit code.
     fn refused(refusal: &Refusal) -> Self {
         let (exit, hint) = match refusal.code() {
-            ErrorCode::RateLimited | ErrorCode::Busy => (RATE, "try again later"),
+            ErrorCode::RateLimited => (RATE, "try again later"),
+            ErrorCode::Busy => (
+                RATE,
+                "what is queued stays queued and goes out with the next run; or give it longer with --timeout",
+            ),
             ErrorCode::Unauthorized => (
                 NO_ACCESS,
                 "the server does not know this device: removed, or the server went back to an older backup; \

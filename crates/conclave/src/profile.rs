@@ -82,12 +82,10 @@ impl Context {
     /// Runs network work until `--timeout` ends.
     pub(crate) async fn in_time<T>(
         &self,
+        client: &Client,
         work: impl Future<Output = Result<T, ClientError>>,
     ) -> Result<T, Failure> {
-        match tokio::time::timeout_at(self.deadline, work).await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(ClientError::TimedOut.into()),
-        }
+        Ok(client.within(self.remaining(), work).await?)
     }
 
     /// Whether a person can be asked on standard input.

@@ -26,7 +26,12 @@ impl Backoff {
 
     /// How long to wait after one more failure, in ms.
     pub fn next_ms(&mut self) -> u64 {
-        let ceiling = self.ceiling_ms;
+        self.next_ms_within(MAX_MS)
+    }
+
+    /// The same, drawn from a range that doubles to `max_ms` only.
+    pub fn next_ms_within(&mut self, max_ms: u64) -> u64 {
+        let ceiling = self.ceiling_ms.min(max_ms);
         self.ceiling_ms = (ceiling * 2).min(MAX_MS);
         let mut random = [0; 8];
         self.env.fill(&mut random);

@@ -1,6 +1,8 @@
 //! The engine between a real server and real profiles: talking, dying at every point, lies, restores.
 
 #[cfg(test)]
+mod busy;
+#[cfg(test)]
 mod device_keys;
 #[cfg(test)]
 mod devices;

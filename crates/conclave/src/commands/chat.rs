@@ -102,9 +102,9 @@ impl<'a> Room<'a> {
             return Ok(());
         }
         // Each line has its own --timeout: a person types longer than one.
-        let sent =
-            tokio::time::timeout(self.context.global.timeout, self.client.send(self.to, line));
-        match sent.await.unwrap_or(Err(ClientError::TimedOut)) {
+        let timeout = self.context.global.timeout;
+        let sending = self.client.send(self.to, line);
+        match self.client.within(timeout, sending).await {
             Ok(message) => {
                 self.chat = Some(message.chat);
                 self.context.out.row(&MessageRow::from(&message))?;

@@ -109,7 +109,7 @@ async fn approve(
     code: Option<&str>,
     history: Option<HistoryScope>,
 ) -> Result<(), Failure> {
-    let offer = context.in_time(client.link_look(link)).await?;
+    let offer = context.in_time(client, client.link_look(link)).await?;
     let code = match code {
         Some(code) => code.to_owned(),
         None => ask(context, &offer.name).await?,
@@ -123,7 +123,9 @@ async fn approve(
         context.settle(client).await?;
     }
     client.offer_history(history)?;
-    let approved = context.in_time(client.approve_device(link, &code)).await;
+    let approved = context
+        .in_time(client, client.approve_device(link, &code))
+        .await;
     let offer = approved.map_err(silent)?;
     let to = offer.device.to_string();
     context.out.row(&DoneRow {
@@ -231,7 +233,7 @@ async fn ask(context: &Context, name: &str) -> Result<String, Failure> {
 }
 
 async fn rotate(context: &Context, client: &Client) -> Result<(), Failure> {
-    context.in_time(client.rotate_device_key()).await?;
+    context.in_time(client, client.rotate_device_key()).await?;
     let to = client.whoami()?.device_id.to_string();
     context.out.row(&DoneRow {
         done: "rotated",
@@ -246,7 +248,9 @@ async fn rotate(context: &Context, client: &Client) -> Result<(), Failure> {
 
 async fn remove(context: &Context, client: &Client, words: &str) -> Result<(), Failure> {
     let device = client.find_device(words)?.id;
-    context.in_time(client.remove_device(device)).await?;
+    context
+        .in_time(client, client.remove_device(device))
+        .await?;
     let settled = context.settle(client).await;
     let to = device.to_string();
     context.out.row(&DoneRow {

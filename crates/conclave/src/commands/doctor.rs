@@ -14,7 +14,9 @@ pub(crate) struct Args {}
 /// Prints a row per finding.
 pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
     let client = context.open().await?;
-    let findings = context.in_time(async { Ok(client.doctor().await) }).await;
+    let findings = context
+        .in_time(&client, async { Ok(client.doctor().await) })
+        .await;
     context.close(client).await;
     let findings = findings?;
     for finding in &findings {

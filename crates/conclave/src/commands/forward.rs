@@ -27,7 +27,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             client.go_online();
             let mut ids = Vec::new();
             for to in &args.to {
-                let sent = context.in_time(client.forward(args.message, to)).await?;
+                let sent = context
+                    .in_time(client, client.forward(args.message, to))
+                    .await?;
                 ids.push(sent.id);
             }
             let waited =

@@ -72,8 +72,8 @@ impl Sending<'_> {
             return Ok(());
         }
         let timeout = self.context.global.timeout;
-        let sent = tokio::time::timeout(timeout, self.client.send(self.to, line)).await;
-        let message = sent.unwrap_or(Err(ClientError::TimedOut))?;
+        let sending = self.client.send(self.to, line);
+        let message = self.client.within(timeout, sending).await?;
         self.waiting.push_back(message.id);
         Ok(self.context.out.row(&QueuedRow {
             id: message.id.to_string(),

@@ -33,7 +33,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
 }
 
 async fn join(context: &Context, client: &Client, args: &Args) -> Result<(), Failure> {
-    let shown = context.in_time(client.link_start(&args.server, &args.name));
+    let shown = context.in_time(client, client.link_start(&args.server, &args.name));
     let shown = shown.await?;
     context.out.row(&LinkRow::from(&shown))?;
     if !context.out.is_json() && context.console.is_output_terminal() {
@@ -46,7 +46,7 @@ async fn join(context: &Context, client: &Client, args: &Args) -> Result<(), Fai
         let joined = tokio::time::timeout(valid, joining).await;
         joined.unwrap_or(Err(conclave_client::ClientError::TimedOut))?
     } else {
-        context.in_time(joining).await?
+        context.in_time(client, joining).await?
     };
     context.out.row(&WhoamiRow::from(&me))?;
     // Key packages, so that the other device can let this one into the conversations, and what it gives along; the

@@ -77,7 +77,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         }
         Some(Step::Veto) => {
             let work = async |client: &Client| {
-                context.in_time(client.veto_hold()).await?;
+                context.in_time(client, client.veto_hold()).await?;
                 let to = client.whoami()?.identifier;
                 Ok(context.out.row(&DoneRow { done: "kept", to })?)
             };
@@ -99,7 +99,7 @@ async fn start(context: &Context, client: &Client, args: &Args) -> Result<(), Fa
         return Err(Failure::usage("say --server, and --phone or --email"));
     };
     let asked = client.register_start(server, identifier, args.invite.as_deref(), &args.name);
-    let sent = context.in_time(asked).await?;
+    let sent = context.in_time(client, asked).await?;
     context.out.row(&CodeSentRow {
         identifier: identifier.as_str().to_owned(),
         valid_ms: sent.valid_ms,
@@ -150,6 +150,8 @@ async fn confirm(context: &Context, client: &Client, code: &str) -> Result<(), F
     if client.is_registered() {
         return Err(ClientError::AlreadyRegistered(client.whoami()?.identifier).into());
     }
-    let me = context.in_time(client.register_confirm(code)).await?;
+    let me = context
+        .in_time(client, client.register_confirm(code))
+        .await?;
     Ok(context.out.row(&WhoamiRow::from(&me))?)
 }

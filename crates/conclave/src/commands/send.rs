@@ -162,7 +162,10 @@ pub(crate) async fn send(
         attachments: Vec::new(),
     };
     let (id, waited) = if more.attach.is_empty() {
-        let id = context.in_time(client.send_with(to, text, with)).await?.id;
+        let id = context
+            .in_time(client, client.send_with(to, text, with))
+            .await?
+            .id;
         (id, wait(client, &[id], state, context.remaining()).await)
     } else {
         send_files(context, client, to, text, (with, &more.attach), state).await?

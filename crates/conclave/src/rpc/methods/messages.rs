@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use conclave_client::Client;
 use conclave_client::view::{MessageState, SendMore};
-use conclave_client::{Client, ClientError};
 use conclave_proto::id::MessageId;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,9 +83,8 @@ impl Method for SendParams {
             mentions: mentions(client, &self.text.0, &who)?,
             ..SendMore::default()
         };
-        let queued =
-            tokio::time::timeout(timeout, client.send_with(&self.to.0, &self.text.0, more)).await;
-        let message = queued.unwrap_or(Err(ClientError::TimedOut))?;
+        let sending = client.send_with(&self.to.0, &self.text.0, more);
+        let message = client.within(timeout, sending).await?;
         // Whether it came that far in time is part of the answer.
         let _ = client
             .wait_for(message.id, self.wait.state(), timeout)
