@@ -25,7 +25,7 @@ use crate::door::Door;
 use crate::hint::SharedHints;
 use crate::keys::{KeysError, ServerKeys};
 use crate::limit::{Action, Limits, NetworkKey};
-use crate::mailbox::Mailboxes;
+use crate::mailbox::Slots;
 use crate::nats::{NatsError, NatsHints};
 use crate::otp::{self, Sender, Senders, SetupError};
 use crate::places::{Place, Places};
@@ -126,8 +126,8 @@ pub(crate) struct App {
     pub(crate) hints: Option<SharedHints>,
     /// Whose turn it is to commit.
     pub(crate) turns: Turns,
-    /// Where new devices meet their accounts.
-    pub(crate) mailboxes: Mailboxes,
+    /// Wakes who waits for a slot of a mailbox.
+    pub(crate) slots: Slots,
     /// Who sends codes.
     pub(crate) senders: Senders,
     /// Wakes the outbox of codes.
@@ -169,7 +169,7 @@ impl App {
             hub: Hub::default(),
             hints,
             turns: Turns::default(),
-            mailboxes: Mailboxes::default(),
+            slots: Slots::default(),
             senders,
             codes: Notify::new(),
             clock: Clock::new(config.retention.clock_jump_days),
@@ -349,7 +349,7 @@ impl Server {
             () = accept.run(&self.listener, &mut connections) => Ok(()),
         };
         self.app.is_ready.store(false, Ordering::Relaxed);
-        self.app.mailboxes.stop();
+        self.app.slots.stop();
         drop(self.listener);
         // every connection may be gone already
         let _ = stop.send(true);
@@ -443,7 +443,6 @@ pub(crate) async fn upkeep(app: Arc<App>) {
     loop {
         tick.tick().await;
         app.limits.tidy();
-        app.mailboxes.tidy(app.env.now_ms());
         let now_ms = app.env.now_ms();
         match app.store.last_day().await {
             Ok(day) => app.clock.believe(day),

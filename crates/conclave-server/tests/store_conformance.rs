@@ -21,14 +21,15 @@ use conclave_proto::id::{ChallengeId, Day, Epoch, Hash32, Seq, ServerId};
 use conclave_proto::label::sha256;
 use conclave_proto::limits::{
     CLASSIC_QUEUE_MAX, CLASSIC_SEEN_DAYS, HOLD_MS, INBOX_ITEMS_MAX, INBOX_STRANGER_ITEMS_MAX,
-    KEY_PACKAGE_OFFER_DAYS, KEY_PACKAGE_POOL, KEY_PACKAGE_VALID_MS, OTP_CHECKS_MAX,
-    STATE_CHAIN_MAX,
+    KEY_PACKAGE_OFFER_DAYS, KEY_PACKAGE_POOL, KEY_PACKAGE_VALID_MS, MAILBOX_VALID_MS,
+    MAILBOXES_MAX, OTP_CHECKS_MAX, STATE_CHAIN_MAX,
 };
 use conclave_proto::log::{Entry, Head, chain_next, chain_start};
+use conclave_proto::mailbox::{ANSWER, OFFER, PROOF, mailbox_id};
 use conclave_server::store::{
-    AppendOutcome, BundleOutcome, CreateOutcome, DeviceStatus, KeyPackagesOutcome, MemoryStore,
-    NewAccount, NewBundle, NewChallenge, NewLog, OtpCheckOutcome, OtpStartOutcome, Page,
-    PostOutcome, PutStateOutcome, RegisterOutcome, SendId, SqliteStore, Store, StoreOptions,
+    AppendOutcome, BundleOutcome, CreateOutcome, DeviceStatus, KeyPackagesOutcome, MailboxGone,
+    MemoryStore, NewAccount, NewBundle, NewChallenge, NewLog, OtpCheckOutcome, OtpStartOutcome,
+    Page, PostOutcome, PutStateOutcome, RegisterOutcome, SendId, SqliteStore, Store, StoreOptions,
 };
 use postgres_support::Database;
 use store_support::{
@@ -111,6 +112,9 @@ conformance! {
     blobs_expire_and_never_change,
     sweep_forgets_what_is_over,
     summary_counts,
+    c120_a_mailbox_takes_each_slot_once,
+    c120_a_mailbox_ends_with_its_time_or_before,
+    c121_mailboxes_are_bounded,
     classic_phones_keep_to_their_limit,
     classic_messages_wait_in_order_and_become_receipts,
     classic_acks_touch_nobody_elses,
@@ -1221,6 +1225,70 @@ async fn classic_ack(
     let ids = |numbers: &[u64]| numbers.iter().map(|id| format!("{id:032x}")).collect();
     let acked = store.classic_ack(phone.into(), ids(messages), ids(receipts), NOW + 5_000);
     acked.await.unwrap()
+}
+
+/// A slot takes one value, said as often as it likes; the offer is no slot to write, and there are four.
+async fn c120_a_mailbox_takes_each_slot_once(store: &dyn Store) {
+    let id = mailbox_id(b"offer");
+    let put = |slot, bytes: &[u8]| store.put_slot(id, slot, bytes.to_vec(), NOW);
+    assert_eq!(put(ANSWER, b"early").await.unwrap(), Err(MailboxGone::Over));
+    for _ in 0..2 {
+        let opened = store.open_mailbox(b"offer".to_vec(), NOW).await.unwrap();
+        assert_eq!(opened, Ok(()));
+        assert_eq!(put(ANSWER, b"first").await.unwrap(), Ok(()));
+    }
+    for (slot, bytes) in [(ANSWER, b"other"), (OFFER, b"other"), (4, b"other")] {
+        assert_eq!(put(slot, bytes).await.unwrap(), Err(MailboxGone::Over));
+    }
+    let read = async |slot| store.read_slot(id, slot, NOW).await.unwrap();
+    assert_eq!(read(OFFER).await.unwrap(), b"offer");
+    assert_eq!(read(ANSWER).await.unwrap(), b"first");
+    assert_eq!(read(PROOF).await.unwrap(), b"");
+    assert_eq!(read(4).await, Err(MailboxGone::Over));
+}
+
+/// Over by its time, by a clock set back, or closed: it gives nothing, and a used offer opens nothing again.
+async fn c120_a_mailbox_ends_with_its_time_or_before(store: &dyn Store) {
+    let id = mailbox_id(b"offer");
+    let open = |now_ms| store.open_mailbox(b"offer".to_vec(), now_ms);
+    let read = |now_ms| store.read_slot(id, OFFER, now_ms);
+    let end_ms = NOW + MAILBOX_VALID_MS;
+    assert_eq!(open(NOW).await.unwrap(), Ok(()));
+    assert!(read(end_ms - 1).await.unwrap().is_ok());
+    for now_ms in [end_ms, NOW - 1] {
+        assert_eq!(read(now_ms).await.unwrap(), Err(MailboxGone::Over));
+        let put = store.put_slot(id, ANSWER, vec![1], now_ms).await.unwrap();
+        assert_eq!(put, Err(MailboxGone::Over));
+        let closed = store.close_mailbox(id, now_ms).await.unwrap();
+        assert_eq!(closed, Err(MailboxGone::Over));
+    }
+    assert_eq!(
+        store.put_slot(id, ANSWER, vec![1], NOW).await.unwrap(),
+        Ok(())
+    );
+    assert_eq!(store.close_mailbox(id, NOW).await.unwrap(), Ok(()));
+    assert_eq!(read(NOW).await.unwrap(), Err(MailboxGone::Over));
+    assert_eq!(open(end_ms - 1).await.unwrap(), Err(MailboxGone::Over));
+    sweep(store, end_ms).await;
+    assert_eq!(open(end_ms).await.unwrap(), Ok(()));
+    let answer = store.read_slot(id, ANSWER, end_ms).await.unwrap();
+    assert_eq!(answer, Ok(vec![]), "nothing of before");
+}
+
+/// There are so many mailboxes and no more, until the time of one is over; those that are open are found.
+async fn c121_mailboxes_are_bounded(store: &dyn Store) {
+    let open = |number: usize, now_ms| {
+        let offer = number.to_be_bytes().to_vec();
+        store.open_mailbox(offer, now_ms)
+    };
+    for number in 0..MAILBOXES_MAX {
+        assert_eq!(open(number, NOW).await.unwrap(), Ok(()));
+    }
+    let full = Err(MailboxGone::Full);
+    assert_eq!(open(MAILBOXES_MAX, NOW).await.unwrap(), full);
+    assert_eq!(open(0, NOW).await.unwrap(), Ok(()));
+    let later_ms = NOW + MAILBOX_VALID_MS;
+    assert_eq!(open(MAILBOXES_MAX, later_ms).await.unwrap(), Ok(()));
 }
 
 /// A full server takes no new phone; a registered one still gets a new key, even of the other suite.

@@ -8,40 +8,48 @@ use conclave_proto::{ErrorCode, Refusal};
 
 use super::{Answer, DONE, bad, edge, too_large};
 use crate::limit::Action;
-use crate::mailbox::Gone;
+use crate::mailbox::wait;
 use crate::server::App;
 use crate::session::Session;
+use crate::store::MailboxGone;
 
 /// Opens the mailbox of an offer.
-pub(super) fn open(app: &App, session: &Session, request: OpenMailbox) -> Answer {
+pub(super) async fn open(app: &App, session: &Session, request: OpenMailbox) -> Answer {
     session.count(Action::Mailbox)?;
     check_length(&request.offer, MAILBOX_OFFER_BYTES_MAX)?;
-    app.mailboxes.open(request.offer, app.env.now_ms())?;
+    let opened = app.store.open_mailbox(request.offer, app.env.now_ms());
+    opened.await??;
     Ok(DONE)
 }
 
 /// Writes one slot, once.
-pub(super) fn put(app: &App, request: PutSlot) -> Answer {
+pub(super) async fn put(app: &App, request: PutSlot) -> Answer {
     let id = id(&request.mailbox_id)?;
     check_length(&request.bytes, MAILBOX_SLOT_BYTES_MAX)?;
-    app.mailboxes
-        .put(id, request.slot, request.bytes, app.env.now_ms())?;
+    let now_ms = app.env.now_ms();
+    let put = app.store.put_slot(id, request.slot, request.bytes, now_ms);
+    put.await??;
+    app.slots.moved();
     Ok(DONE)
 }
 
 /// Reads one slot; may wait for it.
 pub(super) async fn read(app: &App, request: &ReadSlot) -> Answer {
     let id = id(&request.mailbox_id)?;
-    let now_ms = || app.env.now_ms();
-    let read = app.mailboxes.read(id, request.slot, request.wait, now_ms);
-    let bytes = read.await?;
+    let bytes = if request.wait {
+        wait(app, id, request.slot).await??
+    } else {
+        let read = app.store.read_slot(id, request.slot, app.env.now_ms());
+        read.await??
+    };
     Ok(reply::Body::SlotBytes(SlotBytes { bytes }))
 }
 
 /// Ends a mailbox.
-pub(super) fn close(app: &App, request: &CloseMailbox) -> Answer {
-    app.mailboxes
-        .close(id(&request.mailbox_id)?, app.env.now_ms())?;
+pub(super) async fn close(app: &App, request: &CloseMailbox) -> Answer {
+    let id = id(&request.mailbox_id)?;
+    app.store.close_mailbox(id, app.env.now_ms()).await??;
+    app.slots.moved();
     Ok(DONE)
 }
 
@@ -61,15 +69,15 @@ fn check_length(bytes: &[u8], max: usize) -> Result<(), Refusal> {
     Ok(())
 }
 
-impl From<Gone> for Refusal {
-    fn from(gone: Gone) -> Self {
+impl From<MailboxGone> for Refusal {
+    fn from(gone: MailboxGone) -> Self {
         match gone {
             // C-120: one answer, so that nobody learns which codes there were
-            Gone::Over => Self::new(
+            MailboxGone::Over => Self::new(
                 ErrorCode::NotFound,
                 "this link is unknown, used or over; begin again on the new device",
             ),
-            Gone::Full => Self::new(
+            MailboxGone::Full => Self::new(
                 ErrorCode::Busy,
                 "too many devices are being linked at once, try again in a few minutes",
             )

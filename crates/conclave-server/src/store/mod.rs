@@ -3,10 +3,12 @@
 //! Three implementations stand behind one trait and one conformance suite: [`MemoryStore`], the plain
 //! model, [`SqliteStore`], what a server alone runs on, and [`PostgresStore`], what several share. A domain "no" is an outcome, never an error;
 //! an error means that the store is busy or broken. Time comes from the caller (`now_ms`, Unix, UTC),
-//! so a store is deterministic. When a writing verb answers, its effect is on disk and synced.
+//! so a store is deterministic. When a writing verb answers, its effect is on disk and synced, but for
+//! mailboxes, which may be gone with the process or the machine.
 //!
 //! No row links an account or a device to a log: the verbs of the two families share no argument.
 
+mod mailboxes;
 mod mark_file;
 mod memory;
 mod postgres;
@@ -32,10 +34,10 @@ pub use postgres::{
 };
 pub use rows::{
     Acked, AppendOutcome, BundleOutcome, Challenge, CheckReport, ClaimedPackage, CreateOutcome,
-    DeviceStatus, EpochKey, InboxRead, KeyPackagesOutcome, NewAccount, NewBundle, NewChallenge,
-    NewDevice, NewItem, NewLog, NewState, OtpCheckOutcome, OtpStartOutcome, Page, PostOutcome,
-    Published, PutStateOutcome, RegisterOutcome, SendId, StoredBlob, StoredItem, Summary,
-    WaitingCode,
+    DeviceStatus, EpochKey, InboxRead, KeyPackagesOutcome, MailboxGone, NewAccount, NewBundle,
+    NewChallenge, NewDevice, NewItem, NewLog, NewState, OtpCheckOutcome, OtpStartOutcome, Page,
+    PostOutcome, Published, PutStateOutcome, RegisterOutcome, SendId, StoredBlob, StoredItem,
+    Summary, WaitingCode,
 };
 pub use sqlite::{Batches, OpenError, SqliteStore};
 
@@ -238,6 +240,36 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// A blob's bytes.
     fn blob(&self, blob_id: BlobId) -> StoreFuture<'_, Option<Vec<u8>>>;
+
+    // --- mailboxes of devices that are being linked: never on a disk that is backed up ----------
+
+    /// Opens the mailbox of `offer` for ten minutes; the same offer again finds it as it is (C-120, C-121).
+    fn open_mailbox(&self, offer: Vec<u8>, now_ms: u64)
+    -> StoreFuture<'_, Result<(), MailboxGone>>;
+
+    /// Writes `slot` (1 to 3), unless it holds other bytes (C-120).
+    fn put_slot(
+        &self,
+        mailbox_id: Hash32,
+        slot: u32,
+        bytes: Vec<u8>,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<(), MailboxGone>>;
+
+    /// What `slot` holds; empty = nothing yet.
+    fn read_slot(
+        &self,
+        mailbox_id: Hash32,
+        slot: u32,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<Vec<u8>, MailboxGone>>;
+
+    /// Empties a mailbox for good; its offer opens nothing again while its time lasts.
+    fn close_mailbox(
+        &self,
+        mailbox_id: Hash32,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<(), MailboxGone>>;
 
     // --- classic protocols: rows of their own, no other row refers to them --------------------
 

@@ -452,6 +452,17 @@ pub struct Page {
     pub head: Head,
 }
 
+// --- mailboxes --------------------------------------------------------------------------------
+
+/// Why a mailbox gives nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MailboxGone {
+    /// Unknown, used or over: one answer for all three (C-120).
+    Over,
+    /// There are as many as a community has at once (C-121).
+    Full,
+}
+
 // --- upkeep -----------------------------------------------------------------------------------
 
 /// Whether the stored data is whole.

@@ -10,6 +10,7 @@
 mod any_node;
 mod bus;
 mod hints;
+mod linking;
 #[path = "../api/log_support.rs"]
 #[allow(dead_code, reason = "the API's tests use the rest")]
 mod log_support;

@@ -23,11 +23,13 @@ use conclave_proto::id::{
 
 use super::{
     Acked, AppendOutcome, BundleOutcome, CheckReport, ClaimedPackage, CreateOutcome, DeviceStatus,
-    EpochKey, InboxRead, KeyPackagesOutcome, NewAccount, NewBundle, NewChallenge, NewItem, NewLog,
-    NewState, OtpCheckOutcome, OtpStartOutcome, Page, PostOutcome, Published, PutStateOutcome,
-    RegisterOutcome, SendId, Store, StoreFuture, StoreOptions, Summary, WaitingCode,
+    EpochKey, InboxRead, KeyPackagesOutcome, MailboxGone, NewAccount, NewBundle, NewChallenge,
+    NewItem, NewLog, NewState, OtpCheckOutcome, OtpStartOutcome, Page, PostOutcome, Published,
+    PutStateOutcome, RegisterOutcome, SendId, Store, StoreFuture, StoreOptions, Summary,
+    WaitingCode,
 };
 use crate::log::Races;
+use crate::store::mailboxes::Mailboxes;
 
 /// What stands before and behind each verb of a [`MemoryStore`]: it may wait, or never come back, as a
 /// process that dies there would not.
@@ -42,6 +44,7 @@ pub trait Gate: Send + Sync + fmt::Debug + 'static {
 #[derive(Debug)]
 pub struct MemoryStore {
     model: Mutex<Model>,
+    mailboxes: Mailboxes,
     gate: Option<Arc<dyn Gate>>,
 }
 
@@ -55,6 +58,7 @@ impl MemoryStore {
         };
         Self {
             model: Mutex::new(model),
+            mailboxes: Mailboxes::default(),
             gate: None,
         }
     }
@@ -70,6 +74,7 @@ impl MemoryStore {
         };
         Self {
             model: Mutex::new(model),
+            mailboxes: Mailboxes::default(),
             gate: None,
         }
     }
@@ -291,6 +296,41 @@ impl Store for MemoryStore {
         self.with(move |model| model.blobs.get(&blob_id).map(|blob| blob.bytes.clone()))
     }
 
+    fn open_mailbox(
+        &self,
+        offer: Vec<u8>,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<(), MailboxGone>> {
+        self.with(move |_| self.mailboxes.open(offer, now_ms))
+    }
+
+    fn put_slot(
+        &self,
+        mailbox_id: Hash32,
+        slot: u32,
+        bytes: Vec<u8>,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<(), MailboxGone>> {
+        self.with(move |_| self.mailboxes.put(mailbox_id, slot, bytes, now_ms))
+    }
+
+    fn read_slot(
+        &self,
+        mailbox_id: Hash32,
+        slot: u32,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<Vec<u8>, MailboxGone>> {
+        self.with(move |_| self.mailboxes.read(mailbox_id, slot, now_ms))
+    }
+
+    fn close_mailbox(
+        &self,
+        mailbox_id: Hash32,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<(), MailboxGone>> {
+        self.with(move |_| self.mailboxes.close(mailbox_id, now_ms))
+    }
+
     fn classic_accounts(&self) -> StoreFuture<'_, u64> {
         self.with(|model| model.classic.accounts.len() as u64)
     }
@@ -336,6 +376,7 @@ impl Store for MemoryStore {
     fn sweep(&self, now_ms: u64) -> StoreFuture<'_, bool> {
         self.with(move |model| {
             model.sweep(now_ms);
+            self.mailboxes.tidy(now_ms);
             false
         })
     }

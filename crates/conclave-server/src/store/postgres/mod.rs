@@ -16,6 +16,7 @@ mod classic;
 mod hints;
 mod inbox;
 mod logs;
+mod mailbox;
 mod open;
 mod otp;
 mod pool;
@@ -46,9 +47,9 @@ use pool::{Pool, Verb, dead};
 
 use super::{
     Acked, AppendOutcome, Batches, BundleOutcome, CheckReport, ClaimedPackage, CreateOutcome,
-    DeviceStatus, EpochKey, InboxRead, KeyPackagesOutcome, NewAccount, NewBundle, NewChallenge,
-    NewItem, NewLog, NewState, OtpCheckOutcome, OtpStartOutcome, Page, PostOutcome, Published,
-    PutStateOutcome, RegisterOutcome, SendId, Store, StoreFuture, StoreOptions, Summary,
+    DeviceStatus, EpochKey, InboxRead, KeyPackagesOutcome, MailboxGone, NewAccount, NewBundle,
+    NewChallenge, NewItem, NewLog, NewState, OtpCheckOutcome, OtpStartOutcome, Page, PostOutcome,
+    Published, PutStateOutcome, RegisterOutcome, SendId, Store, StoreFuture, StoreOptions, Summary,
     WaitingCode,
 };
 use crate::log::CommitSpacing;
@@ -340,6 +341,50 @@ impl Store for PostgresStore {
 
     fn blob(&self, blob_id: BlobId) -> StoreFuture<'_, Option<Vec<u8>>> {
         self.reading(blob_id, |tx, blob_id| Box::pin(logs::blob(tx, *blob_id)))
+    }
+
+    fn open_mailbox(
+        &self,
+        offer: Vec<u8>,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<(), MailboxGone>> {
+        self.write((offer, now_ms), |tx, (offer, now_ms)| {
+            Box::pin(mailbox::open(tx, offer, *now_ms))
+        })
+    }
+
+    fn put_slot(
+        &self,
+        mailbox_id: Hash32,
+        slot: u32,
+        bytes: Vec<u8>,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<(), MailboxGone>> {
+        let args = (mailbox_id, slot, bytes, now_ms);
+        self.write(args, |tx, (id, slot, bytes, now_ms)| {
+            Box::pin(mailbox::put(tx, *id, *slot, bytes, *now_ms))
+        })
+    }
+
+    fn read_slot(
+        &self,
+        mailbox_id: Hash32,
+        slot: u32,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<Vec<u8>, MailboxGone>> {
+        self.reading((mailbox_id, slot, now_ms), |tx, (id, slot, now_ms)| {
+            Box::pin(mailbox::read(tx, *id, *slot, *now_ms))
+        })
+    }
+
+    fn close_mailbox(
+        &self,
+        mailbox_id: Hash32,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<(), MailboxGone>> {
+        self.write((mailbox_id, now_ms), |tx, (id, now_ms)| {
+            Box::pin(mailbox::close(tx, *id, *now_ms))
+        })
     }
 
     fn classic_accounts(&self) -> StoreFuture<'_, u64> {

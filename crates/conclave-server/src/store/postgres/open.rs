@@ -12,7 +12,7 @@ use super::session::{DbError, Session, get, int, number, params, words};
 use crate::store::mark_file::{self, Mark};
 
 /// The schema's versions, oldest first; `meta.schema` says which is there.
-const SCHEMA: [&str; 1] = [include_str!("schema_1.sql")];
+const SCHEMA: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
 /// The oldest PostgreSQL that the schema was tried on.
 const OLDEST: u32 = 15;
 /// Kinds of advisory locks.
@@ -29,6 +29,8 @@ pub(super) mod family {
     pub(in super::super) const CLASSIC: i32 = 0x_c0_05;
     /// The sweep.
     pub(in super::super) const SWEEP: i32 = 0x_c0_06;
+    /// The number of mailboxes.
+    pub(in super::super) const MAILBOXES: i32 = 0x_c0_07;
 }
 
 /// The database cannot be used. No text holds a password.

@@ -91,7 +91,7 @@ fn expired_by_day(today: u32) -> [(&'static str, i32); 6] {
 }
 
 /// The same for what ends at a moment.
-fn expired_by_ms(now_ms: u64, spacing: CommitSpacing) -> [(&'static str, i64); 5] {
+fn expired_by_ms(now_ms: u64, spacing: CommitSpacing) -> [(&'static str, i64); 6] {
     let day_ago_ms = int(now_ms.saturating_sub(DAY_MS));
     let hold_ms = HOLD_MS + u64::from(HOLD_KEEP_DAYS) * DAY_MS;
     [
@@ -114,6 +114,11 @@ fn expired_by_ms(now_ms: u64, spacing: CommitSpacing) -> [(&'static str, i64); 5
             "DELETE FROM hold WHERE (account_id, identity_fingerprint) IN
              (SELECT account_id, identity_fingerprint FROM hold WHERE since_ms <= $1 LIMIT $2)",
             int(now_ms.saturating_sub(hold_ms)),
+        ),
+        (
+            "DELETE FROM mailbox WHERE (mailbox_id, slot) IN
+             (SELECT mailbox_id, slot FROM mailbox WHERE until_ms <= $1 LIMIT $2)",
+            int(now_ms),
         ),
         (
             // see `Race::is_over`

@@ -41,7 +41,7 @@ const fn numbered(
     }
 }
 
-/// All tables but `meta` and `race`, which the next minutes fill.
+/// All tables but `meta`, and `race` and `mailbox`, which the next minutes fill.
 pub(super) const TABLES: [Table; 17] = [
     table(
         "account",

@@ -19,7 +19,7 @@ mod tests;
 mod writer;
 
 use std::fs::File;
-use std::future::Future;
+use std::future::{Future, ready};
 use std::path::Path;
 use std::pin::Pin;
 
@@ -39,11 +39,13 @@ use writer::{Context, Kind, Writer, stopped};
 
 use super::{
     Acked, AppendOutcome, BundleOutcome, CheckReport, ClaimedPackage, CreateOutcome, DeviceStatus,
-    EpochKey, InboxRead, KeyPackagesOutcome, NewAccount, NewBundle, NewChallenge, NewItem, NewLog,
-    NewState, OtpCheckOutcome, OtpStartOutcome, Page, PostOutcome, Published, PutStateOutcome,
-    RegisterOutcome, SendId, Store, StoreFuture, StoreOptions, StoredBlob, Summary, WaitingCode,
+    EpochKey, InboxRead, KeyPackagesOutcome, MailboxGone, NewAccount, NewBundle, NewChallenge,
+    NewItem, NewLog, NewState, OtpCheckOutcome, OtpStartOutcome, Page, PostOutcome, Published,
+    PutStateOutcome, RegisterOutcome, SendId, Store, StoreFuture, StoreOptions, StoredBlob,
+    Summary, WaitingCode,
 };
 use crate::log::Races;
+use crate::store::mailboxes::Mailboxes;
 
 /// A store in one folder of this machine. Dropping it waits for the last write.
 #[derive(Debug)]
@@ -52,6 +54,7 @@ pub struct SqliteStore {
     // the lock goes
     readers: Readers,
     writer: Writer,
+    mailboxes: Mailboxes,
     incarnation: Incarnation,
     _lock: File,
 }
@@ -68,6 +71,7 @@ impl SqliteStore {
         Ok(Self {
             readers,
             writer,
+            mailboxes: Mailboxes::default(),
             incarnation: Incarnation(opened.mark.incarnation),
             _lock: opened.lock,
         })
@@ -284,6 +288,45 @@ impl Store for SqliteStore {
         self.read_with(move |tx| logs::blob(tx, blob_id))
     }
 
+    fn open_mailbox(
+        &self,
+        offer: Vec<u8>,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<(), MailboxGone>> {
+        let done = self.mailboxes.open(offer, now_ms);
+        Box::pin(ready(Ok(done)))
+    }
+
+    fn put_slot(
+        &self,
+        mailbox_id: Hash32,
+        slot: u32,
+        bytes: Vec<u8>,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<(), MailboxGone>> {
+        let done = self.mailboxes.put(mailbox_id, slot, bytes, now_ms);
+        Box::pin(ready(Ok(done)))
+    }
+
+    fn read_slot(
+        &self,
+        mailbox_id: Hash32,
+        slot: u32,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<Vec<u8>, MailboxGone>> {
+        let done = self.mailboxes.read(mailbox_id, slot, now_ms);
+        Box::pin(ready(Ok(done)))
+    }
+
+    fn close_mailbox(
+        &self,
+        mailbox_id: Hash32,
+        now_ms: u64,
+    ) -> StoreFuture<'_, Result<(), MailboxGone>> {
+        let done = self.mailboxes.close(mailbox_id, now_ms);
+        Box::pin(ready(Ok(done)))
+    }
+
     fn classic_accounts(&self) -> StoreFuture<'_, u64> {
         self.read_with(classic::accounts)
     }
@@ -325,6 +368,7 @@ impl Store for SqliteStore {
     }
 
     fn sweep(&self, now_ms: u64) -> StoreFuture<'_, bool> {
+        self.mailboxes.tidy(now_ms);
         self.write(move |tx, cx| sweep::sweep(tx, cx, now_ms))
     }
 
