@@ -162,6 +162,8 @@ fn tree(root: &Path, arguments: &[&str]) -> anyhow::Result<Vec<(String, String)>
             "{p}\t{l}",
         ])
         .args(arguments)
+        // what a package links by itself, whatever the caller's builds share
+        .env_remove("CARGO_RESOLVER_FEATURE_UNIFICATION")
         .stderr(Stdio::inherit())
         .output()
         .context("cargo tree did not start")?;
