@@ -12,122 +12,22 @@
 )]
 
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use conclave_proto::env::{Env as _, OsEnv};
 use conclave_server::store::{Address, PostgresStore, StoreOptions};
 
-const MISSING: &str =
-    "PostgreSQL 15 or newer is needed: install it with `apt-get install postgresql`";
+pub(crate) mod machine;
 
-/// The folder of the database's programs.
-pub(crate) fn programs() -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql");
-    let found = versions.into_iter().flatten().flatten();
-    let newest = found
-        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-        .filter(|version| *version >= 15)
-        .max();
-    if let Some(version) = newest {
-        return format!("/usr/lib/postgresql/{version}/bin").into();
-    }
-    let told = Command::new("pg_config").arg("--bindir").output();
-    let told = told.unwrap_or_else(|_| panic!("{MISSING}"));
-    String::from_utf8(told.stdout).unwrap().trim().into()
-}
+use machine::{as_user, make, programs, start, url};
 
-/// The database refuses to run as root: then it runs as the user that its package made.
-fn as_user() -> Vec<&'static str> {
-    if fs::metadata("/proc/self").unwrap().uid() != 0 {
-        return vec!["env"];
-    }
-    vec![
-        "setpriv",
-        "--reuid=postgres",
-        "--regid=postgres",
-        "--clear-groups",
-    ]
-}
-
-/// Runs one of the programs as the database's user and wants it to end well.
-fn run(folder: &Path, program: &str, arguments: &[&str]) {
-    try_run(folder, program, arguments).unwrap_or_else(|said| panic!("{program}: {said}"));
-}
-
-/// The same, or what it said.
-fn try_run(folder: &Path, program: &str, arguments: &[&str]) -> Result<(), String> {
-    let user = as_user();
-    let (first, rest) = user.split_first().unwrap();
-    let done = Command::new(first)
-        .args(rest)
-        .arg(programs().join(program))
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(File::create(folder.join("stderr")).unwrap())
-        .status();
-    let done = done.unwrap_or_else(|_| panic!("{MISSING}"));
-    let said = fs::read_to_string(folder.join("stderr")).unwrap_or_default();
-    if done.success() { Ok(()) } else { Err(said) }
-}
-
-/// Makes an empty cluster in `folder/data`, whose socket will be in `folder`.
-pub(crate) fn make(folder: &Path, settings: &str) {
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
-    if as_user().len() > 1 {
-        let owned = Command::new("chown").arg("postgres:").arg(folder).status();
-        assert!(owned.unwrap().success(), "{MISSING}");
-    }
-    let options = [
-        "-D",
-        "data",
-        "-U",
-        "postgres",
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-        "--no-sync",
-    ];
-    run(folder, "initdb", &[&options[..], &["--locale=C"]].concat());
-    let file = folder.join("data/postgresql.conf");
-    let socket = folder.display();
-    let common = format!(
-        "listen_addresses = ''\nunix_socket_directories = '{socket}'\nmax_connections = 300\n\
-         shared_buffers = 64MB\nautovacuum = off\nlogging_collector = off\n"
-    );
-    let text = fs::read_to_string(&file).unwrap() + &common + settings;
-    fs::write(&file, text).unwrap();
-}
-
-const START: [&str; 8] = ["-D", "data", "-l", "log", "-w", "-t", "60", "start"];
-
-/// Starts the cluster in `folder/data` and waits until it answers.
-pub(crate) fn start(folder: &Path) {
-    run(folder, "pg_ctl", &START);
-}
-
-/// Starts it after its first process was killed: the others hold the data until they have noticed.
-pub(crate) fn start_again(folder: &Path) {
-    let begun = Instant::now();
-    while let Err(said) = try_run(folder, "pg_ctl", &START) {
-        assert!(begun.elapsed() < Duration::from_mins(1), "{said}");
-    }
-}
-
-/// The address of a database in the cluster of `folder`.
-pub(crate) fn url(folder: &Path, database: &str) -> String {
-    format!(
-        "postgres:///{database}?host={}&user=postgres",
-        folder.display()
-    )
-}
+/// What a cluster is that many tests share.
+pub(crate) const SMALL: &str = "max_connections = 300\nshared_buffers = 64MB\nautovacuum = off\n\
+                                logging_collector = off\n";
 
 /// The cluster that all tests of this checkout share.
 fn shared_folder() -> (PathBuf, File) {
@@ -153,11 +53,9 @@ fn shared_folder() -> (PathBuf, File) {
         // a machine that stopped may have left one
         let _ = fs::remove_dir_all(folder.join("data"));
         // what these tests find out does not depend on the disk: the machine does not stop
-        make(
-            &folder,
-            "fsync = off\nfull_page_writes = off\nsynchronous_commit = off\n",
-        );
-        start(&folder);
+        let careless = "fsync = off\nfull_page_writes = off\nsynchronous_commit = off\n";
+        make(&folder, &format!("{SMALL}{careless}")).unwrap();
+        start(&folder).unwrap();
         supervise(&folder);
     }
     (folder, user_lock)
@@ -173,7 +71,7 @@ fn supervise(folder: &Path) {
     supervisor
         .args(["-c", "sh \"$0\" \"$@\" &", script])
         .arg(folder)
-        .arg(programs())
+        .arg(programs().unwrap())
         .args(as_user());
     supervisor
         .stdin(Stdio::null())

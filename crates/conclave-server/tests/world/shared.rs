@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::log_support::{Log, open, opened, read};
-use crate::postgres_support::{Database, make, start, start_again, url};
+use crate::postgres_support::machine::{make, start, start_again, url};
+use crate::postgres_support::{Database, SMALL};
 use crate::program::{Program, copy, run};
 use crate::support::{Client, Place};
 
@@ -242,7 +243,7 @@ async fn the_database_is_killed_and_nothing_is_lost() {
         let before = count(&url).await;
         grow(&url, before + 200).await;
         cluster.kill();
-        start_again(home.path());
+        start_again(home.path()).unwrap();
     }
     let before = count(&url).await;
     grow(&url, before + 200).await;
@@ -260,8 +261,8 @@ struct Cluster<'a>(&'a Path);
 
 impl<'a> Cluster<'a> {
     fn new(folder: &'a Path) -> Self {
-        make(folder, "");
-        start(folder);
+        make(folder, SMALL).unwrap();
+        start(folder).unwrap();
         Self(folder)
     }
 
