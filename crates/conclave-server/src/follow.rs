@@ -10,14 +10,12 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{sleep, timeout};
 
-use crate::hint::{Heard, Hint, Hints, SharedHints};
+use crate::hint::{Heard, Hints, SharedHints, tell};
 use crate::server::App;
 use crate::store::StoreError;
 
 /// Hints that wait to be told; more are lost.
 const LEAVING_MAX: usize = 8_192;
-/// Hints told at once.
-const BATCH: usize = 1_024;
 /// Logs or inboxes looked at in one query.
 const SLICE: usize = 500;
 /// Pause between two slices: at most 2,000 logs and as many inboxes a second.
@@ -34,20 +32,10 @@ pub(crate) async fn run(app: Arc<App>, hints: SharedHints) {
     let now = Notify::new();
     let heard = hints.subscribe();
     tokio::join!(
-        publish(&*hints, leaving),
+        tell(&*hints, leaving),
         listen(&app, heard, &now),
         look(&app, &*hints, &now)
     );
-}
-
-/// What came together leaves together, each hint once.
-async fn publish(hints: &dyn Hints, mut leaving: mpsc::Receiver<Hint>) {
-    let mut batch = Vec::new();
-    while leaving.recv_many(&mut batch, BATCH).await > 0 {
-        hints.publish(std::mem::take(&mut batch));
-        // others get a turn, so that a busy server tells many at once
-        tokio::task::yield_now().await;
-    }
 }
 
 async fn listen(app: &App, mut heard: mpsc::Receiver<Heard>, now: &Notify) {

@@ -78,6 +78,19 @@ impl Hints for NoHints {
     }
 }
 
+/// Hints told at once.
+const BATCH: usize = 1_024;
+
+/// Tells everybody else what comes, until nobody says anything any more: what came together leaves together.
+pub async fn tell(hints: &dyn Hints, mut leaving: mpsc::Receiver<Hint>) {
+    let mut batch = Vec::new();
+    while leaving.recv_many(&mut batch, BATCH).await > 0 {
+        hints.publish(std::mem::take(&mut batch));
+        // others get a turn, so that a busy server tells many at once
+        tokio::task::yield_now().await;
+    }
+}
+
 /// First byte of a message.
 const VERSION: u8 = 1;
 const LOG: u8 = 1;
