@@ -1,4 +1,7 @@
-//! Messages a second, accepted means synced: the whole server beside its own store, a file, and TLS.
+//! Messages a second, accepted means synced: the whole server beside its own store, a file, and TLS;
+//! and on PostgreSQL.
+
+mod shared;
 
 use conclave_proto::hello::Role;
 
@@ -10,6 +13,7 @@ use crate::load::{Expect, Shape, appends, rate};
 use crate::server::{Server, cpu_us};
 use crate::table::{Better, Table};
 use crate::wire::Connection;
+use shared::Shared;
 
 /// 512 in flight twice: few connections that pipeline, and a connection for each.
 const SHAPES: [Shape; 4] = [
@@ -43,6 +47,8 @@ struct Contenders {
     file: BareFile,
     /// Connections to TLS without a store.
     echoing: Vec<Connection>,
+    /// The same on PostgreSQL, where that is installed.
+    shared: Option<Shared>,
 }
 
 /// Figures of one shape, a value for each round.
@@ -57,6 +63,7 @@ struct Rounds {
     bare_cpu: Vec<f64>,
     /// Of the bare store, a message.
     bare_syncs: Vec<f64>,
+    shared: shared::Rounds,
 }
 
 pub(crate) async fn measure(size: Size, table: &mut Table) -> anyhow::Result<()> {
@@ -71,6 +78,7 @@ pub(crate) async fn measure(size: Size, table: &mut Table) -> anyhow::Result<()>
         store: BareStore::open(folder.path(), most).await?,
         file: BareFile::open(folder.path())?,
         echoing,
+        shared: Shared::start(most, size, table).await?,
     };
     for shape in SHAPES {
         let mut rounds = Rounds::default();
@@ -101,6 +109,9 @@ impl Contenders {
         rounds.raw.push(raw);
         let tls = frames(&mut self.echoing, shape, Expect::Anything, size).await?;
         rounds.tls.push(tls);
+        if let Some(shared) = &mut self.shared {
+            shared.round(shape, size, &mut rounds.shared).await?;
+        }
         Ok(())
     }
 }
@@ -124,6 +135,7 @@ impl Rounds {
             let most = vec![SYNCS_MAX; self.bare_syncs.len()];
             table.add(syncs, &self.bare_syncs, ("at most", &most), Some(1.0));
         }
+        self.shared.print(shape, &self.ours, table);
     }
 }
 
@@ -153,15 +165,19 @@ async fn connect(
     count: usize,
 ) -> anyhow::Result<(Vec<Connection>, Vec<Connection>)> {
     let (mut writers, mut echoing) = (Vec::new(), Vec::new());
-    let (place, pass) = (server.place()?, server.pass()?);
     for _ in 0..count {
-        let mut connection = place.connect().await?;
-        let context = connection.greet(server.id, Role::Logs).await?;
-        connection.create_log(&context, &pass).await?;
-        writers.push(connection);
+        writers.push(writer(server).await?);
         echoing.push(echo.place.connect().await?);
     }
     Ok((writers, echoing))
+}
+
+/// A connection with a log of its own.
+async fn writer(server: &Server) -> anyhow::Result<Connection> {
+    let mut connection = server.place()?.connect().await?;
+    let context = connection.greet(server.id, Role::Logs).await?;
+    connection.create_log(&context, &server.pass()?).await?;
+    Ok(connection)
 }
 
 /// The rate over the first connections; they come back for the next round.

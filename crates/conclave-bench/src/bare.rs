@@ -10,47 +10,36 @@ use std::time::Instant;
 use anyhow::{Context as _, bail};
 use conclave_proto::env::{Env as _, OsEnv};
 use conclave_proto::id::{Epoch, Hash32, LogId, Seq};
+use conclave_server::hint::Hint;
 use conclave_server::store::{
-    AppendOutcome, Batches, CreateOutcome, NewLog, SqliteStore, Store as _, StoreOptions,
+    AppendOutcome, Batches, CreateOutcome, NewLog, SqliteStore, Store, StoreOptions,
 };
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::PAYLOAD_BYTES;
 use crate::load::Shape;
 use crate::load::futures::Loop;
 
 /// The server's store in this process, with a log for each connection of `shape`.
-#[derive(Debug, Clone)]
-pub(crate) struct BareStore {
-    store: Arc<SqliteStore>,
+#[derive(Debug)]
+pub(crate) struct BareStore<S = SqliteStore> {
+    store: Arc<S>,
     logs: Vec<LogId>,
+    /// Where it says what moved, as the server does.
+    outlet: Option<mpsc::Sender<Hint>>,
 }
 
 impl BareStore {
     pub(crate) async fn open(folder: &Path, logs: usize) -> anyhow::Result<Self> {
-        let store = Arc::new(SqliteStore::open(folder, StoreOptions::default())?);
-        let logs: Vec<LogId> = (0..logs).map(|_| LogId::random(&OsEnv)).collect();
-        for log_id in &logs {
-            let created = store.create_log(NewLog {
-                log_id: *log_id,
-                access_key: [1; 32],
-                create_hash: Hash32::new([2; 32]),
-                chain_start: Hash32::new([3; 32]),
-                retention_days: 30,
-                blobs: Vec::new(),
-                now_ms: OsEnv.now_ms(),
-            });
-            let CreateOutcome::Created { .. } = created.await? else {
-                bail!("no log was created");
-            };
-        }
-        Ok(Self { store, logs })
+        let store = SqliteStore::open(folder, StoreOptions::default())?;
+        let logs = create_logs(&store, logs).await?;
+        Ok(Self::new(store, logs))
     }
 
     /// The store in `folder` with logs that it has already, in their first epoch.
     pub(crate) fn of_logs(folder: &Path, logs: Vec<LogId>) -> anyhow::Result<Self> {
-        let store = Arc::new(SqliteStore::open(folder, StoreOptions::default())?);
-        Ok(Self { store, logs })
+        let store = SqliteStore::open(folder, StoreOptions::default())?;
+        Ok(Self::new(store, logs))
     }
 
     /// Commits so far, each with a sync, and the writes in them.
@@ -65,17 +54,36 @@ impl BareStore {
         let writes = u32::try_from(now.items - before.items)?;
         Ok(f64::from(syncs) / f64::from(writes.max(1)))
     }
+}
+
+impl<S: Store> BareStore<S> {
+    /// A store with logs that it has already, in their first epoch.
+    pub(crate) fn new(store: S, logs: Vec<LogId>) -> Self {
+        Self {
+            store: Arc::new(store),
+            logs,
+            outlet: None,
+        }
+    }
+
+    /// The same, which tells others of each append.
+    pub(crate) fn telling(self, outlet: mpsc::Sender<Hint>) -> Self {
+        Self {
+            outlet: Some(outlet),
+            ..self
+        }
+    }
 
     /// The store itself.
-    pub(crate) fn store(&self) -> &SqliteStore {
+    pub(crate) fn store(&self) -> &S {
         &self.store
     }
 
     /// One loop for each message in flight.
-    pub(crate) fn loops(&self, shape: Shape) -> Vec<impl FnOnce(Instant) -> Loop<()> + use<>> {
+    pub(crate) fn loops(&self, shape: Shape) -> Vec<impl FnOnce(Instant) -> Loop<()> + use<S>> {
         let one = |log_id: LogId| {
-            let store = Arc::clone(&self.store);
-            move |end: Instant| -> Loop<()> { Box::pin(store_loop(store, log_id, end)) }
+            let (store, outlet) = (Arc::clone(&self.store), self.outlet.clone());
+            move |end: Instant| -> Loop<()> { Box::pin(store_loop(store, outlet, log_id, end)) }
         };
         let logs = self.logs.iter().take(shape.connections);
         logs.flat_map(|log_id| (0..shape.depth).map(move |_| one(*log_id)))
@@ -83,18 +91,46 @@ impl BareStore {
     }
 }
 
+/// So many logs in their first epoch.
+pub(crate) async fn create_logs(store: &impl Store, count: usize) -> anyhow::Result<Vec<LogId>> {
+    let logs: Vec<LogId> = (0..count).map(|_| LogId::random(&OsEnv)).collect();
+    for log_id in &logs {
+        let created = store.create_log(NewLog {
+            log_id: *log_id,
+            access_key: [1; 32],
+            create_hash: Hash32::new([2; 32]),
+            chain_start: Hash32::new([3; 32]),
+            retention_days: 30,
+            blobs: Vec::new(),
+            now_ms: OsEnv.now_ms(),
+        });
+        let CreateOutcome::Created { .. } = created.await? else {
+            bail!("no log was created");
+        };
+    }
+    Ok(logs)
+}
+
 async fn store_loop(
-    store: Arc<SqliteStore>,
+    store: Arc<impl Store>,
+    outlet: Option<mpsc::Sender<Hint>>,
     log_id: LogId,
     end: Instant,
 ) -> anyhow::Result<(u32, ())> {
+    const EPOCH: Epoch = Epoch(1);
     let mut answered = 0;
     while Instant::now() < end {
         let payload = vec![7; PAYLOAD_BYTES];
-        let outcome = store.append(log_id, Epoch(1), payload, OsEnv.now_ms());
-        match outcome.await? {
-            AppendOutcome::Appended { head } if head.seq > Seq(0) => answered += 1,
+        let outcome = store.append(log_id, EPOCH, payload, OsEnv.now_ms());
+        let seq = match outcome.await? {
+            AppendOutcome::Appended { head } if head.seq > Seq(0) => head.seq,
             other => bail!("an append was answered with {other:?}"),
+        };
+        answered += 1;
+        if let Some(outlet) = &outlet {
+            let epoch = EPOCH;
+            // lost when too many wait, as in the server
+            let _ = outlet.try_send(Hint::Log { log_id, epoch, seq });
         }
     }
     Ok((answered, ()))

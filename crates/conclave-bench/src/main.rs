@@ -7,7 +7,7 @@
 //! - `baseline`: one message to many, beside the classic protocols
 //! - `group`: what a group costs by its number of leaves
 //! - `append`: messages a second through the whole server, beside the store without network, a bare file
-//!   and TLS without a store
+//!   and TLS without a store; the same on PostgreSQL, where that is installed
 //! - `fanout`: one entry to many readers who are online, beside TLS writes
 //! - `people`: registration, first contact, sending and draining with whole clients
 //! - `idle`: memory of connections that do nothing
@@ -41,6 +41,7 @@ mod load;
 mod peers;
 mod people;
 mod plot;
+mod postgres;
 mod reconnect;
 mod scale;
 mod search;

@@ -110,22 +110,28 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) id: ServerId,
     pub(crate) folder: TempDir,
-    settings: &'static [(&'static str, &'static str)],
+    settings: Settings,
 }
 
-/// Settings of a server that counts this machine too.
-const COUNTING: [(&str, &str); 1] = [("CONCLAVE_SERVER__LIMITS__EXEMPT_LOOPBACK", "never")];
+/// What a server finds in its environment.
+type Settings = Vec<(&'static str, String)>;
 
 impl Server {
     pub(crate) fn start() -> anyhow::Result<Self> {
-        Self::start_with(&[], |_| Ok(()))
+        Self::start_with(Settings::new(), |_| Ok(()))
+    }
+
+    /// One on a shared database.
+    pub(crate) fn start_shared(url: &str) -> anyhow::Result<Self> {
+        let database = ("CONCLAVE_DATABASE", url.to_owned());
+        Self::start_with(vec![database], |_| Ok(()))
     }
 
     /// One whose database `fill` writes first.
     pub(crate) fn start_filled(
         fill: impl FnOnce(&Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
-        Self::start_with(&[], fill)
+        Self::start_with(Settings::new(), fill)
     }
 
     /// One that counts connections of this machine as it counts those of strangers; `fill` may write its
@@ -133,11 +139,15 @@ impl Server {
     pub(crate) fn start_counting(
         fill: impl FnOnce(&Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
-        Self::start_with(&COUNTING, fill)
+        let counting = (
+            "CONCLAVE_SERVER__LIMITS__EXEMPT_LOOPBACK",
+            "never".to_owned(),
+        );
+        Self::start_with(vec![counting], fill)
     }
 
     fn start_with(
-        settings: &'static [(&'static str, &'static str)],
+        settings: Settings,
         fill: impl FnOnce(&Path) -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
@@ -151,7 +161,7 @@ impl Server {
             .context("conclave-server does not start")?;
         ensure!(ended.success(), "conclave-server init ended with {ended}");
         fill(folder.path())?;
-        let (process, lines) = serve(folder.path(), settings, "127.0.0.1:0")?;
+        let (process, lines) = serve(folder.path(), &settings, "127.0.0.1:0")?;
         let address = until(|| conclave_server::folder::last_listening(folder.path()))?;
         Ok(Self {
             process,
@@ -167,7 +177,7 @@ impl Server {
     pub(crate) fn kill_and_restart(&mut self) -> anyhow::Result<()> {
         self.process.kill();
         let listen = self.address.to_string();
-        (self.process, self.lines) = serve(self.folder.path(), self.settings, &listen)?;
+        (self.process, self.lines) = serve(self.folder.path(), &self.settings, &listen)?;
         until(|| std::net::TcpStream::connect(self.address).ok())?;
         Ok(())
     }
@@ -200,7 +210,7 @@ impl Server {
 /// Starts the program on a folder that has its keys.
 fn serve(
     folder: &Path,
-    settings: &[(&str, &str)],
+    settings: &[(&str, String)],
     listen: &str,
 ) -> anyhow::Result<(Process, Receiver<String>)> {
     let mut serve = Command::new(beside_this_one("conclave-server")?);
@@ -208,13 +218,13 @@ fn serve(
         .arg("--data-dir")
         .arg(folder)
         .args(["serve", "--listen", listen])
-        .envs(settings.iter().copied())
+        .envs(settings.iter().cloned())
         .stderr(Stdio::null());
     Process::spawn(&mut serve)
 }
 
 /// Waits for what a process that starts writes.
-fn until<T>(mut found: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
+pub(crate) fn until<T>(mut found: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
     for _ in 0..1_000 {
         if let Some(found) = found() {
             return Ok(found);
