@@ -43,6 +43,8 @@ impl Table {
             .iter()
             .zip(limit.1)
             .map(|(value, limit)| match better {
+                // the clock may have seen nothing of either
+                _ if value.total_cmp(limit).is_eq() => 1.0,
                 Better::More => value / limit,
                 Better::Less => limit / value,
             })
@@ -115,7 +117,8 @@ pub(crate) fn median(values: &[f64]) -> f64 {
 mod tests {
     use super::*;
 
-    /// The ratio is the median of each round's own, so a slow round of both does not count.
+    /// The ratio is the median of each round's own, so a slow round of both does not count; two figures of 0 are
+    /// the same.
     #[test]
     fn ratios_are_taken_round_by_round() {
         let mut table = Table::default();
@@ -127,8 +130,10 @@ mod tests {
             Some(0.4),
         );
         table.add(("time", "ms", Better::Less), &limit, ("bare", &ours), None);
+        table.add(("none", "µs", Better::Less), &[0.0], ("bare", &[0.0]), None);
         let lines = table.json_lines();
         assert_eq!(lines.matches("\"reached\":0.5").count(), 2, "{lines}");
+        assert_eq!(lines.matches("\"reached\":1.0").count(), 1, "{lines}");
         assert!(lines.contains("\"value\":10.0") && lines.contains("\"limit_value\":20.0"));
     }
 }
