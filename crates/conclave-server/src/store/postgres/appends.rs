@@ -239,8 +239,10 @@ enum Met {
 
 type Outcome = std::result::Result<AppendOutcome, StoreError>;
 
-const LOCK: &str = "SELECT log_id, epoch, seq, hash, retention_days FROM log
-     WHERE log_id = ANY($1) ORDER BY log_id FOR NO KEY UPDATE";
+// Joined, not `= ANY`: so each id is looked up in its own partition alone, not in all of them.
+const LOCK: &str = "SELECT log.log_id, epoch, seq, hash, retention_days
+     FROM unnest($1::bytea[]) AS asked (log_id) JOIN log ON log.log_id = asked.log_id
+     ORDER BY log.log_id FOR NO KEY UPDATE OF log";
 const INSERT: &str = "INSERT INTO entry (log_id, seq, epoch, kind, day, payload, expires_day)
      SELECT log_id, seq, epoch, $7::int4, day, payload, expires_day
      FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::int4[], $5::bytea[], $6::int4[])
