@@ -3,6 +3,7 @@
 //! A hint is never more than a hint (C-220): one that is lost, late, repeated or made up costs time and
 //! nothing else, because who hears of it reads the store, and because `follow` also looks by itself.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -81,14 +82,31 @@ impl Hints for NoHints {
 /// Hints told at once.
 const BATCH: usize = 1_024;
 
-/// Tells everybody else what comes, until nobody says anything any more: what came together leaves together.
+/// Tells everybody else what comes, until nobody says anything any more: what came together leaves together,
+/// of a log's places the last alone.
 pub async fn tell(hints: &dyn Hints, mut leaving: mpsc::Receiver<Hint>) {
     let mut batch = Vec::new();
     while leaving.recv_many(&mut batch, BATCH).await > 0 {
-        hints.publish(std::mem::take(&mut batch));
+        hints.publish(newest(std::mem::take(&mut batch)));
         // others get a turn, so that a busy server tells many at once
         tokio::task::yield_now().await;
     }
+}
+
+/// Leaves out every place of a log's epoch that a later one covers.
+fn newest(mut batch: Vec<Hint>) -> Vec<Hint> {
+    let mut last = HashMap::new();
+    for hint in &batch {
+        if let Hint::Log { log_id, epoch, seq } = *hint {
+            let last = last.entry((log_id, epoch)).or_insert(seq);
+            *last = seq.max(*last);
+        }
+    }
+    batch.retain(|hint| match hint {
+        Hint::Log { log_id, epoch, seq } => last.get(&(*log_id, *epoch)) == Some(seq),
+        _ => true,
+    });
+    batch
 }
 
 /// First byte of a message.
@@ -222,6 +240,28 @@ mod tests {
         let all = parts.iter().flat_map(|part| unpack(part).unwrap().1);
         assert_eq!(all.collect::<Vec<_>>(), many);
         assert_eq!(pack(9, &hints(), 8), Vec::<Vec<u8>>::new());
+    }
+
+    /// A later place of the same log and epoch covers an earlier one; a log's other epoch and everything else stay.
+    #[test]
+    fn of_a_log_the_last_place_is_told() {
+        let at = |log: u8, epoch, seq| Hint::Log {
+            log_id: LogId::new([log; 32]),
+            epoch: Epoch(epoch),
+            seq: Seq(seq),
+        };
+        let inbox = hints().remove(1);
+        let batch = vec![
+            at(1, 1, 5),
+            inbox.clone(),
+            at(1, 1, 7),
+            at(2, 1, 3),
+            at(1, 2, 8),
+            at(1, 1, 6),
+            inbox.clone(),
+        ];
+        let told = vec![inbox.clone(), at(1, 1, 7), at(2, 1, 3), at(1, 2, 8), inbox];
+        assert_eq!(newest(batch), told);
     }
 
     /// Bytes that are cut off, too long a signal and unknown kinds are refused, never a panic.
