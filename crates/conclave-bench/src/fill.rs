@@ -163,5 +163,9 @@ fn entries(database: &Connection, amount: Amount, today: u32) -> anyhow::Result<
             expires_day(kind, day, RETENTION_DAYS)
         ])?;
     }
+    database.execute(
+        "INSERT INTO place SELECT log, seq, id FROM entry ORDER BY log, seq",
+        [],
+    )?;
     Ok(())
 }

@@ -89,7 +89,7 @@ async fn a_newer_schema_is_refused() {
         refused,
         Err(OpenError::NewerSchema {
             found: 99,
-            known: 3
+            known: 4
         })
     ));
     let database = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
@@ -177,7 +177,7 @@ async fn no_column_links_a_person_to_a_log() {
         .query_map([], |row| row.get::<_, String>(0))
         .unwrap();
     let tables: Vec<String> = tables.map(Result::unwrap).collect();
-    let of_logs = ["log", "epoch", "entry", "blob"];
+    let of_logs = ["log", "epoch", "entry", "place", "blob"];
     assert!(
         of_logs
             .iter()

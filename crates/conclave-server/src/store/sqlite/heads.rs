@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use conclave_proto::id::{Epoch, LogId};
 use rusqlite::{Connection, Result, params};
 
+use super::newest::Newest;
 use super::query::{int, run};
 use crate::log::LogHead;
 
@@ -22,24 +23,19 @@ pub(super) struct Current {
     pub(super) log: i64,
     pub(super) head: LogHead,
     pub(super) retention_days: u32,
-    is_moved: bool,
 }
 
-impl Current {
-    pub(super) fn new(log: i64, head: LogHead, retention_days: u32) -> Self {
-        Self {
-            log,
-            head,
-            retention_days,
-            is_moved: false,
-        }
-    }
+#[derive(Debug)]
+struct Remembered {
+    current: Current,
+    newest: Newest,
+    is_moved: bool,
 }
 
 /// What the writer remembers.
 #[derive(Debug, Default)]
 pub(super) struct Heads {
-    by_log: HashMap<LogId, Current>,
+    by_log: HashMap<LogId, Remembered>,
     /// Whose rows are behind.
     moved: Vec<LogId>,
 }
@@ -47,20 +43,26 @@ pub(super) struct Heads {
 impl Heads {
     /// The log, when it is remembered and in this epoch.
     pub(super) fn current(&self, log_id: LogId, epoch: Epoch) -> Option<Current> {
-        let found = self.by_log.get(&log_id).copied();
-        found.filter(|current| current.head.epoch == epoch)
+        let found = self.by_log.get(&log_id)?.current;
+        (found.head.epoch == epoch).then_some(found)
     }
 
     /// Remembers a log as its row says.
-    pub(super) fn remember(&mut self, log_id: LogId, current: Current) {
-        self.by_log.insert(log_id, current);
+    pub(super) fn remember(&mut self, log_id: LogId, current: Current, newest: Newest) {
+        let remembered = Remembered {
+            current,
+            newest,
+            is_moved: false,
+        };
+        self.by_log.insert(log_id, remembered);
     }
 
-    /// An entry was stored and `head` is the log's head after it.
-    pub(super) fn moved(&mut self, log_id: LogId, head: LogHead) {
-        if let Some(current) = self.by_log.get_mut(&log_id) {
-            current.head = head;
-            if !std::mem::replace(&mut current.is_moved, true) {
+    /// An entry was stored in row `entry` and `head` is the log's head after it.
+    pub(super) fn moved(&mut self, log_id: LogId, head: LogHead, entry: i64) {
+        if let Some(found) = self.by_log.get_mut(&log_id) {
+            found.current.head = head;
+            found.newest.push(entry);
+            if !std::mem::replace(&mut found.is_moved, true) {
                 self.moved.push(log_id);
             }
         }
@@ -74,15 +76,16 @@ impl Heads {
     /// Brings the rows up to date, within the transaction in progress.
     pub(super) fn follow(&mut self, tx: &Connection) -> Result<()> {
         for log_id in self.moved.drain(..) {
-            let Some(current) = self.by_log.get_mut(&log_id) else {
+            let Some(found) = self.by_log.get_mut(&log_id) else {
                 continue;
             };
-            current.is_moved = false;
-            let LogHead { seq, hash, .. } = current.head;
+            found.is_moved = false;
+            let Current { log, head, .. } = found.current;
+            found.newest.settle_some(tx, log, head.seq)?;
             run(
                 tx,
-                "UPDATE log SET seq = ?2, hash = ?3 WHERE id = ?1",
-                params![current.log, int(seq.0), hash.as_bytes()],
+                "UPDATE log SET seq = ?2, hash = ?3, newest = ?4 WHERE id = ?1",
+                params![log, int(head.seq.0), head.hash.as_bytes(), found.newest],
             )?;
         }
         if self.by_log.len() > KEPT {

@@ -8,6 +8,7 @@ use conclave_proto::log::{Entry, EntryKind, Head};
 use rusqlite::{Connection, Result, Row, params};
 
 use super::heads::Current;
+use super::newest::Newest;
 use super::query::{bytes, int, one, run, uint};
 use super::writer::Context;
 use crate::log::{EpochSpan, LogHead, expires_day, is_lost_race};
@@ -22,6 +23,7 @@ struct LogEpoch {
     create_hash: Hash32,
     retention_days: u32,
     head: LogHead,
+    newest: Newest,
     access_key: [u8; 32],
     span: EpochSpan,
 }
@@ -30,7 +32,7 @@ fn load(tx: &Connection, log_id: LogId, epoch: Epoch) -> Result<Option<LogEpoch>
     one(
         tx,
         "SELECT log.id, create_hash, retention_days, log.epoch, seq, hash,
-           access_key, begin_seq, end_seq, end_hash
+           access_key, begin_seq, end_seq, end_hash, newest
          FROM log JOIN epoch ON epoch.log = log.id AND epoch.epoch = ?2
          WHERE log_id = ?1",
         params![log_id.as_bytes(), int(epoch.0)],
@@ -46,6 +48,7 @@ fn load(tx: &Connection, log_id: LogId, epoch: Epoch) -> Result<Option<LogEpoch>
                     seq: Seq(uint(row.get(4)?)),
                     hash: Hash32::new(bytes(row, 5)?),
                 },
+                newest: row.get(10)?,
                 access_key: bytes(row, 6)?,
                 span: EpochSpan {
                     epoch,
@@ -129,8 +132,12 @@ pub(super) fn append(
             None => return Ok(AppendOutcome::NoLog),
             Some(found) if found.head.epoch != epoch => return Ok(AppendOutcome::StaleEpoch),
             Some(found) => {
-                let current = Current::new(found.log, found.head, found.retention_days);
-                cx.heads.remember(log_id, current);
+                let current = Current {
+                    log: found.log,
+                    head: found.head,
+                    retention_days: found.retention_days,
+                };
+                cx.heads.remember(log_id, current, found.newest);
                 current
             }
         },
@@ -140,8 +147,8 @@ pub(super) fn append(
     };
     let place = (current.log, epoch, head.seq);
     let days = (Day::of_ms(now_ms), current.retention_days);
-    insert_entry(tx, place, EntryKind::Message, payload, days)?;
-    cx.heads.moved(log_id, head);
+    let entry = insert_entry(tx, place, EntryKind::Message, payload, days)?;
+    cx.heads.moved(log_id, head, entry);
     Ok(AppendOutcome::Appended {
         head: Head {
             epoch: head.epoch,
@@ -158,7 +165,7 @@ pub(super) fn put_bundle(
     new: &NewBundle,
 ) -> Result<BundleOutcome> {
     cx.heads.forget(new.log_id);
-    let Some(found) = load(tx, new.log_id, new.base_epoch)? else {
+    let Some(mut found) = load(tx, new.log_id, new.base_epoch)? else {
         return Ok(BundleOutcome::NoLog);
     };
     let commit_hash = sha256(&new.commit_entry);
@@ -174,12 +181,15 @@ pub(super) fn put_bundle(
         return Ok(BundleOutcome::Conflict);
     }
     let day = Day::of_ms(new.now_ms);
-    let place = (found.log, new.base_epoch, head.seq);
+    let at = (found.log, new.base_epoch, head.seq);
     let days = (day, found.retention_days);
-    insert_entry(tx, place, EntryKind::Commit, &new.commit_entry, days)?;
+    let entry = insert_entry(tx, at, EntryKind::Commit, &new.commit_entry, days)?;
+    found.newest.push(entry);
+    // all of them: those that another retention concerns are found in the index
+    found.newest.settle(tx, found.log, head.seq)?;
     run(
         tx,
-        "UPDATE log SET epoch = ?2, seq = ?3, hash = ?4 WHERE id = ?1",
+        "UPDATE log SET epoch = ?2, seq = ?3, hash = ?4, newest = x'' WHERE id = ?1",
         params![
             found.log,
             int(head.epoch.0),
@@ -225,13 +235,11 @@ fn lost(
     let Some((end, _)) = found.span.end else {
         return Ok(BundleOutcome::NoLog);
     };
-    let winner = one(
-        tx,
-        "SELECT seq, epoch, kind, day, payload, expired_hash FROM entry
-         WHERE log = ?1 AND seq = ?2",
-        params![found.log, int(end.0)],
-        entry,
-    )?;
+    let mut winner = None;
+    each_entry(tx, found, (end, end), 1, |entry| {
+        winner = Some(entry);
+        false
+    })?;
     let Some(winner) = winner else {
         return Ok(BundleOutcome::NoLog);
     };
@@ -258,25 +266,54 @@ pub(super) fn read(
         return Ok(None);
     };
     let (first, last) = found.head.readable(&found.span, after);
-    let mut statement = tx.prepare_cached(
-        "SELECT seq, epoch, kind, day, payload, expired_hash FROM entry
-         WHERE log = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq LIMIT ?4",
-    )?;
-    let mut rows = statement.query(params![found.log, int(first.0), int(last.0), limit])?;
     let mut entries: Vec<Entry> = Vec::new();
     let mut total = 0_usize;
-    while let Some(row) = rows.next()? {
-        let entry = entry(row)?;
+    each_entry(tx, &found, (first, last), limit, |entry| {
         total = total.saturating_add(entry.payload.len());
-        if !entries.is_empty() && total > bytes_max {
-            break;
+        let has_room = entries.is_empty() || total <= bytes_max;
+        if has_room {
+            entries.push(entry);
         }
-        entries.push(entry);
-    }
+        has_room
+    })?;
     Ok(Some(Page {
         entries,
         head: found.head.seen_by(&found.span, incarnation),
     }))
+}
+
+/// Gives `take` the entries from `first` to `last`, at most `limit`, until it wants no more.
+fn each_entry(
+    tx: &Connection,
+    found: &LogEpoch,
+    (first, last): (Seq, Seq),
+    limit: u32,
+    mut take: impl FnMut(Entry) -> bool,
+) -> Result<()> {
+    let mut left = limit;
+    let mut placed = tx.prepare_cached(
+        "SELECT entry.seq, epoch, kind, day, payload, expired_hash
+         FROM place JOIN entry ON entry.id = place.entry
+         WHERE place.log = ?1 AND place.seq BETWEEN ?2 AND ?3 ORDER BY place.seq LIMIT ?4",
+    )?;
+    let mut rows = placed.query(params![found.log, int(first.0), int(last.0), limit])?;
+    while let Some(row) = rows.next()? {
+        if !take(entry(row)?) {
+            return Ok(());
+        }
+        left = left.saturating_sub(1);
+    }
+    let newest = found.newest.places(found.head.seq);
+    let wanted = newest.filter(|(seq, _)| (first..=last).contains(seq));
+    for (_, id) in wanted.take(usize::try_from(left).unwrap_or(usize::MAX)) {
+        let mut by_id = tx.prepare_cached(
+            "SELECT seq, epoch, kind, day, payload, expired_hash FROM entry WHERE id = ?1",
+        )?;
+        if !take(by_id.query_row([id], entry)?) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn entry(row: &Row<'_>) -> Result<Entry> {
@@ -290,14 +327,14 @@ fn entry(row: &Row<'_>) -> Result<Entry> {
     })
 }
 
-/// Stores an entry that [`LogHead::enter`] let in at this place.
+/// Stores an entry that [`LogHead::enter`] let in at this place; gives its row.
 fn insert_entry(
     tx: &Connection,
     (log, epoch, seq): (i64, Epoch, Seq),
     kind: EntryKind,
     payload: &[u8],
     (day, retention_days): (Day, u32),
-) -> Result<()> {
+) -> Result<i64> {
     run(
         tx,
         "INSERT INTO entry (log, seq, epoch, kind, day, payload, expires_day)
@@ -312,7 +349,7 @@ fn insert_entry(
             expires_day(kind, day.0, retention_days)
         ],
     )?;
-    Ok(())
+    Ok(tx.last_insert_rowid())
 }
 
 fn begin_epoch(

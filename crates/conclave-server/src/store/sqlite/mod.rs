@@ -9,6 +9,7 @@ mod heads;
 mod inbox;
 mod logs;
 mod mark;
+mod newest;
 mod open;
 mod otp;
 mod query;

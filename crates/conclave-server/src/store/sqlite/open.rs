@@ -18,10 +18,11 @@ pub(super) const DATABASE: &str = "store.db";
 const MAPPED_BYTES: i64 = 2 << 30;
 
 /// The schema's versions, oldest first; `user_version` counts those applied.
-const SCHEMA: [&str; 3] = [
+const SCHEMA: [&str; 4] = [
     include_str!("schema_1.sql"),
     include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
 ];
 
 /// The store cannot be opened. Nothing was changed.

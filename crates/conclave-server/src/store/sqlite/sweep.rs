@@ -1,6 +1,6 @@
 //! What expires in SQLite, in slices; and what is stored in all.
 
-use conclave_proto::id::Day;
+use conclave_proto::id::{Day, Seq};
 use conclave_proto::label::sha256;
 use conclave_proto::limits::{
     CLASSIC_SEEN_DAYS, COMMIT_RETENTION_DAYS, HOLD_KEEP_DAYS, HOLD_MS, KEY_PACKAGE_KEEP_DAYS,
@@ -9,6 +9,7 @@ use conclave_proto::limits::{
 use conclave_proto::log::EntryKind;
 use rusqlite::{Connection, Result, params};
 
+use super::newest::Newest;
 use super::query::{count, int, one, run, uint};
 use super::writer::Context;
 use crate::log::expires_day;
@@ -115,8 +116,9 @@ fn redate(tx: &Connection, left: &mut usize) -> Result<bool> {
         let kept = expires_day(EntryKind::Message, 0, retention_days);
         let redated = run(
             tx,
+            // newer ones than the index has were let in under the new retention
             "UPDATE entry SET expires_day = day + ?2 WHERE id IN
-             (SELECT id FROM entry WHERE log = ?1 AND kind = ?3
+             (SELECT id FROM place JOIN entry ON id = place.entry WHERE place.log = ?1 AND kind = ?3
               AND expires_day IS NOT NULL AND expires_day <> day + ?2 LIMIT ?4)",
             params![log, kept, i32::from(EntryKind::Message), int(*left as u64)],
         )?;
@@ -175,10 +177,44 @@ pub(super) fn check(tx: &Connection) -> Result<CheckReport> {
     for table in statement.query_map([], |row| row.get::<_, String>(0))? {
         problems.push(format!("a row of table {} points nowhere", table?));
     }
+    let misplaced = misplaced(tx)?;
+    if misplaced > 0 {
+        problems.push(format!(
+            "{misplaced} entries are not where their log looks for them"
+        ));
+    }
     Ok(CheckReport {
         schema: super::open::schema_version(tx)?,
         problems,
     })
+}
+
+/// Entries without their place in the index or among the newest of their log, and places without their entry.
+fn misplaced(tx: &Connection) -> Result<u64> {
+    let mut found = 0;
+    let mut logs = tx.prepare("SELECT id, seq, newest FROM log WHERE length(newest) > 0")?;
+    let mut rows = logs.query([])?;
+    let mut waiting = 0;
+    while let Some(row) = rows.next()? {
+        let (log, head, newest) = (row.get::<_, i64>(0)?, row.get(1)?, row.get::<_, Newest>(2)?);
+        for (seq, id) in newest.places(Seq(uint(head))) {
+            waiting += 1;
+            found += count(
+                tx,
+                "SELECT NOT EXISTS (SELECT 1 FROM entry WHERE id = ?1 AND log = ?2 AND seq = ?3)",
+                params![id, log, int(seq.0)],
+            )?;
+        }
+    }
+    found += count(
+        tx,
+        "SELECT count(*) FROM place LEFT JOIN entry ON entry.id = place.entry
+         WHERE entry.log IS NOT place.log OR entry.seq IS NOT place.seq",
+        [],
+    )?;
+    let entries = count(tx, "SELECT count(*) FROM entry", [])?;
+    let placed = count(tx, "SELECT count(*) FROM place", [])?;
+    Ok(found + entries.abs_diff(placed + waiting))
 }
 
 pub(super) fn summary(tx: &Connection) -> Result<Summary> {

@@ -200,3 +200,91 @@ fn appended(outcome: Result<AppendOutcome, StoreError>) -> Head {
         other => panic!("{other:?}"),
     }
 }
+
+async fn payloads(store: &SqliteStore, after: u64, limit: u32) -> Vec<u8> {
+    let page = store.read(LOG, Epoch(1), Seq(after), limit, 1 << 20).await;
+    let entries = page.unwrap().unwrap().entries;
+    let seqs = entries.iter().map(|entry| entry.seq);
+    assert!(seqs.eq((after + 1..).take(entries.len())));
+    entries.iter().map(|entry| entry.payload[0]).collect()
+}
+
+/// Entries are read in their order wherever they stand, in the index or among the newest, and after a restart.
+#[tokio::test]
+async fn entries_are_found_wherever_they_stand() {
+    let (dir, mut store) = store_with_log().await;
+    let all: Vec<u8> = (1..=70).collect();
+    for (count, byte) in (1..).zip(&all) {
+        appended(store.append(LOG, Epoch(1), vec![*byte], 0).await);
+        assert_eq!(payloads(&store, 0, 100).await, all[..count]);
+        assert_eq!(payloads(&store, count as u64 - 1, 1).await, [*byte]);
+        if count % 10 == 0 {
+            drop(store);
+            store = Arc::new(SqliteStore::open(dir.path(), StoreOptions::default()).unwrap());
+        }
+    }
+    assert_eq!(payloads(&store, 40, 26).await, all[40..66]);
+    assert_eq!(store.check().await.unwrap().problems, [""; 0]);
+}
+
+/// Rows that point at the wrong entry, or at none, are said by the check.
+#[tokio::test]
+async fn a_misplaced_entry_is_noticed() {
+    for damage in [
+        "UPDATE place SET entry = entry + 1 WHERE seq = 3",
+        "DELETE FROM place WHERE seq = 3",
+        "DELETE FROM entry WHERE seq = 18",
+        "UPDATE entry SET seq = 99 WHERE seq = 18",
+        "UPDATE log SET newest = x''",
+    ] {
+        let (_dir, store) = store_with_log().await;
+        for byte in 1..=18 {
+            appended(store.append(LOG, Epoch(1), vec![byte], 0).await);
+        }
+        assert_eq!(store.check().await.unwrap().problems, [""; 0]);
+        let changed = store.write(move |tx, _| tx.execute(damage, []));
+        assert_eq!(changed.await.unwrap(), 1);
+        let problems = store.check().await.unwrap().problems;
+        assert!(
+            problems[0].contains("not where their log looks"),
+            "{damage}"
+        );
+    }
+}
+
+/// A database of the schema before this one opens with everything it had, and goes on.
+#[tokio::test]
+async fn the_schema_before_keeps_its_entries() {
+    let dir = tempfile::tempdir().unwrap();
+    let database = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
+    for sql in [
+        include_str!("schema_1.sql"),
+        include_str!("schema_2.sql"),
+        include_str!("schema_3.sql"),
+    ] {
+        database.execute_batch(sql).unwrap();
+    }
+    database.pragma_update(None, "user_version", 3).unwrap();
+    let (log_id, hash) = (LOG.as_bytes(), [2_u8; 32]);
+    let log = "INSERT INTO log (log_id, create_hash, retention_days, epoch, seq, hash)
+               VALUES (?1, ?2, 30, 1, 40, ?2)";
+    database.execute(log, (log_id, hash)).unwrap();
+    let epoch = "INSERT INTO epoch (log, epoch, access_key, begin_seq) VALUES (1, 1, ?1, 0)";
+    database.execute(epoch, [hash]).unwrap();
+    let entry = "INSERT INTO entry (log, seq, epoch, kind, day, payload, expires_day)
+                 VALUES (1, ?1, 1, 1, 0, ?2, 31)";
+    // the last comes first in the table
+    for seq in (1..=40_u8).rev() {
+        database.execute(entry, (seq, [seq])).unwrap();
+    }
+    drop(database);
+    let store = SqliteStore::open(dir.path(), StoreOptions::default()).unwrap();
+    let head = appended(store.append(LOG, Epoch(1), vec![41], 0).await);
+    assert_eq!(head.seq, Seq(41));
+    let all: Vec<u8> = (1..=41).collect();
+    assert_eq!(payloads(&store, 0, 100).await, all);
+    assert_eq!(store.check().await.unwrap().problems, [""; 0]);
+    // entries expire as before
+    while store.sweep(32 * 86_400_000).await.unwrap() {}
+    assert_eq!(store.summary().await.unwrap().entries_expired, 41);
+}
