@@ -45,6 +45,7 @@ struct Contenders {
     writers: Vec<Connection>,
     store: BareStore,
     file: BareFile,
+    echo: Echo,
     /// Connections to TLS without a store.
     echoing: Vec<Connection>,
     /// The same on PostgreSQL, where that is installed.
@@ -71,16 +72,17 @@ pub(crate) async fn measure(size: Size, table: &mut Table) -> anyhow::Result<()>
     let most = most.unwrap_or(1);
     let (server, echo) = (Server::start()?, Echo::start()?);
     let folder = tempfile::tempdir()?;
-    let (writers, echoing) = connect(&server, &echo, most).await?;
     let mut contenders = Contenders {
         server,
-        writers,
+        writers: Vec::new(),
         store: BareStore::open(folder.path(), most).await?,
         file: BareFile::open(folder.path())?,
-        echoing,
+        echo,
+        echoing: Vec::new(),
         shared: Shared::start(most, size, table).await?,
     };
     for shape in SHAPES {
+        contenders.connect(shape).await?;
         let mut rounds = Rounds::default();
         for _ in 0..size.rounds {
             contenders.round(shape, size, &mut rounds).await?;
@@ -91,6 +93,19 @@ pub(crate) async fn measure(size: Size, table: &mut Table) -> anyhow::Result<()>
 }
 
 impl Contenders {
+    /// Connects anew for a shape: a server ends connections that say nothing while others are measured.
+    async fn connect(&mut self, shape: Shape) -> anyhow::Result<()> {
+        self.writers = connect(&self.server, shape.connections).await?;
+        self.echoing.clear();
+        for _ in 0..shape.connections {
+            self.echoing.push(self.echo.place.connect().await?);
+        }
+        if let Some(shared) = &mut self.shared {
+            shared.connect(shape).await?;
+        }
+        Ok(())
+    }
+
     async fn round(&mut self, shape: Shape, size: Size, rounds: &mut Rounds) -> anyhow::Result<()> {
         let seconds = size.span.as_secs_f64();
         let before = self.server.process.cpu_us()?;
@@ -158,21 +173,15 @@ impl Targets {
     }
 }
 
-/// So many connections to each; those to the server have a log of their own.
-async fn connect(
-    server: &Server,
-    echo: &Echo,
-    count: usize,
-) -> anyhow::Result<(Vec<Connection>, Vec<Connection>)> {
-    let (mut writers, mut echoing) = (Vec::new(), Vec::new());
+/// So many connections, each with a log of its own.
+async fn connect(server: &Server, count: usize) -> anyhow::Result<Vec<Connection>> {
+    let mut writers = Vec::new();
     for _ in 0..count {
         writers.push(writer(server).await?);
-        echoing.push(echo.place.connect().await?);
     }
-    Ok((writers, echoing))
+    Ok(writers)
 }
 
-/// A connection with a log of its own.
 async fn writer(server: &Server) -> anyhow::Result<Connection> {
     let mut connection = server.place()?.connect().await?;
     let context = connection.greet(server.id, Role::Logs).await?;
@@ -180,17 +189,17 @@ async fn writer(server: &Server) -> anyhow::Result<Connection> {
     Ok(connection)
 }
 
-/// The rate over the first connections; they come back for the next round.
+/// The rate over all connections; they come back for the next round.
 async fn frames(
     connections: &mut Vec<Connection>,
     shape: Shape,
     expect: Expect,
     size: Size,
 ) -> anyhow::Result<f64> {
-    let loops = connections.drain(..shape.connections).map(|connection| {
+    let loops = std::mem::take(connections).into_iter().map(|connection| {
         move |end| -> Loop<Connection> { Box::pin(appends(connection, shape.depth, expect, end)) }
     });
     let (rate, back) = rate(loops.collect(), size.span).await?;
-    connections.extend(back);
+    *connections = back;
     Ok(rate)
 }

@@ -8,7 +8,7 @@ use conclave_server::hint::{Hint, Hints as _, tell};
 use conclave_server::store::{Batches, PostgresHints, PostgresStore, StoreOptions};
 use tokio::sync::mpsc;
 
-use super::frames;
+use super::{connect, frames};
 use crate::Size;
 use crate::bare::{BareStore, create_logs};
 use crate::load::{Expect, Shape, rate};
@@ -31,7 +31,7 @@ const WAITS: usize = 1_000;
 
 /// What is compared, in turns.
 pub(super) struct Shared {
-    _server: Server,
+    server: Server,
     writers: Vec<Connection>,
     /// The server's committer in this process.
     batches: BareStore<PostgresStore>,
@@ -53,7 +53,7 @@ pub(super) struct Rounds {
 }
 
 impl Shared {
-    /// Starts PostgreSQL and a server on it, with `most` logs each; `None` where it is not installed.
+    /// Starts PostgreSQL with a store of `most` logs, and a server on it; `None` where it is not installed.
     pub(super) async fn start(
         most: usize,
         size: Size,
@@ -82,19 +82,22 @@ impl Shared {
         {
             rows.push(BareStore::new(open(&url).await?, vec![*log_id]));
         }
-        let server = Server::start_shared(&postgres.database("server")?)?;
-        let mut writers = Vec::new();
-        for _ in 0..most {
-            writers.push(super::writer(&server).await?);
-        }
         Ok(Some(Self {
-            _server: server,
-            writers,
+            server: Server::start_shared(&postgres.database("server")?)?,
+            writers: Vec::new(),
             batches: BareStore::new(open(&url).await?, logs.clone()),
             telling: BareStore::new(open(&url).await?, logs).telling(hints(&url)?),
             rows,
             _postgres: postgres,
         }))
+    }
+
+    /// Connects anew for a shape that is measured.
+    pub(super) async fn connect(&mut self, shape: Shape) -> anyhow::Result<()> {
+        if is_measured(&shape) {
+            self.writers = connect(&self.server, shape.connections).await?;
+        }
+        Ok(())
     }
 
     /// One round, where the shape is measured at all.
