@@ -80,7 +80,7 @@ test("a page of another origin gets nothing", async (t) => {
     script: "error",
     frame: "closed",
   });
-  assert.equal(statuses.get("GET /"), 403);
+  await until("the answer to the frame was seen", () => statuses.has("GET /"));
   for (const [asked, status] of statuses) assert.equal(status, 403, asked);
   const { messages } = await scene.ben.call("messages.history", { chat: scene.anna.identifier });
   assert.ok(!messages.some((row) => row.text === "forged"), "a stranger's page has sent a message");
@@ -145,9 +145,10 @@ test("nobody frames or steers the page", async (t) => {
     tab.context().waitForEvent("page"),
     tab.evaluate((page) => void (globalThis.opened = open(`${page}/`)), scene.origin),
   ]);
-  await opened.waitForLoadState();
+  // A window is empty, and its opener's, until it has the page.
+  await opened.waitForURL(`${scene.origin}/`);
   assert.equal(await opened.evaluate(() => globalThis.opener), null);
-  assert.ok(await tab.evaluate(() => globalThis.opened.closed), "the opener still holds the window");
+  await until("the opener holds no window", () => tab.evaluate(() => globalThis.opened.closed));
 });
 
 // A program on another port is given the cookie by the browser; without the token of the tab it opens nothing.
