@@ -129,7 +129,7 @@ test("search finds and jumps", async (t) => {
   await hers.search("picn");
   await hers.result("The picnic is on Sunday").click();
   await hers.message("The picnic is on Sunday").waitFor();
-  assert.ok(await hers.isSeen("The picnic is on Sunday"), "the result is not in sight");
+  await until("the result is in sight", () => hers.isSeen("The picnic is on Sunday"));
 
   await scene.ben.call("messages.send", { to: scene.anna.identifier, text: "the newest" });
   await hers.chat(scene.ben).getByText("the newest").waitFor();

@@ -29,6 +29,7 @@ export async function startChromium(flags = []) {
 /**
  * A tab in a context of its own, as a person's browser is. What goes wrong in it is written down in `tab.wrongs`:
  * uncaught errors, messages of the console that are errors, dialogs, and requests that leave the origin of `tab.home`.
+ * `CONCLAVE_THROTTLE` makes its scripts slower by that factor, to find what is only fast enough by chance.
  * `tab.token` is the token that its last request carried. `script` runs in the tab before anything of the page.
  */
 export async function openTab(browser, { script, ...options } = {}) {
@@ -41,6 +42,10 @@ export async function openTab(browser, { script, ...options } = {}) {
   context.setDefaultTimeout(PATIENCE_MS);
   if (script) await context.addInitScript(script);
   const tab = await context.newPage();
+  if (process.env.CONCLAVE_THROTTLE) {
+    const rate = Number(process.env.CONCLAVE_THROTTLE);
+    await (await context.newCDPSession(tab)).send("Emulation.setCPUThrottlingRate", { rate });
+  }
   tab.wrongs = [];
   tab.on("pageerror", (error) => tab.wrongs.push(`error: ${error.message}`));
   tab.on("dialog", async (dialog) => {
