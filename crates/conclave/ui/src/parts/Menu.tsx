@@ -1,6 +1,6 @@
 // A menu at a place of the page: arrows go through it, Esc closes it.
 import type { ComponentChildren } from "preact";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { giveBack } from "./focus";
 import { Icon, type IconName } from "./Icon";
 
@@ -23,7 +23,8 @@ export function Menu(props: { items: MenuItem[]; at: Place; label: string; head?
   const { items, at, label, head, onClose } = props;
   const ref = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => place(ref.current, at), [at.x, at.y]);
-  useEffect(() => {
+  // Before the next picture: a key pressed at once goes into the menu, and not to what lies under it.
+  useLayoutEffect(() => {
     const before = document.activeElement;
     const menu = ref.current;
     menu?.querySelector("button")?.focus();
