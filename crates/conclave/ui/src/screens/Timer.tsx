@@ -1,6 +1,5 @@
 // When messages of a chat disappear: chosen from a few spans, or a number of one's own.
 import { useSignal } from "@preact/signals";
-import { useEffect } from "preact/hooks";
 import { rpc } from "../api/rpc";
 import type { TimerRow } from "../api/rows";
 import { Button } from "../parts/Button";
@@ -22,17 +21,16 @@ const SECONDS_MAX = 31_536_000;
 /** The dialog. */
 export function Timer({ chat, onClose }: { chat: string; onClose: () => void }) {
   const loaded = useLoad(() => rpc<TimerRow>("chats.timer", { chat }), chat);
-  const seconds = useSignal(0);
+  // What was chosen stays, also when the answer comes later.
+  const chosen = useSignal<number | null>(null);
   const isOwn = useSignal(false);
   const count = useSignal("2");
   const unit = useSignal<Unit>("hours");
   const task = useTask();
   const row = loaded.data.value;
-  useEffect(() => {
-    if (row) seconds.value = row.seconds;
-  }, [row]);
+  const seconds = chosen.value ?? row?.seconds ?? 0;
   const spans = [...new Set<number>([...SPANS_S, row?.seconds ?? 0])].sort((a, b) => a - b);
-  const wanted = isOwn.value ? Number(count.value) * UNITS_S[unit.value] : seconds.value;
+  const wanted = isOwn.value ? Number(count.value) * UNITS_S[unit.value] : seconds;
   const isRight = Number.isInteger(wanted) && wanted >= 0 && wanted <= SECONDS_MAX;
   const submit = (event: Event) => {
     event.preventDefault();
@@ -55,10 +53,10 @@ export function Timer({ chat, onClose }: { chat: string; onClose: () => void }) 
               <input
                 type="radio"
                 name="span"
-                checked={!isOwn.value && seconds.value === each}
+                checked={!isOwn.value && seconds === each}
                 onChange={() => {
                   isOwn.value = false;
-                  seconds.value = each;
+                  chosen.value = each;
                 }}
               />
               <span>{each === 0 ? t("timer.off") : span(each)}</span>
