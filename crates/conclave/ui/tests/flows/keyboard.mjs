@@ -66,6 +66,7 @@ test("files and a timer by keys", async (t) => {
   await his.chat(scene.anna).waitFor();
   await palette(tab, hers, "Ben");
   await palette(other, his, "Anna");
+  for (const page of [hers, his]) await until("the line to write in has the focus", () => isAt(page.composer()));
   const send = async (from, page, to, name, bytes) => {
     const file = path.join(scene.folder, name);
     await writeFile(file, bytes);
@@ -185,6 +186,8 @@ test("talking by keys", async (t) => {
   });
   await scene.ben.call("requests.accept", { chat: scene.anna.identifier });
 
+  // What is still on its way cannot be changed.
+  await hers.state("Tea?", "delivered").waitFor();
   await goTo(tab, hers.composer());
   await tab.keyboard.press("ArrowUp");
   await until("the last message is in the line", async () =>
@@ -254,6 +257,8 @@ test("getting around by keys", async (t) => {
     await tab.keyboard.press("Space");
   }
   await enter(tab, group.getByRole("button", { name: words("newgroup.make") }));
+  // The group is in the list before the answer closes what is open.
+  await group.waitFor({ state: "detached" });
   await hers.chatNamed("Garden").waitFor();
 
   await palette(tab, hers, words("requests.title"));
