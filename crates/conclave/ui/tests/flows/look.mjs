@@ -8,6 +8,7 @@ import { Scene, test } from "../support/scene.mjs";
 import { live } from "../support/story.mjs";
 import { t as words } from "../support/text.mjs";
 import { tour } from "../support/tour.mjs";
+import { until } from "../support/until.mjs";
 
 /** A world in which the story was lived, for all looks at it. */
 async function lived(test) {
@@ -49,14 +50,14 @@ test("dark mode follows the system and the person", async (t) => {
   const scene = await Scene.open(t, ["anna"]);
   const tab = await scene.open(scene.anna, { colorScheme: "dark" });
   await home(tab).list().waitFor();
-  assert.ok((await brightness(tab)) < 90, "the page is bright in the dark");
+  await until("the page is dark in the dark", async () => (await brightness(tab)) < 90);
   await tab.emulateMedia({ colorScheme: "light" });
-  assert.ok((await brightness(tab)) > 165, "the page is dark in the light");
+  await until("the page is bright in the light", async () => (await brightness(tab)) > 165);
   await home(tab).openScreen("settings.title");
   await home(tab).theme("dark");
   await tab.reload();
   await home(tab).list().waitFor();
-  assert.ok((await brightness(tab)) < 90, "the choice is forgotten");
+  await until("the choice is remembered", async () => (await brightness(tab)) < 90);
   scene.expectNoWrongs();
 });
 
@@ -79,6 +80,7 @@ test("right to left, and large text", async (t) => {
   await scene.acquaint(scene.anna, scene.ben);
   const tab = await scene.open(scene.anna, { locale: "ar-EG" });
   await tab.locator("html[dir=rtl][lang=ar]").waitFor();
+  await tab.getByRole("navigation").waitFor();
   assert.deepEqual(await violations(tab), []);
   assert.equal(await isWide(tab), false);
   await tab.context().close();
