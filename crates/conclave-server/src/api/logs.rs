@@ -138,18 +138,18 @@ pub(super) async fn append(app: &App, session: &Session, request: AppendEntry) -
     let now_ms = app.steady_ms();
     let payload = request.payload;
     let outcome = app.store.append(log_id, epoch, payload.clone(), now_ms);
-    match outcome.await? {
-        AppendOutcome::Appended { head } => {
-            let day = Day::of_ms(now_ms).0;
-            let entry = new_entry(head.seq, epoch, EntryKind::Message, payload, day);
-            app.hub.entry(log_id, &entry);
-            let seq = head.seq.0;
-            Ok(reply::Body::Appended(Appended { seq, day }))
-        }
+    let seq = match outcome.await? {
+        AppendOutcome::Appended { head } => head.seq,
+        // perhaps nobody was told of it yet
+        AppendOutcome::SaidBefore { seq } => seq,
         // C-024: an epoch that is over takes nothing.
-        AppendOutcome::StaleEpoch => Err(stale()),
-        AppendOutcome::NoLog => Err(unknown_log()),
-    }
+        AppendOutcome::StaleEpoch => return Err(stale()),
+        AppendOutcome::NoLog => return Err(unknown_log()),
+    };
+    let day = Day::of_ms(now_ms).0;
+    let entry = new_entry(seq, epoch, EntryKind::Message, payload, day);
+    app.hub.entry(log_id, &entry);
+    Ok(reply::Body::Appended(Appended { seq: seq.0, day }))
 }
 
 fn new_entry(seq: Seq, epoch: Epoch, kind: EntryKind, payload: Vec<u8>, day: u32) -> Entry {

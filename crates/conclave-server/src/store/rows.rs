@@ -5,7 +5,7 @@ use std::fmt;
 use conclave_proto::account::AccountState;
 use conclave_proto::env::Env;
 use conclave_proto::id::{
-    AccountId, BlobId, ChallengeId, DeviceId, Epoch, Hash32, IdentityFingerprint, LogId,
+    AccountId, BlobId, ChallengeId, DeviceId, Epoch, Hash32, IdentityFingerprint, LogId, Seq,
 };
 use conclave_proto::log::{Entry, Head};
 
@@ -391,6 +391,11 @@ pub enum AppendOutcome {
     Appended {
         /// The head after it; `head.seq` is its seq.
         head: Head,
+    },
+    /// It stood in the log before: its sender said it through another process, or a lost answer said so (C-212).
+    SaidBefore {
+        /// Its seq.
+        seq: Seq,
     },
     /// The epoch is over.
     StaleEpoch,

@@ -51,7 +51,7 @@ struct Item {
     day: Day,
     came: Instant,
     /// Where a commit put it that may or may not have happened.
-    tried: Option<Head>,
+    tried: Option<Seq>,
     reply: oneshot::Sender<Outcome>,
 }
 
@@ -267,14 +267,8 @@ async fn store(
     let mut met = Vec::with_capacity(batch.len());
     for (place, item) in (1..).zip(batch.iter()) {
         if let Some(seq) = said.get(&place) {
-            let head = Head {
-                epoch: item.epoch,
-                seq: Seq(*seq),
-                // after that entry when this server put it there; nobody asks for it otherwise
-                hash: item.tried.map_or(item.payload_hash, |head| head.hash),
-                incarnation,
-            };
-            met.push(Met::Settled(Ok(AppendOutcome::Appended { head })));
+            let seq = Seq(*seq);
+            met.push(Met::Settled(Ok(AppendOutcome::SaidBefore { seq })));
         } else if only_look {
             met.push(Met::Settled(Err(StoreError::Busy)));
         } else {
@@ -283,9 +277,8 @@ async fn store(
     }
     for (item, met) in batch.iter_mut().zip(&met) {
         item.tried = match met {
-            Met::Enters { head, .. } | Met::Settled(Ok(AppendOutcome::Appended { head })) => {
-                Some(*head)
-            }
+            Met::Enters { head, .. } => Some(head.seq),
+            Met::Settled(Ok(AppendOutcome::SaidBefore { seq })) => Some(*seq),
             Met::Settled(_) => None,
         };
     }
@@ -384,9 +377,7 @@ async fn said_before(
         if item.tried.is_none() && item.came.elapsed() < LATE {
             continue;
         }
-        let tried = item
-            .tried
-            .map_or(u64::MAX, |head| head.seq.0.saturating_sub(1));
+        let tried = item.tried.map_or(u64::MAX, |seq| seq.0.saturating_sub(1));
         ids.push(item.log_id.as_bytes().as_slice());
         epochs.push(int(item.epoch.0));
         afters.push(int(log.head.seq.0.saturating_sub(LOOKED).min(tried)));
