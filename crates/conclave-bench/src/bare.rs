@@ -118,9 +118,13 @@ async fn store_loop(
     end: Instant,
 ) -> anyhow::Result<(u32, ())> {
     const EPOCH: Epoch = Epoch(1);
-    let mut answered = 0;
+    let mut answered = 0_u32;
     while Instant::now() < end {
-        let payload = vec![7; PAYLOAD_BYTES];
+        // another one each time: a store may take the same for one message said again (C-212)
+        let mut payload = vec![7; PAYLOAD_BYTES];
+        for (byte, of_count) in payload.iter_mut().zip(answered.to_be_bytes()) {
+            *byte = of_count;
+        }
         let outcome = store.append(log_id, EPOCH, payload, OsEnv.now_ms());
         let seq = match outcome.await? {
             AppendOutcome::Appended { head } if head.seq > Seq(0) => head.seq,

@@ -129,12 +129,14 @@ impl Connection {
         self.output.extend_from_slice(body);
     }
 
-    /// Queues an append of one payload to the log behind handle 1.
+    /// Queues an append of one payload to the log behind handle 1; another one for each `id`, because a server may
+    /// take the same bytes for the same message said again (C-212).
     pub(crate) fn put_append(&mut self, id: u64) -> anyhow::Result<()> {
-        let entry = AppendEntry {
-            handle: 1,
-            payload: vec![7; PAYLOAD_BYTES],
-        };
+        let mut payload = vec![7; PAYLOAD_BYTES];
+        for (byte, of_id) in payload.iter_mut().zip(id.to_be_bytes()) {
+            *byte = of_id;
+        }
+        let entry = AppendEntry { handle: 1, payload };
         let body = Some(request::Body::AppendEntry(entry));
         self.put(&Request { id, body })
     }
