@@ -108,6 +108,15 @@ fn classic([anna, ben]: &[PrivateKey; 2], recipients: u64, cost: &mut Cost) -> a
     Ok(())
 }
 
+/// The mean of `count` classic messages to one recipient, in µs.
+pub(crate) fn sealed_us([anna, ben]: &[PrivateKey; 2], count: usize) -> anyhow::Result<f64> {
+    let text = "x".repeat(MESSAGE_BYTES);
+    mean_us(count, || {
+        Message::seal((SENDER, anna), (RECIPIENT, ben.public()), &text, AT)?;
+        Ok(())
+    })
+}
+
 /// Bytes of one message of `count`.
 fn per(count: usize, bytes: impl Iterator<Item = usize>) -> anyhow::Result<f64> {
     let total = f64::from(u32::try_from(bytes.sum::<usize>())?);

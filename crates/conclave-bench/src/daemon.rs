@@ -91,7 +91,7 @@ pub(crate) async fn measure(size: Size, table: &mut Table) -> anyhow::Result<()>
 }
 
 /// The real program on the profile in `folder`.
-fn start(folder: &Path) -> anyhow::Result<(Process, std::sync::mpsc::Receiver<String>)> {
+pub(crate) fn start(folder: &Path) -> anyhow::Result<(Process, std::sync::mpsc::Receiver<String>)> {
     let mut command = Command::new(beside_this_one("conclave")?);
     let home = folder.parent().unwrap_or(folder);
     let profile = folder.file_name().unwrap_or_default();

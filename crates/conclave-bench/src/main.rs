@@ -9,6 +9,7 @@
 //! - `append`: messages a second through the whole server, beside the store without network, a bare file
 //!   and TLS without a store; the same on PostgreSQL, where that is installed
 //! - `fanout`: one entry to many readers who are online, beside TLS writes
+//! - `client`: a message sealed and kept, beside SQLCipher and RSA; the start with many conversations
 //! - `people`: registration, first contact, sending and draining with whole clients
 //! - `idle`: memory of connections that do nothing
 //! - `reconnect`: everybody comes back after the server was killed
@@ -26,6 +27,7 @@
 mod append;
 mod bare;
 mod baseline;
+mod client;
 mod cluster;
 mod crowd;
 mod crypto;
@@ -70,6 +72,8 @@ struct Size {
     backlog: usize,
     /// Messages that are searched and paged.
     searched: usize,
+    /// Conversations of a client that starts.
+    conversations: usize,
     /// Idle connections with open logs.
     idle: usize,
     /// Readers of one entry.
@@ -97,6 +101,7 @@ const WHOLE: Size = Size {
     span: Duration::from_millis(1500),
     backlog: 10_000,
     searched: 100_000,
+    conversations: 1_000,
     idle: 10_000,
     readers: 1_000,
     peers: 20_000,
@@ -114,6 +119,7 @@ const QUICK: Size = Size {
     span: Duration::from_millis(250),
     backlog: 100,
     searched: 2_000,
+    conversations: 10,
     idle: 100,
     readers: 50,
     peers: 1_000,
@@ -126,12 +132,13 @@ const QUICK: Size = Size {
     leaves: &[2, 16, 128],
 };
 
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     "crypto",
     "baseline",
     "group",
     "append",
     "fanout",
+    "client",
     "people",
     "idle",
     "reconnect",
@@ -202,6 +209,7 @@ fn run() -> anyhow::Result<()> {
             "group" => group::measure(size, &mut table)?,
             "append" => lean.block_on(append::measure(size, &mut table))?,
             "fanout" => lean.block_on(fanout::measure(size, &mut table))?,
+            "client" => runtime.block_on(client::measure(size, &mut table))?,
             "people" => runtime.block_on(people::measure(size, &mut table))?,
             "idle" => runtime.block_on(idle::measure(size, &mut table))?,
             "reconnect" => runtime.block_on(reconnect::measure(size, &mut table))?,

@@ -20,6 +20,8 @@ use crate::table::{Better, Table};
 pub(crate) const LONG: Duration = Duration::from_mins(5);
 /// The name of everybody's profile.
 const PROFILE: &str = "default";
+/// Messages that a client must drain in a second.
+const DRAINED_MIN: f64 = 3_000.0;
 /// Messages of 256 bytes that are sent one after the other.
 const TEXT_BYTES: usize = 256;
 
@@ -156,6 +158,13 @@ async fn backlog(
         &[drained],
         (one, &[synced_after]),
         None,
+    );
+    let rate = format!("drain of {}", size.backlog);
+    table.add(
+        (rate, "1/s", Better::More),
+        &[1000.0 / drained],
+        ("at least", &[DRAINED_MIN]),
+        Some(1.0),
     );
     Ok(())
 }
