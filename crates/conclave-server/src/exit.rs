@@ -6,11 +6,12 @@ use conclave_server::ServeError;
 use conclave_server::config::ConfigError;
 use conclave_server::database::StoreOpenError;
 use conclave_server::health::HealthError;
-use conclave_server::store::{DatabaseError, OpenError};
+use conclave_server::store::{DatabaseError, MoveError, OpenError};
 
 const UNEXPECTED: u8 = 1;
 const USAGE: u8 = 2;
 const UNREACHABLE: u8 = 6;
+const NOT_FOUND: u8 = 8;
 const CONFLICT: u8 = 9;
 const INCOMPATIBLE: u8 = 11;
 const DAMAGED: u8 = 12;
@@ -74,6 +75,12 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
         if let Some(error) = cause.downcast_ref::<StoreOpenError>() {
             return store_code(error).into();
         }
+        if let Some(error) = cause.downcast_ref::<DatabaseError>() {
+            return database_code(error).into();
+        }
+        if let Some(error) = cause.downcast_ref::<MoveError>() {
+            return move_code(error).into();
+        }
         if cause.is::<ConfigError>() {
             return USAGE.into();
         }
@@ -129,6 +136,17 @@ fn database_code(error: &DatabaseError) -> u8 {
     }
 }
 
+fn move_code(error: &MoveError) -> u8 {
+    match error {
+        MoveError::NoSource(_) => NOT_FOUND,
+        MoveError::NotEmpty(_) => CONFLICT,
+        MoveError::Source(error) => open_code(error),
+        MoveError::Read(_) | MoveError::Differs(_) => DAMAGED,
+        MoveError::Database(error) => database_code(error),
+        _ => UNEXPECTED,
+    }
+}
+
 fn open_code(error: &OpenError) -> u8 {
     match error {
         OpenError::Locked => CONFLICT,
@@ -143,6 +161,24 @@ mod tests {
     use anyhow::Context as _;
 
     use super::*;
+
+    /// A move that cannot be made ends with the code of who must act.
+    #[test]
+    fn a_refused_move_says_who_must_act() {
+        let cases = [
+            (MoveError::NotEmpty("account"), CONFLICT),
+            (MoveError::Source(OpenError::Locked), CONFLICT),
+            (MoveError::Differs("entry"), DAMAGED),
+            (MoveError::Database(DatabaseError::Login), UNREACHABLE),
+            (MoveError::NoSource("nowhere".into()), NOT_FOUND),
+        ];
+        for (error, code) in cases {
+            let error = anyhow::Error::from(error);
+            assert_eq!(code_of(&error), code.into(), "{error}");
+        }
+        let address = anyhow::Error::from(DatabaseError::ReadOnly);
+        assert_eq!(code_of(&address), UNREACHABLE.into());
+    }
 
     /// A cause that an error names itself is not said again; one that it hides is.
     #[test]
