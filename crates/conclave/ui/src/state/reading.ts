@@ -7,7 +7,8 @@ import { chats, openChat, patchChat } from "./chats";
 export const atEnd = signal(true);
 
 const EACH_MS = 500;
-let isWaiting = false;
+/** Chats that everybody is told of in a moment. */
+const waiting = new Set<string>();
 
 /** Whether what comes into a chat now is seen as it comes. */
 export function isSeen(chat: string): boolean {
@@ -18,10 +19,10 @@ export function isSeen(chat: string): boolean {
 export function markRead(chat: string): void {
   const row = chats.value.find((one) => one.id === chat);
   if (row && (row.unread > 0 || row.marked_unread)) patchChat(chat, { unread: 0, marked_unread: false });
-  if (isWaiting) return;
-  isWaiting = true;
+  if (waiting.has(chat)) return;
+  waiting.add(chat);
   setTimeout(() => {
-    isWaiting = false;
+    waiting.delete(chat);
     rpc("messages.read", { chat }).catch(() => undefined);
   }, EACH_MS);
 }
