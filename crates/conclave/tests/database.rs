@@ -39,7 +39,7 @@ const ACCOUNT_SIDE: [&str; 13] = [
     "classic_seen",
     "classic_receipt",
 ];
-const LOG_SIDE: [&str; 4] = ["log", "epoch", "entry", "blob"];
+const LOG_SIDE: [&str; 5] = ["log", "epoch", "entry", "place", "blob"];
 const NEITHER: [&str; 1] = ["meta"];
 
 /// All values of a database: table and column to values.
