@@ -106,7 +106,7 @@ fn settings(folder: &Path, common: &Common, flags: &[(&str, String)]) -> anyhow:
 
 async fn init(folder: &Path, config: &Config) -> anyhow::Result<()> {
     prepare(folder)?;
-    let store = database::open(config, folder).await?;
+    let store = database::open(config, folder, &OsEnv).await?;
     ServerKeys::open(folder, &OsEnv)?;
     drop(store);
     eprintln!("ready in {}", folder.display());
@@ -332,7 +332,7 @@ pub(crate) async fn admin_work(
         Err(AskError::NotRunning) => {
             server_of(folder)?;
             prepare(folder)?;
-            let opened = database::open(config, folder).await?;
+            let opened = database::open(config, folder, &OsEnv).await?;
             Ok(admin::perform(&*opened.store, &OsEnv, request).await)
         }
         Err(error) => Err(error.into()),

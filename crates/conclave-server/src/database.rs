@@ -9,6 +9,7 @@ use conclave_proto::env::Env;
 use crate::config::Config;
 use crate::folder;
 use crate::hint::SharedHints;
+use crate::keys::{KeysError, ServerKeys};
 use crate::store::{
     Address, DatabaseError, OpenError, PostgresHints, PostgresStore, SharedStore, SqliteStore,
     StoreOptions,
@@ -24,6 +25,9 @@ pub enum StoreOpenError {
     /// The shared one.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+    /// The keys that the shared one belongs to.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
 }
 
 /// An open store, and what keeps other servers out of the data folder.
@@ -55,8 +59,13 @@ fn address(config: &Config) -> Result<Address, DatabaseError> {
     Address::parse(config.server.database.expose(), var)
 }
 
-/// Opens the store, making what is not there yet; the folder exists. Needs a tokio runtime.
-pub async fn open(config: &Config, data_dir: &Path) -> Result<Opened, StoreOpenError> {
+/// Opens the store, making what is not there yet; the folder exists. A shared one belongs to the folder's keys
+/// from then on. Needs a tokio runtime.
+pub async fn open(
+    config: &Config,
+    data_dir: &Path,
+    env: &dyn Env,
+) -> Result<Opened, StoreOpenError> {
     let options = StoreOptions {
         commit_spacing: config.logs.commit_spacing(),
     };
@@ -68,6 +77,12 @@ pub async fn open(config: &Config, data_dir: &Path) -> Result<Opened, StoreOpenE
     let lock = locked.ok_or(OpenError::Locked)?;
     let address = address(config)?;
     let store = PostgresStore::open(address, Some(data_dir), options).await?;
+    // C-232: asked before keys are made, so that none lie in the way of the right ones
+    if !ServerKeys::are_in(data_dir) {
+        store.belong_to(None).await?;
+    }
+    let keys = ServerKeys::open(data_dir, env)?;
+    store.belong_to(Some(keys.mark())).await?;
     Ok(Opened {
         store: Arc::new(store),
         lock: Some(lock),

@@ -131,6 +131,7 @@ fn database_code(error: &DatabaseError) -> u8 {
         | DatabaseError::NoDatabase
         | DatabaseError::ReadOnly => UNREACHABLE,
         DatabaseError::TooOld { .. } | DatabaseError::NewerSchema { .. } => INCOMPATIBLE,
+        DatabaseError::OtherKeys => CONFLICT,
         DatabaseError::Statement(_) => DAMAGED,
         _ => UNEXPECTED,
     }

@@ -40,6 +40,8 @@ const ROOT_KEY: &str = "root-key.pem";
 const LEAF_KEY: &str = "leaf-key.pem";
 const CHAIN: &str = "chain.pem";
 const PEPPER: &str = "pepper";
+/// Label of [`ServerKeys::mark`].
+const MARK_LABEL: &str = "conclave/v1 community";
 
 const DAY: Duration = Duration::from_hours(24);
 /// Life of a leaf; its start lies a day back for clocks that are late.
@@ -108,6 +110,16 @@ impl std::fmt::Debug for ServerKeys {
 }
 
 impl ServerKeys {
+    /// Whether a folder holds keys already.
+    pub fn are_in(folder: &Path) -> bool {
+        Files(folder.to_path_buf()).path(ROOT).exists()
+    }
+
+    /// Equal for all servers with this root and pepper, and for no others; says nothing to whoever has no pepper.
+    pub fn mark(&self) -> [u8; 32] {
+        self.pepper.mac(MARK_LABEL, self.server_id.as_bytes())
+    }
+
     /// Loads the keys of a folder; makes what a new server lacks and renews a leaf that runs out.
     pub fn open(folder: &Path, env: &dyn Env) -> Result<Self, KeysError> {
         let files = Files(folder.to_path_buf());

@@ -264,7 +264,7 @@ impl Server {
         folder::prepare(&data_dir).map_err(in_folder)?;
         let (kept, hints) = match shared {
             Some((store, hints)) => (database::Opened { store, lock: None }, Some(hints)),
-            None => (database::open(&config, &data_dir).await?, None),
+            None => (database::open(&config, &data_dir, &*env).await?, None),
         };
         let database::Opened { store, lock } = kept;
         let keys = ServerKeys::open(&data_dir, &*env)?;

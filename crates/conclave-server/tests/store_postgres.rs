@@ -14,9 +14,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use conclave_proto::env::OsEnv;
 use conclave_proto::id::{ChallengeId, DeviceId, Epoch, LogId, Seq};
 use conclave_proto::limits::OTP_CHECKS_MAX;
+use conclave_server::config;
+use conclave_server::database::StoreOpenError;
 use conclave_server::hint::{Heard, Hint, Hints};
+use conclave_server::keys::ServerKeys;
 use conclave_server::store::{
     Address, AppendOutcome, BundleOutcome, DatabaseError, NewAccount, NewBundle, OtpCheckOutcome,
     OtpStartOutcome, PostgresHints, PostgresStore, RegisterOutcome, Store, StoreError,
@@ -44,6 +48,46 @@ async fn servers(database: &Database, count: usize) -> Vec<Arc<PostgresStore>> {
         .into_iter()
         .map(|store| Arc::new(store.unwrap()))
         .collect()
+}
+
+/// The first server's keys are those of the database: one with others is refused, one that has none yet too and makes
+/// none, and one with copies of the right ones serves.
+#[tokio::test]
+async fn c232_a_server_with_other_keys_is_refused() {
+    let database = Database::new().await;
+    let (first, other, fresh) = (folder(), folder(), folder());
+    opened(&database, &first).await.unwrap();
+    ServerKeys::open(other.path(), &OsEnv).unwrap();
+    for wrong in [&other, &fresh] {
+        let error = opened(&database, wrong).await.unwrap_err();
+        assert!(
+            matches!(error, StoreOpenError::Database(DatabaseError::OtherKeys)),
+            "{error}"
+        );
+    }
+    assert!(!ServerKeys::are_in(fresh.path()), "keys were made");
+    for name in ["root.pem", "chain.pem", "leaf-key.pem", "pepper"] {
+        std::fs::copy(first.path().join(name), fresh.path().join(name)).unwrap();
+    }
+    opened(&database, &fresh).await.unwrap();
+    // The same root is not enough: what the database hashes hangs on the pepper.
+    std::fs::write(fresh.path().join("pepper"), [7; 32]).unwrap();
+    let error = opened(&database, &fresh).await.unwrap_err();
+    assert!(error.to_string().contains("pepper"), "{error}");
+    opened(&database, &first).await.unwrap();
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// The database as a server with this data folder opens it.
+async fn opened(database: &Database, folder: &tempfile::TempDir) -> Result<(), StoreOpenError> {
+    let address = ("server.database", database.url());
+    let config = config::load(None, std::iter::empty(), &[address]).unwrap();
+    conclave_server::database::open(&config.config, folder.path(), &OsEnv)
+        .await
+        .map(drop)
 }
 
 /// Appends of three servers to the same two logs form one gapless order in each, and each is there once.

@@ -81,6 +81,12 @@ impl PostgresStore {
         })
     }
 
+    /// Claims the database for the community of `mark` ([`crate::keys::ServerKeys::mark`]), unless another one has it
+    /// ([`DatabaseError::OtherKeys`], C-232); with `None` only asks whether one has.
+    pub async fn belong_to(&self, mark: Option<[u8; 32]>) -> Result<(), DatabaseError> {
+        open::belong_to(&self.shared, mark).await
+    }
+
     /// How many messages went into how many commits since the store was opened.
     pub fn batches(&self) -> Batches {
         self.appends.batches()

@@ -12,7 +12,11 @@ use super::session::{DbError, Session, get, int, number, params, words};
 use crate::store::mark_file::{self, Mark};
 
 /// The schema's versions, oldest first; `meta.schema` says which is there.
-const SCHEMA: [&str; 2] = [include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const SCHEMA: [&str; 3] = [
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+];
 /// The oldest PostgreSQL that the schema was tried on.
 const OLDEST: u32 = 15;
 /// Kinds of advisory locks.
@@ -75,6 +79,12 @@ pub enum DatabaseError {
         /// Newest version known here.
         known: u32,
     },
+    /// The rows belong to a server with other keys.
+    #[error(
+        "the database belongs to a server with other keys: copy `root.pem`, `chain.pem`, `leaf-key.pem` and \
+         `pepper` of that server into this data folder, or name another database"
+    )]
+    OtherKeys,
     /// A statement failed.
     #[error("the database refuses a statement: {0}")]
     Statement(String),
@@ -205,6 +215,25 @@ pub(super) async fn open(
         incarnation: Incarnation(mark.incarnation),
         dead: watch::Sender::new(false),
     }))
+}
+
+/// Notes whose keys the rows belong to, when nobody's is noted; else compares (C-232). `None` stands for a
+/// server that has no keys yet.
+pub(super) async fn belong_to(
+    shared: &Shared,
+    mark: Option<[u8; 32]>,
+) -> Result<(), DatabaseError> {
+    let session = shared.connect().await?;
+    if let Some(mark) = mark {
+        let update = "UPDATE meta SET community = $1 WHERE community IS NULL";
+        session.run(update, params![mark.as_slice()]).await?;
+    }
+    let others = "SELECT 1 FROM meta WHERE community <> $1";
+    let mark = mark.unwrap_or_default();
+    if session.is_there(others, params![mark.as_slice()]).await? {
+        return Err(DatabaseError::OtherKeys);
+    }
+    Ok(())
 }
 
 /// Brings the schema up to date.
