@@ -113,24 +113,24 @@ async fn witness(folder: &Path, faults: &[&str]) -> Result<Counts, String> {
     trace.no_ack_before_its_sync(&acked(&senders), ack_bytes())
 }
 
-/// With 64 senders every acknowledgement leaves after a sync that began after its message was written,
-/// and ten messages or more share a sync.
+/// With 64 senders every acknowledgement leaves after a sync that began after its message was written.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_acknowledgement_before_its_sync_and_few_syncs() {
+async fn no_acknowledgement_before_its_sync() {
     let folder = tempfile::tempdir().unwrap();
     init(folder.path());
     let counts = witness(folder.path(), &[]).await.unwrap();
     assert!(counts.syncs > 0);
-    assert!(counts.syncs * 10 <= counts.messages, "{counts:?}");
 }
 
-/// The same while every sync takes 20 ms longer: whoever did not wait for it would be seen at once.
+/// The same while every sync takes 20 ms longer: whoever did not wait for it would be seen at once. All 64 have a
+/// message waiting by the end of each sync then, on a busy machine too, and ten messages or more share the next one.
 #[tokio::test(flavor = "multi_thread")]
-async fn acknowledgements_wait_for_a_slow_sync() {
+async fn acknowledgements_wait_for_a_slow_sync_and_share_it() {
     let folder = tempfile::tempdir().unwrap();
     init(folder.path());
     let slow = ["-e", "inject=fdatasync:delay_enter=20000"];
-    witness(folder.path(), &slow).await.unwrap();
+    let counts = witness(folder.path(), &slow).await.unwrap();
+    assert!(counts.syncs * 10 <= counts.messages, "{counts:?}");
 }
 
 /// A sync that fails acknowledges nothing, ends the server with a clear error, and after a restart
