@@ -71,11 +71,7 @@ impl Community {
     }
 
     async fn serve(&self, database: Option<&Database>) -> Result<ServerHandle, ServeError> {
-        let mut config = Config::default();
-        if let Some(database) = database {
-            config.server.database = Secret::new(database.url());
-        }
-        ServerHandle::start(self.path(), config).await
+        serve_from(self.path(), database).await
     }
 
     /// Everything is there, in the same life of the store, and it goes on.
@@ -101,6 +97,31 @@ impl Community {
     async fn moves(&self, to: &Database) -> Result<Moved, MoveError> {
         take_over(self.path(), Address::parse(&to.url(), |_| None).unwrap()).await
     }
+}
+
+/// A server with the keys of this folder.
+async fn serve_from(
+    folder: &Path,
+    database: Option<&Database>,
+) -> Result<ServerHandle, ServeError> {
+    let mut config = Config::default();
+    if let Some(database) = database {
+        config.server.database = Secret::new(database.url());
+    }
+    ServerHandle::start(folder, config).await
+}
+
+/// What was moved belongs to the keys that it came with, before anybody has served from it.
+#[tokio::test]
+async fn c232_a_moved_store_belongs_to_its_keys() {
+    let (community, database) = (Box::pin(Community::new()).await, Database::new().await);
+    community.moves(&database).await.unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let refused = serve_from(other.path(), Some(&database)).await.unwrap_err();
+    assert!(refused.to_string().contains("other keys"), "{refused}");
+    let server = community.serve(Some(&database)).await.unwrap();
+    community.goes_on(&server).await;
+    server.stop().await.unwrap();
 }
 
 /// After the move the server goes on from the database with the same log, head, incarnation, account and inbox;

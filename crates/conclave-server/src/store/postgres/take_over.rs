@@ -10,6 +10,7 @@
 
 use std::path::{Path, PathBuf};
 
+use conclave_proto::env::OsEnv;
 use conclave_proto::label;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use rusqlite::types::ValueRef;
@@ -24,6 +25,7 @@ use super::address::Address;
 use super::open::{self, DatabaseError};
 use super::take_over_tables::{TABLES, Table};
 use crate::folder;
+use crate::keys::{KeysError, ServerKeys};
 use crate::store::{OpenError, SqliteStore, StoreOptions};
 
 /// The source's file, and what it is called once it moved.
@@ -42,6 +44,9 @@ pub enum MoveError {
     /// The source cannot be opened: the server runs, or the file is damaged.
     #[error(transparent)]
     Source(#[from] OpenError),
+    /// The keys beside it are damaged.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The source does not give its rows.
     #[error("the store in the data folder cannot be read: {0}; run `conclave-server check`")]
     Read(#[from] rusqlite::Error),
@@ -108,7 +113,11 @@ pub async fn take_over(data_dir: &Path, address: Address) -> Result<Moved, MoveE
         }
         moved.rows.push((table.name, sent.rows));
     }
-    take_mark(client, &source).await?;
+    let owner = match ServerKeys::are_in(data_dir) {
+        true => Some(ServerKeys::open(data_dir, &OsEnv)?.mark()),
+        false => None,
+    };
+    take_mark(client, &source, owner).await?;
     client.batch_execute("COMMIT").await?;
     std::fs::rename(&source, data_dir.join(MOVED)).map_err(MoveError::Rename)?;
     Ok(moved)
@@ -201,16 +210,23 @@ async fn read_back(client: &Client, table: &Table) -> Result<Sum, MoveError> {
     Ok(sum.await?)
 }
 
-/// C-222: the moved store goes on in the same life.
-async fn take_mark(client: &Client, source: &Path) -> Result<(), MoveError> {
+/// C-222: the moved store goes on in the same life; and with the same keys (C-232), whoever had the empty database.
+async fn take_mark(
+    client: &Client,
+    source: &Path,
+    owner: Option<[u8; 32]>,
+) -> Result<(), MoveError> {
     let connection = Connection::open_with_flags(source, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let select = "SELECT mark, mark_day, incarnation FROM meta";
     let (mark, day, incarnation): (i64, i32, i64) = connection.query_row(select, [], |row| {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?))
     })?;
     drop(connection);
-    let update = "UPDATE meta SET mark = $1, mark_day = $2, incarnation = $3";
-    client.execute(update, &[&mark, &day, &incarnation]).await?;
+    let owner = owner.as_ref().map(<[u8; 32]>::as_slice);
+    let update = "UPDATE meta SET mark = $1, mark_day = $2, incarnation = $3, community = $4";
+    client
+        .execute(update, &[&mark, &day, &incarnation, &owner])
+        .await?;
     Ok(())
 }
 
