@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Read buffer of an idle connection.
-const READ_BYTES: usize = 1024;
+const READ_BYTES: usize = 768;
 /// Payload of one message that is sent: the write buffer is kept, so it has to stay small.
 const PIECE_BYTES: usize = 2 * 1024;
 /// One piece and what answers pings, in bytes; beyond it a client that reads nothing is cut off.
