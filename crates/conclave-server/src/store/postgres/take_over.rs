@@ -113,9 +113,10 @@ pub async fn take_over(data_dir: &Path, address: Address) -> Result<Moved, MoveE
         }
         moved.rows.push((table.name, sent.rows));
     }
-    let owner = match ServerKeys::are_in(data_dir) {
-        true => Some(ServerKeys::open(data_dir, &OsEnv)?.mark()),
-        false => None,
+    let owner = if ServerKeys::are_in(data_dir) {
+        Some(ServerKeys::open(data_dir, &OsEnv)?.mark())
+    } else {
+        None
     };
     take_mark(client, &source, owner).await?;
     client.batch_execute("COMMIT").await?;
