@@ -210,7 +210,10 @@ fn take_contact(step: &mut Step<'_>, contact: Contact) -> Result<(), Refused> {
     let row = match step.tx.contact(pin.account_id)? {
         Some(ours) => {
             let is_same = ours.pin.identity_fingerprint == pin.identity_fingerprint;
+            // who came here as a member of a conversation first has no address and no way to be written to yet
             ContactRow {
+                identifier: first_of(&ours.identifier, &contact.identifier),
+                capability: first_of(&ours.capability, &contact.capability),
                 blocked: ours.blocked || contact.blocked,
                 accepted: ours.accepted || (is_same && contact.accepted),
                 verified: ours.verified || (is_same && contact.verified),
@@ -239,8 +242,8 @@ fn take_contact(step: &mut Step<'_>, contact: Contact) -> Result<(), Refused> {
     Ok(step.tx.put_contact(&row)?)
 }
 
-fn first_of(ours: &str, theirs: &str) -> String {
-    if ours.is_empty() { theirs } else { ours }.to_owned()
+fn first_of<T: Clone + Default + PartialEq>(ours: &T, theirs: &T) -> T {
+    if *ours == T::default() { theirs } else { ours }.clone()
 }
 
 /// Finds or makes the chat here that a chat of the other device is.

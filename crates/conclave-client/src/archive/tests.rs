@@ -9,7 +9,7 @@ use conclave_proto::id::{AccountId, Epoch, LogId, MessageId, Seq};
 use super::record::{self, Begin, End, Kind};
 use super::*;
 use crate::cutting::Cutting;
-use crate::store::{NewMessage, Position};
+use crate::store::{ContactRow, NewMessage, Position};
 use crate::support::{LONG, Person, World};
 use crate::view::{ChatKind, MessageState};
 
@@ -180,6 +180,38 @@ async fn history_goes_where_it_was_meant_to_go() {
     tokio::time::timeout(LONG, gone)
         .await
         .expect("all is given");
+}
+
+/// Whoever a new device met as the member of a conversation, before the history with their address came, is found by it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_was_met_before_the_history_came_has_an_address() {
+    let world = World::new().await;
+    let (mut anna, ben) = world.friends().await;
+    anna.offer_history(HistoryScope::All).unwrap().unwrap();
+    anna.wait_for_history(LONG).await.unwrap();
+    let new = world.silent_device_of(&anna, "laptop").await;
+    let known = anna.engine().store.read(|tx| tx.contacts()).unwrap();
+    // nothing but the history can tell the address
+    anna.die().await;
+    let [met] = known.as_slice() else {
+        panic!("{}", known.len())
+    };
+    let met = ContactRow {
+        identifier: String::new(),
+        own_name: String::new(),
+        capability: Vec::new(),
+        confirmed: false,
+        ..met.clone()
+    };
+    new.engine()
+        .step(|step| Ok(step.tx.put_contact(&met)?))
+        .unwrap();
+    new.go_online_over(world.transport());
+    new.wait_for_history(LONG).await.unwrap();
+    assert_eq!(new.texts(&ben), ["hello"]);
+    let now = new.engine().store.read(|tx| tx.contacts()).unwrap();
+    assert_eq!(now[0].capability, known[0].capability);
+    assert_eq!(now[0].confirmed, known[0].confirmed);
 }
 
 /// What is said after the history was written, and before the device that gives it could bring the new one into the
