@@ -8,10 +8,20 @@ use crate::step::{OpenSsl, cargo, succeed};
 use crate::vectors;
 
 /// What `bench peers` measures beside Conclave, and counts with.
-const PEERS: [Wanted; 5] = [
+const PEERS: [Wanted; 7] = [
     ("mosquitto", "sh", &["-c", "command -v mosquitto"]),
     ("prosody", "sh", &["-c", "command -v prosody"]),
     ("ejabberd", "sh", &["-c", "command -v ejabberdctl"]),
+    (
+        "lua-dbi-sqlite3",
+        "sh",
+        &["-c", "ls /usr/lib/*/liblua*dbi-sqlite3.so*"],
+    ),
+    (
+        "erlang-p1-sqlite3",
+        "sh",
+        &["-c", "ls -d /usr/lib/erlang/lib/p1_sqlite3*"],
+    ),
     ("strace", "strace", &["-V"]),
     ("python3-venv", "python3", &["-c", "import ensurepip, venv"]),
 ];

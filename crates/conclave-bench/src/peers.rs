@@ -3,8 +3,8 @@
 //! 1. A sends messages of 512 bytes to B, who is offline; then B comes back and takes them all
 //! 2. both are online: A sends one, B answers, and how long that took
 //!
-//! Each program runs as it is installed, without TLS where it is installed so; Conclave always has TLS 1.3. Sending
-//! counts what the program acknowledged. Whether it had synced by then is counted from outside, by its system calls.
+//! Each program runs as it is installed, without TLS where it is installed so, and once more with synced writes, as far
+//! as it has settings for them; Conclave always has TLS 1.3. Sending counts what the program acknowledged. Whether it had synced by then is counted from outside, by its system calls.
 
 mod ejabberd;
 mod http;
@@ -30,14 +30,41 @@ const ROUND_TRIPS: usize = 200;
 /// Messages, one in flight, whose syncs are counted.
 const COUNTED: usize = 50;
 
+/// When a program's messages are on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writes {
+    /// When its packager thought best.
+    AsInstalled,
+    /// As soon as its settings allow.
+    Synced,
+}
+
+/// What is measured of a program.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About {
+    /// What it is called, and what is not as installed.
+    name: &'static str,
+    /// One message in so many is sent through it: slow ones take their time.
+    share: usize,
+    /// At least so many, or what may be in flight would never be full.
+    least: usize,
+}
+
+impl About {
+    /// One message in `share`, and as many as may be in flight.
+    const fn new(name: &'static str, share: usize) -> Self {
+        Self {
+            name,
+            share,
+            least: 1_024,
+        }
+    }
+}
+
 /// A program that carries messages from A to B.
 pub(crate) trait Peer {
-    /// What it is called, and what is not as installed.
-    const NAME: &'static str;
-    /// One message in so many is sent through it: slow ones take their time.
-    const SHARE: usize;
-    /// At least so many, or what may be in flight would never be full.
-    const LEAST: usize = 1_024;
+    /// What it is, and how much is asked of it.
+    fn about(&self) -> About;
 
     /// A comes and sends `count` messages, `depth` in flight, while B is away; how long the sending took, until all were
     /// acknowledged.
@@ -66,26 +93,50 @@ struct Rounds {
     syncs: f64,
 }
 
-impl Rounds {
-    async fn add<P: Peer>(&mut self, peer: &mut P, messages: usize) -> anyhow::Result<()> {
-        let count = (messages / P::SHARE).max(P::LEAST);
-        for (depth, sent) in DEPTHS.into_iter().zip(&mut self.sent) {
+/// A program with what it did.
+struct Measured<P> {
+    peer: P,
+    rounds: Rounds,
+    targets: Targets,
+}
+
+impl<P: Peer> Measured<P> {
+    fn new(peer: P, targets: Targets) -> Self {
+        Self {
+            peer,
+            rounds: Rounds::default(),
+            targets,
+        }
+    }
+
+    async fn round(&mut self, messages: usize) -> anyhow::Result<()> {
+        let about = self.peer.about();
+        let peer = &mut self.peer;
+        let count = (messages / about.share).max(about.least);
+        for (depth, sent) in DEPTHS.into_iter().zip(&mut self.rounds.sent) {
             let took = peer.send(count, depth).await?;
             sent.push(a_second(count, took));
             let begin = Instant::now();
             peer.drain(count).await?;
-            self.drained.push(a_second(count, begin.elapsed()));
+            self.rounds.drained.push(a_second(count, begin.elapsed()));
         }
-        self.talked
-            .push(peer.talk(ROUND_TRIPS / P::SHARE.min(4)).await?);
+        let talked = peer.talk(ROUND_TRIPS / about.share.min(4)).await?;
+        self.rounds.talked.push(talked);
         Ok(())
     }
 
-    async fn count_syncs<P: Peer>(&mut self, peer: &mut P) -> anyhow::Result<()> {
-        let counting = syncs::Counting::begin(peer.pid())?;
-        peer.send(COUNTED, 1).await?;
-        self.syncs = counting.end()? / number(COUNTED);
-        peer.drain(COUNTED).await
+    /// Counts what it syncs, and puts what it did beside Conclave.
+    async fn end(&mut self, table: &mut Table, ours: Option<&Rounds>) -> anyhow::Result<()> {
+        let counting = syncs::Counting::begin(self.peer.pid())?;
+        self.peer.send(COUNTED, 1).await?;
+        self.rounds.syncs = counting.end()? / number(COUNTED);
+        self.peer.drain(COUNTED).await?;
+        let name = self.peer.about().name;
+        println!("{name} syncs {:.2} times for a message", self.rounds.syncs);
+        if let Some(ours) = ours {
+            compare(table, ours, (name, &self.rounds), self.targets);
+        }
+        Ok(())
     }
 }
 
@@ -128,56 +179,68 @@ const SYNAPSE: Targets = Targets {
     talked: None,
 };
 
+/// With synced writes nothing is held to a target: those are for programs as they are installed.
+const NONE: Targets = Targets {
+    sent: [None, None],
+    drained: None,
+    talked: None,
+};
+
 pub(crate) async fn measure(size: Size, table: &mut Table) -> anyhow::Result<()> {
-    let mut ours = ours::Ours::start().await?;
-    let mut mosquitto = mosquitto::Mosquitto::start().await?;
-    let mut prosody = prosody::Prosody::start()?;
-    let mut ejabberd = ejabberd::Ejabberd::start().await?;
+    let mut ours = Measured::new(ours::Ours::start().await?, NONE);
+    let (mut mosquittos, mut prosodies, mut ejabberds) = (Vec::new(), Vec::new(), Vec::new());
+    for writes in [Writes::AsInstalled, Writes::Synced] {
+        let targets = |installed| match writes {
+            Writes::AsInstalled => installed,
+            Writes::Synced => NONE,
+        };
+        let peer = mosquitto::Mosquitto::start(writes).await?;
+        mosquittos.push(Measured::new(peer, targets(MOSQUITTO)));
+        let peer = prosody::Prosody::start(writes)?;
+        prosodies.push(Measured::new(peer, targets(PROSODY)));
+        let peer = ejabberd::Ejabberd::start(writes).await?;
+        ejabberds.push(Measured::new(peer, targets(EJABBERD)));
+    }
     let mut synapse = match std::env::var_os(synapse::PYTHON) {
-        Some(python) => Some(synapse::Synapse::start(Path::new(&python)).await?),
+        Some(python) => {
+            let peer = synapse::Synapse::start(Path::new(&python)).await?;
+            Some(Measured::new(peer, SYNAPSE))
+        }
         None => None,
     };
-    let mut rounds: [Rounds; 5] = std::array::from_fn(|_| Rounds::default());
-    let [of_ours, of_mosquitto, of_prosody, of_ejabberd, of_synapse] = &mut rounds;
     for _ in 0..size.rounds {
-        of_ours.add(&mut ours, size.peers).await?;
-        of_mosquitto.add(&mut mosquitto, size.peers).await?;
-        of_prosody.add(&mut prosody, size.peers).await?;
-        of_ejabberd.add(&mut ejabberd, size.peers).await?;
+        ours.round(size.peers).await?;
+        for (mosquitto, (prosody, ejabberd)) in mosquittos
+            .iter_mut()
+            .zip(prosodies.iter_mut().zip(&mut ejabberds))
+        {
+            mosquitto.round(size.peers).await?;
+            prosody.round(size.peers).await?;
+            ejabberd.round(size.peers).await?;
+        }
         if let Some(synapse) = &mut synapse {
-            of_synapse.add(synapse, size.peers).await?;
+            synapse.round(size.peers).await?;
         }
     }
-    of_ours.count_syncs(&mut ours).await?;
-    of_mosquitto.count_syncs(&mut mosquitto).await?;
-    of_prosody.count_syncs(&mut prosody).await?;
-    of_ejabberd.count_syncs(&mut ejabberd).await?;
-    if let Some(synapse) = &mut synapse {
-        of_synapse.count_syncs(synapse).await?;
+    ours.end(table, None).await?;
+    let ours = Some(&ours.rounds);
+    for mosquitto in &mut mosquittos {
+        mosquitto.end(table, ours).await?;
     }
-    let others = [
-        (mosquitto::Mosquitto::NAME, &*of_mosquitto, MOSQUITTO),
-        (prosody::Prosody::NAME, &*of_prosody, PROSODY),
-        (ejabberd::Ejabberd::NAME, &*of_ejabberd, EJABBERD),
-        (synapse::Synapse::NAME, &*of_synapse, SYNAPSE),
-    ];
-    println!(
-        "{} syncs {:.2} times for a message",
-        ours::Ours::NAME,
-        of_ours.syncs
-    );
-    for (name, other, targets) in others {
-        if other.talked.is_empty() {
-            println!(
-                "{name} is not measured: set {} to a Python that has it",
-                synapse::PYTHON
-            );
-            continue;
+    for prosody in &mut prosodies {
+        prosody.end(table, ours).await?;
+    }
+    for ejabberd in &mut ejabberds {
+        ejabberd.end(table, ours).await?;
+    }
+    match &mut synapse {
+        Some(synapse) => synapse.end(table, ours).await,
+        None => {
+            let wanted = synapse::PYTHON;
+            println!("Synapse is not measured: set {wanted} to a Python that has it");
+            Ok(())
         }
-        println!("{name} syncs {:.2} times for a message", other.syncs);
-        compare(table, of_ours, (name, other), targets);
     }
-    Ok(())
 }
 
 fn compare(table: &mut Table, ours: &Rounds, (name, other): (&str, &Rounds), targets: Targets) {

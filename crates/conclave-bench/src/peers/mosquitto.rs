@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::Peer;
 use super::mqtt::Client;
+use super::{About, Peer, Writes};
 use crate::server::{Process, free_port, until_listening};
 
 /// Where messages to each of the two go.
@@ -19,10 +19,11 @@ pub(crate) struct Mosquitto {
     process: Process,
     _folder: TempDir,
     address: SocketAddr,
+    writes: Writes,
 }
 
 impl Mosquitto {
-    pub(crate) async fn start() -> anyhow::Result<Self> {
+    pub(crate) async fn start(writes: Writes) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let address = free_port()?;
         let config = folder.path().join("mosquitto.conf");
@@ -34,7 +35,12 @@ impl Mosquitto {
             address.port(),
             folder.path().display()
         );
-        std::fs::write(&config, text)?;
+        let saved = match writes {
+            Writes::AsInstalled => "",
+            // the whole of what waits is written and synced after each turn that changed something
+            Writes::Synced => "autosave_on_changes true\nautosave_interval 1\n",
+        };
+        std::fs::write(&config, text + saved)?;
         let mut command = Command::new("mosquitto");
         let (process, _) = Process::spawn(command.arg("-c").arg(config))?;
         until_listening(address)?;
@@ -42,6 +48,7 @@ impl Mosquitto {
             process,
             _folder: folder,
             address,
+            writes,
         };
         for (name, topic) in [("a", TO_A), ("b", TO_B)] {
             let mut client = Client::connect(address, name).await?;
@@ -53,8 +60,12 @@ impl Mosquitto {
 }
 
 impl Peer for Mosquitto {
-    const NAME: &'static str = "Mosquitto, QoS 1, no TLS";
-    const SHARE: usize = 1;
+    fn about(&self) -> About {
+        match self.writes {
+            Writes::AsInstalled => About::new("Mosquitto, QoS 1, no TLS", 1),
+            Writes::Synced => About::new("Mosquitto, QoS 1, no TLS, saved at once", 20),
+        }
+    }
 
     async fn send(&mut self, count: usize, depth: usize) -> anyhow::Result<Duration> {
         let mut a = Client::connect(self.address, "a").await?;

@@ -15,7 +15,7 @@ use conclave_proto::log::{OpenLogs, OpenOne, ReadLog, SubscribeLog};
 
 use tokio::task::JoinSet;
 
-use super::{Peer, median_ms};
+use super::{About, Peer, median_ms};
 use crate::server::Server;
 use crate::wire::{Connection, Place};
 
@@ -160,8 +160,9 @@ impl Open {
 }
 
 impl Peer for Ours {
-    const NAME: &'static str = "Conclave, TLS 1.3";
-    const SHARE: usize = 1;
+    fn about(&self) -> About {
+        About::new("Conclave, TLS 1.3", 1)
+    }
 
     async fn send(&mut self, count: usize, depth: usize) -> anyhow::Result<Duration> {
         let connections = depth.div_ceil(UNANSWERED_MAX);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::ensure;
 use tempfile::TempDir;
 
-use super::Peer;
 use super::xmpp::{DOMAIN, PASSWORD, drain, send, talk};
+use super::{About, Peer, Writes};
 use crate::server::{Process, free_port, until_listening};
 
 /// A running server.
@@ -17,10 +17,11 @@ pub(crate) struct Prosody {
     process: Process,
     _folder: TempDir,
     address: SocketAddr,
+    writes: Writes,
 }
 
 impl Prosody {
-    pub(crate) fn start() -> anyhow::Result<Self> {
+    pub(crate) fn start(writes: Writes) -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let address = free_port()?;
         let config = folder.path().join("prosody.cfg.lua");
@@ -31,11 +32,12 @@ impl Prosody {
              authentication = \"internal_plain\"\nallow_unencrypted_plain_auth = true\n\
              c2s_require_encryption = false\nc2s_ports = {{ {} }}\nc2s_direct_tls_ports = {{}}\n\
              interfaces = {{ \"127.0.0.1\" }}\nrun_as_root = true\ndata_path = \"{}\"\n\
-             pidfile = \"{}/pid\"\nlog = {{ error = \"{}/log\" }}\nVirtualHost \"{DOMAIN}\"\n",
+             pidfile = \"{}/pid\"\nlog = {{ error = \"{}/log\" }}\n{}VirtualHost \"{DOMAIN}\"\n",
             address.port(),
             folder.path().display(),
             folder.path().display(),
             folder.path().display(),
+            storage(writes),
         );
         std::fs::write(&config, text)?;
         for name in ["a", "b"] {
@@ -49,7 +51,18 @@ impl Prosody {
             process,
             _folder: folder,
             address,
+            writes,
         })
+    }
+}
+
+/// Its own files are not synced; SQLite syncs each transaction.
+fn storage(writes: Writes) -> &'static str {
+    match writes {
+        Writes::AsInstalled => "",
+        Writes::Synced => {
+            "storage = \"sql\"\nsql = { driver = \"SQLite3\", database = \"prosody.sqlite\" }\n"
+        }
     }
 }
 
@@ -66,8 +79,12 @@ fn register(config: &Path, name: &str) -> anyhow::Result<()> {
 }
 
 impl Peer for Prosody {
-    const NAME: &'static str = "Prosody, no TLS";
-    const SHARE: usize = 5;
+    fn about(&self) -> About {
+        match self.writes {
+            Writes::AsInstalled => About::new("Prosody, no TLS", 5),
+            Writes::Synced => About::new("Prosody, no TLS, SQLite", 20),
+        }
+    }
 
     async fn send(&mut self, count: usize, depth: usize) -> anyhow::Result<Duration> {
         send(self.address, count, depth).await

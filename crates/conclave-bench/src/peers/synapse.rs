@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::http::Http;
-use super::{Peer, median_ms};
+use super::{About, Peer, median_ms};
 use crate::PAYLOAD_BYTES;
 use crate::server::{Process, free_port, until_listening};
 
@@ -179,9 +179,12 @@ async fn say(http: &mut Http, path: &str, token: &str) -> anyhow::Result<()> {
 }
 
 impl Peer for Synapse {
-    const NAME: &'static str = "Synapse, SQLite, no TLS";
-    const SHARE: usize = 200;
-    const LEAST: usize = 64;
+    fn about(&self) -> About {
+        About {
+            least: 64,
+            ..About::new("Synapse, SQLite, no TLS", 200)
+        }
+    }
 
     async fn send(&mut self, count: usize, depth: usize) -> anyhow::Result<Duration> {
         let connections = depth.min(count).min(CONNECTIONS_MAX);
