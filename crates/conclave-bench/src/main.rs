@@ -16,7 +16,8 @@
 //! - `growth`: the store at size beside an empty one
 //! - `scale`: what one of each costs, and what 100 million people need; by its name only
 //! - `large`: pages and appends of a store with up to ten million entries: minutes, and 7 GB of disk
-//! - `peers`: the same two jobs through Mosquitto, Prosody and ejabberd, as installed and with synced writes; by its name only
+//! - `peers`: the same two jobs through Mosquitto, Prosody and ejabberd, as installed and with synced writes; by its
+//!   name only
 //! - `daemon`: start, memory and processor time of a client's daemon
 //! - `search`: words and pages in a profile with 100,000 messages
 //!

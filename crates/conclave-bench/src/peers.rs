@@ -233,14 +233,12 @@ pub(crate) async fn measure(size: Size, table: &mut Table) -> anyhow::Result<()>
     for ejabberd in &mut ejabberds {
         ejabberd.end(table, ours).await?;
     }
-    match &mut synapse {
-        Some(synapse) => synapse.end(table, ours).await,
-        None => {
-            let wanted = synapse::PYTHON;
-            println!("Synapse is not measured: set {wanted} to a Python that has it");
-            Ok(())
-        }
+    if let Some(synapse) = &mut synapse {
+        return synapse.end(table, ours).await;
     }
+    let wanted = synapse::PYTHON;
+    println!("Synapse is not measured: set {wanted} to a Python that has it");
+    Ok(())
 }
 
 fn compare(table: &mut Table, ours: &Rounds, (name, other): (&str, &Rounds), targets: Targets) {
