@@ -22,6 +22,11 @@ use crate::view::ChatKind;
 pub(crate) const NEW_KEY_INSIDE: &str = "somebody in it has a new identity key that nobody vouches for; compare the \
      safety number, then accept it with `conclave safety accept`";
 
+/// Whose key that is by the reason of such a group, as commands take them.
+pub(crate) fn awaited_key(reason: &str) -> Option<&str> {
+    reason.strip_prefix(NEW_KEY_INSIDE)?.strip_prefix(": ")
+}
+
 /// Why a chat is over that this account left by itself.
 pub(crate) const LEFT: &str = "you left the group";
 

@@ -6,6 +6,7 @@ use conclave_proto::limits::TEXT_BYTES_MAX;
 
 use crate::engine::{Step, person, show};
 use crate::error::ClientError;
+use crate::members;
 use crate::settings;
 use crate::store::{ChatRow, ChatStage, ContactRow, NewMessage, OutboxKind};
 use crate::trust::check_strict;
@@ -190,10 +191,13 @@ fn check_group(chat: &ChatRow) -> Result<(), ClientError> {
         ChatStage::Request | ChatStage::Declined => Err(ClientError::NotAllowed(format!(
             "you are invited to the group and not in it; run `conclave request accept {id}` first"
         ))),
-        ChatStage::Paused => Err(ClientError::NotAllowed(format!(
-            "the group is paused: {}; to go on run `conclave group resume {id}`",
-            chat.reason
-        ))),
+        ChatStage::Paused => Err(match members::awaited_key(&chat.reason) {
+            Some(who) => ClientError::IdentityChanged(who.to_owned()),
+            None => ClientError::NotAllowed(format!(
+                "the group is paused: {}; to go on run `conclave group resume {id}`",
+                chat.reason
+            )),
+        }),
         ChatStage::Left => Err(ClientError::NotAllowed(format!(
             "{}; somebody inside can add you again",
             chat.reason

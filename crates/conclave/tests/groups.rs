@@ -237,3 +237,49 @@ fn c115_links_let_in_by_command_line() {
     assert_eq!(members(&group(&anna, "hike")).len(), 2);
     server.stop();
 }
+
+/// Somebody's key is lost whom this person knows from a group alone: the group stops and names their account, the
+/// account id is what `safety accept` takes, and the group goes on.
+#[test]
+fn c163_a_member_who_is_no_contact_is_accepted_by_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path());
+    let [anna, ben, carl] = people(folder.path(), &server, ["anna", "ben", "carl"]);
+    anna.ok(&["group", "create", "hike", &ben.identifier, &carl.identifier]);
+    accept(&ben, "hike");
+    accept(&carl, "hike");
+    until(&[&anna, &ben, &carl], "hike", |group| {
+        members(group).len() == 3
+    });
+    let bens = account(&ben);
+    carl.run(&["safety", "accept", &bens])
+        .expect_error(8, "NOTHING_TO_ACCEPT");
+    carl.run(&["safety", "accept", "a_no such account"])
+        .expect_error(2, "BAD_INPUT");
+
+    ben.ok(&["key", "reset", "--contacts-must-accept"]);
+    ben.run(&["listen", "--once"]);
+    anna.run(&["listen", "--once"]);
+    anna.ok(&["safety", "accept", &bens]);
+    until(&[&anna, &ben], "hike", |group| group["state"] == "open");
+    carl.run(&["listen", "--once"]);
+    let stopped = group_row(&carl.run(&["group", "show", "hike"]).rows());
+    assert_eq!(stopped["state"], "paused");
+    let reason = stopped["reason"].as_str().unwrap();
+    assert!(reason.contains(&bens), "{reason}");
+    carl.run(&["send", "hike", "who is this?"])
+        .expect_error(4, "KEY_CHANGED");
+    assert_eq!(carl.ok(&["safety", "show", &bens])[0]["trust"], "changed");
+
+    let accepted = carl.ok(&["safety", "accept", &bens]);
+    assert_eq!(accepted[0]["trust"], "unverified");
+    until(&[&anna, &ben, &carl], "hike", |group| {
+        group["state"] == "open"
+    });
+    carl.ok(&["send", "hike", "welcome back"]);
+    for person in [&anna, &ben] {
+        person.ok(&["listen", "--once"]);
+        assert_eq!(texts(person, "hike").last().unwrap().1, "welcome back");
+    }
+    server.stop();
+}

@@ -239,7 +239,11 @@ async fn c163_an_owner_with_a_new_key_is_let_in_again() {
     assert_eq!(stopped.state, ChatState::Paused);
     assert!(stopped.reason.contains(&ben.address), "{}", stopped.reason);
     assert_eq!(group_texts(&carl), ["before"]);
-    carl.send("friends", "who is there?").await.unwrap_err();
+    let refused = carl.send("friends", "who is there?").await;
+    assert!(
+        matches!(&refused, Err(ClientError::IdentityChanged(who)) if *who == ben.address),
+        "{refused:?}"
+    );
     carl.accept_identity(&ben.address).unwrap();
     world.settle(&all).await;
     carl.send("friends", "me too").await.unwrap();
