@@ -1141,7 +1141,7 @@ async fn summary_counts(store: &dyn Store) {
     register(store, registration(1, 1, NOW)).await;
     store.create_log(new_log(1, &[1, 2], NOW)).await.unwrap();
     append(store, 1, 1, &[0; 50], NOW).await;
-    append(store, 1, 1, &[0; 50], NOW + 9 * DAY_MS).await;
+    append(store, 1, 1, &[1; 50], NOW + 9 * DAY_MS).await;
     sweep(store, NOW + 31 * DAY_MS - 1).await;
     let summary = store.summary().await.unwrap();
     assert_eq!((summary.accounts, summary.devices), (1, 1));

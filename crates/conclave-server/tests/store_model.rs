@@ -89,7 +89,7 @@ enum Step {
     Append {
         n: u8,
         epoch: u64,
-        bytes: u8,
+        words: u64,
     },
     Bundle {
         n: u8,
@@ -143,7 +143,7 @@ fn log_step() -> impl Strategy<Value = Step> {
     prop_oneof![
         2 => (N, N, blobs(), days())
             .prop_map(|(n, hash, blobs, days)| Step::CreateLog { n, hash, blobs, days }),
-        8 => (N, 1..6_u64, any::<u8>()).prop_map(|(n, epoch, bytes)| Step::Append { n, epoch, bytes }),
+        8 => (N, 1..6_u64, any::<u64>()).prop_map(|(n, epoch, words)| Step::Append { n, epoch, words }),
         4 => (N, 1..6_u64, any::<u8>(), blobs(), days()).prop_map(
             |(n, epoch, bytes, blobs, days)| Step::Bundle { n, epoch, bytes, blobs, days }
         ),
@@ -282,8 +282,10 @@ async fn log_answer(store: &dyn Store, step: &Step, now_ms: u64) -> String {
             };
             format!("{:?}", store.create_log(new).await)
         }
-        Step::Append { n, epoch, bytes } => {
-            let payload = vec![bytes; usize::from(bytes)];
+        Step::Append { n, epoch, words } => {
+            // no two alike, as with ciphertexts: C-212 says what becomes of those
+            let words = words.to_be_bytes();
+            let payload = words.repeat(usize::from(words[0]) / 8 + 1);
             let appended = store.append(log_id(n), Epoch(epoch), payload, now_ms);
             format!("{:?}", appended.await)
         }

@@ -10,9 +10,8 @@
 mod postgres_support;
 mod store_support;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use conclave_proto::env::OsEnv;
 use conclave_proto::id::{ChallengeId, DeviceId, Epoch, LogId, Seq};
@@ -339,45 +338,79 @@ async fn c210_what_cannot_be_the_primary_is_refused() {
     drop(store);
 }
 
-/// A request that waited until its client said the same through another server is answered with the place that the
-/// other one gave it: nothing stands twice.
+/// What is said through two servers at once, and again later through one that only just came, stands once: whoever
+/// asks gets the same place. What differs in anything, words, epoch or log, has a place of its own.
 #[tokio::test]
-async fn c212_what_waited_long_is_looked_for_first() {
+async fn c212_a_copy_through_another_server_stands_once() {
     let database = Database::new().await;
     let servers = servers(&database, 2).await;
     create(&*servers[0], 1).await;
-    append(&*servers[0], 1, 1, b"said", NOW).await;
-    append(&*servers[0], 1, 1, b"more", NOW).await;
-    let (holder, connection) = tokio_postgres::connect(&database.url(), tokio_postgres::NoTls)
-        .await
-        .unwrap();
-    let connection = tokio::spawn(connection);
-    let lock = "BEGIN; SELECT 1 FROM log FOR NO KEY UPDATE";
-    holder.batch_execute(lock).await.unwrap();
-    let late = Arc::clone(&servers[1]);
-    let late = tokio::spawn(async move {
-        let said = late.append(log_id(1), Epoch(1), b"said".to_vec(), NOW);
-        let new = late.append(log_id(1), Epoch(1), b"new".to_vec(), NOW);
-        tokio::join!(said, new)
-    });
-    // what is late is what waited this long
-    let begin = Instant::now();
-    while begin.elapsed() < Duration::from_millis(500) {
-        holder.batch_execute("SELECT 1").await.unwrap();
+    create(&*servers[0], 2).await;
+    let mut places = BTreeMap::new();
+    for round in 0..8_u8 {
+        let mut copies = JoinSet::new();
+        for (number, server) in (0..16_u8).flat_map(|number| [(number, 0), (number, 1)]) {
+            let server = Arc::clone(&servers[server]);
+            let payload = vec![round, number];
+            copies.spawn(async move {
+                let said = server.append(log_id(1), Epoch(1), payload.clone(), NOW);
+                (payload, place(said.await))
+            });
+        }
+        for (payload, seq) in copies.join_all().await {
+            assert_eq!(
+                *places.entry(payload).or_insert(seq),
+                seq,
+                "it stands twice"
+            );
+        }
     }
-    holder.batch_execute("COMMIT").await.unwrap();
-    let (said, new) = late.await.unwrap();
-    assert_eq!(said.unwrap(), AppendOutcome::SaidBefore { seq: Seq(1) });
-    assert!(matches!(new, Ok(AppendOutcome::Appended { head }) if head.seq == Seq(3)));
-    let page = servers[0].read(log_id(1), Epoch(1), Seq(0), 100, 1 << 20);
-    let payloads = page.await.unwrap().unwrap().entries;
-    let payloads: Vec<_> = payloads.into_iter().map(|entry| entry.payload).collect();
-    assert_eq!(
-        payloads,
-        [b"said".to_vec(), b"more".to_vec(), b"new".to_vec()]
-    );
-    drop(holder);
-    connection.await.unwrap().unwrap();
+    let late = self::servers(&database, 1).await;
+    for server in servers.iter().chain(&late) {
+        for (payload, seq) in places.iter().filter(|(payload, _)| payload[0] >= 4) {
+            let again = server.append(log_id(1), Epoch(1), payload.clone(), NOW);
+            assert_eq!(place(again.await), *seq);
+        }
+    }
+    let stored = payloads(&late[0], 1).await;
+    let said: Vec<_> = (1..).map(Seq).zip(stored).collect();
+    let mut told: Vec<_> = places
+        .into_iter()
+        .map(|(words, seq)| (seq, words))
+        .collect();
+    told.sort();
+    assert_eq!(said, told);
+    let elsewhere = servers[1].append(log_id(2), Epoch(1), vec![7, 7], NOW);
+    assert_eq!(place(elsewhere.await), Seq(1));
+    let ended = servers[1].put_bundle(bundle(1, 1, b"commit", NOW)).await;
+    assert!(matches!(ended, Ok(BundleOutcome::Appended { .. })));
+    let next = servers[0].append(log_id(1), Epoch(2), vec![7, 7], NOW);
+    assert_eq!(place(next.await), Seq(8 * 16 + 2));
+    // a copy that comes after its epoch ended is no new message either
+    let over = servers[1].append(log_id(1), Epoch(1), vec![7, 7], NOW);
+    assert!(place(over.await) <= Seq(8 * 16));
+}
+
+fn place(outcome: Result<AppendOutcome, StoreError>) -> Seq {
+    match outcome {
+        Ok(AppendOutcome::Appended { head }) => head.seq,
+        Ok(AppendOutcome::SaidBefore { seq }) => seq,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Everything that stands in the first epoch of a log, in order.
+async fn payloads(store: &PostgresStore, number: u8) -> Vec<Vec<u8>> {
+    let (mut stored, mut after) = (Vec::new(), Seq(0));
+    loop {
+        let page = store.read(log_id(number), Epoch(1), after, 100, 1 << 20);
+        let entries = page.await.unwrap().unwrap().entries;
+        let Some(last) = entries.last() else {
+            return stored;
+        };
+        after = Seq(last.seq);
+        stored.extend(entries.into_iter().map(|entry| entry.payload));
+    }
 }
 
 /// Every connection is cut, again and again, while messages come in: what is acknowledged is there once,
@@ -415,23 +448,11 @@ async fn c212_cut_connections_lose_nothing() {
         }
     }
     append(&*store, 1, 1, &0_u32.to_be_bytes(), NOW).await;
-    let mut stored = Vec::new();
-    loop {
-        let after = Seq(u64::try_from(stored.len()).unwrap());
-        let page = store
-            .read(log_id(1), Epoch(1), after, 100, 1 << 20)
-            .await
-            .unwrap()
-            .unwrap();
-        if page.entries.is_empty() {
-            break;
-        }
-        let numbers = page
-            .entries
-            .into_iter()
-            .map(|entry| entry.payload.try_into().unwrap());
-        stored.extend(numbers.map(u32::from_be_bytes));
-    }
+    let stored = payloads(&store, 1).await;
+    let stored = stored
+        .into_iter()
+        .map(|payload| u32::from_be_bytes(payload.try_into().unwrap()));
+    let stored: Vec<_> = stored.collect();
     let once: BTreeSet<_> = stored.iter().copied().collect();
     assert_eq!(once.len(), stored.len(), "stored twice");
     assert!(acked.is_subset(&once), "acknowledged and lost");

@@ -7,15 +7,16 @@
 //!    each other and never in a circle;
 //! 2. all entries in one statement, all heads in one, and the commit.
 //!
-//! Each entry is compared with its log's head between the two, in order of arrival. When the connection
-//! is lost during the commit, nobody knows whether the batch is there: the next transaction locks the
-//! same heads (a commit that still runs is waited for), looks, and stores only what is not there (C-212).
-//! The same is done for what waited long, because its client may have said it through another server.
+//! Each entry is compared with its log's head between the two, in order of arrival, and with the last
+//! messages there, because its client may have said it through another server (see [`Recent`]). When
+//! the connection is lost during the commit, nobody knows whether the batch is there: the next
+//! transaction locks the same heads (a commit that still runs is waited for), looks, and stores only what
+//! is not there (C-212).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use conclave_proto::id::{Day, Epoch, Hash32, Incarnation, LogId, Seq};
 use conclave_proto::label::sha256;
@@ -26,7 +27,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::open::Shared;
 use super::pool::dead;
-use super::session::{Fault, Result, Session, bytes, get, int, int4, number, params, small};
+use super::recent::Recent;
+use super::session::{Fault, Result, Session, bytes, int, int4, number, params, small};
 use crate::log::{LogHead, expires_day};
 use crate::store::{AppendOutcome, Batches, StoreError};
 
@@ -34,10 +36,6 @@ use crate::store::{AppendOutcome, Batches, StoreError};
 const PAUSE: Duration = Duration::from_millis(50);
 /// How often a batch is tried anew after its connection was lost; then it is only looked for.
 const LOSSES: u32 = 3;
-/// What waited longer, until its log was locked, is looked for before it is stored.
-const LATE: Duration = Duration::from_millis(250);
-/// So many entries at a log's end are looked through then.
-const LOOKED: u64 = 64;
 /// Longest pause between two connections.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -49,7 +47,6 @@ struct Item {
     payload: Vec<u8>,
     payload_hash: Hash32,
     day: Day,
-    came: Instant,
     /// Where a commit put it that may or may not have happened.
     tried: Option<Seq>,
     reply: oneshot::Sender<Outcome>,
@@ -103,7 +100,6 @@ impl Appends {
             payload_hash: sha256(&payload),
             payload,
             day: Day::of_ms(now_ms),
-            came: Instant::now(),
             tried: None,
             reply,
         };
@@ -124,7 +120,8 @@ impl Appends {
 
 struct Committer {
     shared: Arc<Shared>,
-    session: Option<Session>,
+    /// A connection, and what its transactions found and stored.
+    session: Option<(Session, Recent)>,
     counters: Arc<Counters>,
 }
 
@@ -146,10 +143,11 @@ impl Committer {
                 }
                 return;
             }
-            let session = match self.session.take().filter(|session| !session.is_closed()) {
-                Some(session) => session,
+            let kept = self.session.take();
+            let (session, mut recent) = match kept.filter(|(session, _)| !session.is_closed()) {
+                Some(kept) => kept,
                 None => match self.shared.connect().await {
-                    Ok(session) => session,
+                    Ok(session) => (session, Recent::default()),
                     Err(error) => {
                         tracing::warn!("the committer has no database: {error}");
                         // who was not tried yet may as well hear that it is not there
@@ -164,9 +162,10 @@ impl Committer {
                 },
             };
             let only_look = losses >= LOSSES;
-            match store(&session, &mut batch, self.shared.incarnation, only_look).await {
+            let life = self.shared.incarnation;
+            match store(&session, &mut recent, &mut batch, life, only_look).await {
                 Ok(outcomes) => {
-                    self.session = Some(session);
+                    self.session = Some((session, recent));
                     self.counters.commits.fetch_add(1, Ordering::Relaxed);
                     let count = u64::try_from(outcomes.len()).unwrap_or(u64::MAX);
                     self.counters.items.fetch_add(count, Ordering::Relaxed);
@@ -180,7 +179,8 @@ impl Committer {
                         for item in &mut batch {
                             item.tried = None;
                         }
-                        self.session = session.simple("ROLLBACK").await.is_ok().then_some(session);
+                        let is_over = session.simple("ROLLBACK").await.is_ok();
+                        self.session = is_over.then(|| (session, Recent::default()));
                     }
                     // the connection goes, and with it a transaction that was not committed
                     Fault::Gone => {
@@ -252,9 +252,10 @@ const MOVE: &str = "UPDATE log SET seq = moved.seq, hash = moved.hash
      WHERE log.log_id = moved.log_id";
 
 /// One transaction. The outcomes, in the order of the batch, are true once it is `Ok`. With `only_look`
-/// nothing is stored: what an earlier commit did not store is answered busy.
+/// nothing is stored: what an earlier commit did not store is answered busy. `recent` is true then too.
 async fn store(
     session: &Session,
+    recent: &mut Recent,
     batch: &mut [Item],
     incarnation: Incarnation,
     only_look: bool,
@@ -262,17 +263,23 @@ async fn store(
     // else the commit below could overtake a statement that is not known yet
     session.prepare(&[LOCK, INSERT, MOVE]).await?;
     let mut logs = lock(session, batch).await?;
-    let said = said_before(session, batch, &logs).await?;
+    let heads = logs.iter().map(|(log_id, log)| (*log_id, log.head.seq));
+    recent.follow(session, heads, &first_tried(batch)).await?;
     let past = past_epochs(session, batch, &logs).await?;
     let mut met = Vec::with_capacity(batch.len());
-    for (place, item) in (1..).zip(batch.iter()) {
-        if let Some(seq) = said.get(&place) {
-            let seq = Seq(*seq);
+    for item in batch.iter() {
+        let words = (item.epoch, item.payload_hash);
+        // C-212: said before, here or through another server
+        if let Some(seq) = recent.place(item.log_id, words) {
             met.push(Met::Settled(Ok(AppendOutcome::SaidBefore { seq })));
         } else if only_look {
             met.push(Met::Settled(Err(StoreError::Busy)));
         } else {
-            met.push(enter(item, &mut logs, &past, incarnation));
+            let new = enter(item, &mut logs, &past, incarnation);
+            if let Met::Enters { head, .. } = &new {
+                recent.note(item.log_id, words, head.seq);
+            }
+            met.push(new);
         }
     }
     for (item, met) in batch.iter_mut().zip(&met) {
@@ -319,6 +326,18 @@ async fn lock(session: &Session, batch: &[Item]) -> Result<BTreeMap<LogId, Locke
     Ok(logs)
 }
 
+/// The first place of each log where an earlier commit may have put one of these.
+fn first_tried(batch: &[Item]) -> BTreeMap<LogId, Seq> {
+    let mut first = BTreeMap::new();
+    for item in batch {
+        if let Some(seq) = item.tried {
+            let first = first.entry(item.log_id).or_insert(seq);
+            *first = seq.min(*first);
+        }
+    }
+    first
+}
+
 /// Compares an item with its log's head, and moves that.
 fn enter(
     item: &Item,
@@ -351,50 +370,6 @@ fn enter(
         head,
         retention_days,
     }
-}
-
-const SAID: &str = "SELECT place, entry.seq
-     FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::bytea[]) WITH ORDINALITY
-       AS asked (log_id, epoch, after, payload, number)
-     JOIN unnest($5::int8[]) WITH ORDINALITY AS places (place, number) USING (number)
-     JOIN entry ON entry.log_id = asked.log_id AND entry.seq > asked.after
-       AND entry.epoch = asked.epoch AND entry.payload = asked.payload
-     ORDER BY entry.seq DESC";
-
-/// Where items stand already, by their number in the batch from 1 on: an earlier commit of this server may have stored
-/// them, or their client said them through another one.
-async fn said_before(
-    session: &Session,
-    batch: &[Item],
-    logs: &BTreeMap<LogId, Locked>,
-) -> Result<BTreeMap<i64, u64>> {
-    let (mut ids, mut epochs, mut afters) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut payloads, mut places) = (Vec::new(), Vec::new());
-    for (place, item) in (1_i64..).zip(batch) {
-        let Some(log) = logs.get(&item.log_id) else {
-            continue;
-        };
-        if item.tried.is_none() && item.came.elapsed() < LATE {
-            continue;
-        }
-        let tried = item.tried.map_or(u64::MAX, |seq| seq.0.saturating_sub(1));
-        ids.push(item.log_id.as_bytes().as_slice());
-        epochs.push(int(item.epoch.0));
-        afters.push(int(log.head.seq.0.saturating_sub(LOOKED).min(tried)));
-        payloads.push(item.payload.as_slice());
-        places.push(place);
-    }
-    if ids.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let found = session
-        .all(
-            SAID,
-            params![ids, epochs, afters, payloads, places],
-            |row| Ok((get(row, 0)?, number(row, 1)?)),
-        )
-        .await?;
-    Ok(found.into_iter().collect())
 }
 
 /// Which of the epochs that are over are still known; asked only when there is one.

@@ -20,6 +20,7 @@ mod mailbox;
 mod open;
 mod otp;
 mod pool;
+mod recent;
 mod session;
 mod sweep;
 mod take_over;
