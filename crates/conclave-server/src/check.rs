@@ -6,7 +6,7 @@ use conclave_proto::env::{Env as _, OsEnv};
 use conclave_proto::id::Day;
 use conclave_server::admin::{Request, Response};
 use conclave_server::config::{Config, Loaded};
-use conclave_server::health::{self, HealthError};
+use conclave_server::health::{self, HealthError, Readiness};
 use conclave_server::{clock, database, folder, keys, otp};
 
 use crate::commands::{admin_work, print};
@@ -204,7 +204,14 @@ async fn running(folder: &Path) -> Finding {
         return Finding::Pass("server", "it has never run from here".to_owned());
     };
     match health::ask(folder, address).await {
-        Ok(()) => Finding::Pass("server", format!("it runs and is ready at {address}")),
+        Ok(Readiness::Ready) => {
+            Finding::Pass("server", format!("it runs and is ready at {address}"))
+        }
+        Ok(Readiness::HintsAway) => {
+            let text =
+                format!("it runs at {address}, and what others take comes late: see its log");
+            Finding::Warn("server", text)
+        }
         Err(error @ HealthError::OtherServer(_)) => Finding::Warn("server", error.to_string()),
         Err(_) => {
             let text = format!("nobody is ready at {address}: run `conclave-server serve`");

@@ -277,8 +277,7 @@ fn last_address(folder: &Path, config: &Config) -> SocketAddr {
 async fn ask_health(folder: &Path, config: &Config) -> anyhow::Result<()> {
     server_of(folder)?;
     let address = address_of_listener(last_address(folder, config));
-    health::ask(folder, address).await?;
-    print("ready")
+    print(health::ask(folder, address).await?.text())
 }
 
 /// An address that this machine can connect to.

@@ -109,7 +109,7 @@ async fn greet(
     let mut stream: Stream = if tls.get_ref().1.alpn_protocol() == Some(conclave_proto::ALPN) {
         Box::new(tls)
     } else {
-        match http::answer(app.is_ready(), &mut tls).await? {
+        match http::answer(app.readiness(), &mut tls).await? {
             Becomes::WebSocket(early) => Box::new(websocket::wrap(tls, early).await),
             Becomes::Blobs(head, rest) => {
                 return Some(Greeted::Blobs(Box::new(Served {

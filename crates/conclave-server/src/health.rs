@@ -45,8 +45,27 @@ pub enum HealthError {
     NotReady(SocketAddr),
 }
 
+/// How a server is that takes work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// As it should be.
+    Ready,
+    /// NATS, or the database's channel, is away: what other processes take comes some seconds late (C-220).
+    HintsAway,
+}
+
+impl Readiness {
+    /// What `/readyz` answers.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::HintsAway => "ready\nhints: away",
+        }
+    }
+}
+
 /// Asks the server of `folder` at `address`.
-pub async fn ask(folder: &Path, address: SocketAddr) -> Result<(), HealthError> {
+pub async fn ask(folder: &Path, address: SocketAddr) -> Result<Readiness, HealthError> {
     let root = keys::root_certificate(folder)?;
     let unreachable = |source| {
         if is_another(&source) {
@@ -58,10 +77,14 @@ pub async fn ask(folder: &Path, address: SocketAddr) -> Result<(), HealthError> 
     let answer = timeout(PATIENCE, fetch(root, address))
         .await
         .map_err(late)?;
-    if answer.map_err(unreachable)?.starts_with("HTTP/1.1 200 ") {
-        return Ok(());
+    let answer = answer.map_err(unreachable)?;
+    if !answer.starts_with("HTTP/1.1 200 ") {
+        return Err(HealthError::NotReady(address));
     }
-    Err(HealthError::NotReady(address))
+    if answer.trim_end().ends_with(Readiness::HintsAway.text()) {
+        return Ok(Readiness::HintsAway);
+    }
+    Ok(Readiness::Ready)
 }
 
 /// Whether an error means that somebody without this server's keys answered. A certificate that has

@@ -8,6 +8,8 @@ use conclave_proto::blob::BLOBS_PATH;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use crate::health::Readiness;
+
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 4096;
 
@@ -22,12 +24,12 @@ pub(crate) enum Becomes {
 
 /// Answers the first request. An upgrade and blobs leave the stream to the caller; anything else ends
 /// the connection. The caller sets the time limit.
-pub(crate) async fn answer<S>(is_ready: bool, stream: &mut S) -> Option<Becomes>
+pub(crate) async fn answer<S>(readiness: Option<Readiness>, stream: &mut S) -> Option<Becomes>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let answer = match read_head(stream, Vec::new()).await {
-        Some((head, rest)) => match decide(&head, is_ready) {
+        Some((head, rest)) => match decide(&head, readiness) {
             Decision::Upgrade(accepted) => {
                 stream.write_all(accepted.as_bytes()).await.ok()?;
                 stream.flush().await.ok()?;
@@ -55,12 +57,12 @@ pub(crate) enum Decision {
     Answer(String),
 }
 
-/// Decides on the head of a connection's first request.
-pub(crate) fn decide(head: &[u8], is_ready: bool) -> Decision {
+/// Decides on the head of a connection's first request. `readiness`: `None` = not ready.
+pub(crate) fn decide(head: &[u8], readiness: Option<Readiness>) -> Decision {
     let decided = match Request::parse(head) {
         Some(request) if request.path == WEBSOCKET_PATH => request.upgrade(),
         Some(request) if request.is_for_blobs() => return Decision::Blobs,
-        Some(request) => Err(respond(&request, is_ready)),
+        Some(request) => Err(respond(&request, readiness)),
         None => Err(response("400 Bad Request", "bad request")),
     };
     decided.map_or_else(Decision::Answer, Decision::Upgrade)
@@ -183,11 +185,11 @@ impl<'a> Request<'a> {
     }
 }
 
-fn respond(request: &Request<'_>, is_ready: bool) -> String {
-    match (request.method, request.path) {
-        ("GET", "/livez") => response("200 OK", "alive"),
-        ("GET", "/readyz") if is_ready => response("200 OK", "ready"),
-        ("GET", "/readyz") => response("503 Service Unavailable", "not ready"),
+fn respond(request: &Request<'_>, readiness: Option<Readiness>) -> String {
+    match (request.method, request.path, readiness) {
+        ("GET", "/livez", _) => response("200 OK", "alive"),
+        ("GET", "/readyz", Some(readiness)) => response("200 OK", readiness.text()),
+        ("GET", "/readyz", None) => response("503 Service Unavailable", "not ready"),
         _ => response("404 Not Found", "not found"),
     }
 }
@@ -210,10 +212,11 @@ mod tests {
     use super::*;
 
     async fn ask(request: &[u8], is_ready: bool) -> String {
+        let readiness = is_ready.then_some(Readiness::Ready);
         let (mut near, mut far) = tokio::io::duplex(16 * 1024);
         near.write_all(request).await.unwrap();
         near.shutdown().await.unwrap();
-        assert_eq!(answer(is_ready, &mut far).await, None);
+        assert_eq!(answer(readiness, &mut far).await, None);
         let mut text = String::new();
         near.read_to_string(&mut text).await.unwrap();
         text.lines().next().unwrap_or_default().to_owned()

@@ -8,12 +8,13 @@ use tokio::io::AsyncReadExt as _;
 
 use crate::blobs::Asked;
 use crate::connection::websocket;
+use crate::health::Readiness;
 use crate::http::{self, Decision};
 
 /// The answer to the head of an HTTP request: `Ok` begins a WebSocket, `Err` ends the connection, as
 /// blobs that are refused do; `None` when it asks for blobs in a way that can be answered.
 pub fn http(head: &[u8]) -> Option<Result<String, String>> {
-    match http::decide(head, true) {
+    match http::decide(head, Some(Readiness::Ready)) {
         Decision::Upgrade(accepted) => Some(Ok(accepted)),
         Decision::Answer(answer) => Some(Err(answer)),
         Decision::Blobs => match Asked::read(head) {

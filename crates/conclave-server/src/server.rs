@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::config::{Config, ExemptLoopback, OtpSender};
 use crate::database::{self, StoreOpenError};
 use crate::door::Door;
+use crate::health::Readiness;
 use crate::hint::SharedHints;
 use crate::keys::{KeysError, ServerKeys};
 use crate::limit::{Action, Limits, NetworkKey};
@@ -179,9 +180,15 @@ impl App {
         }
     }
 
-    /// Whether new work is welcome.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.is_ready.load(Ordering::Relaxed)
+    /// Whether new work is welcome, and how it goes; `None` = not ready.
+    pub(crate) fn readiness(&self) -> Option<Readiness> {
+        let hints = self.hints.as_ref();
+        let readiness = if hints.is_none_or(|hints| hints.is_connected()) {
+            Readiness::Ready
+        } else {
+            Readiness::HintsAway
+        };
+        self.is_ready.load(Ordering::Relaxed).then_some(readiness)
     }
 
     /// Now, for everything that counts in days (C-078).

@@ -7,13 +7,14 @@ use conclave_proto::env::OsEnv;
 use conclave_proto::id::{Epoch, LogId, Seq};
 use conclave_server::NatsHints;
 use conclave_server::config::{Config, Secret};
+use conclave_server::health::{self, Readiness};
 use conclave_server::hint::{Heard, Hint, Hints, NoHints};
 use conclave_server::keys::Pepper;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 
 use super::log_support::append;
 use super::nats_server::{NatsServer, free_port};
-use super::nodes::{Pair, follow};
+use super::nodes::{Node, Pair, follow};
 
 /// Bounds a wait for NATS, not a measurement.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -25,7 +26,8 @@ fn at(address: &str) -> Config {
 }
 
 /// Two servers start without NATS and serve; hints begin when it comes, end when it is killed, and begin
-/// again: readers on B get everything that A took, in order, all the time.
+/// again: readers on B get everything that A took, in order, all the time. B takes work all the time too, and says
+/// when hints are away.
 #[tokio::test]
 async fn c220_nats_comes_and_goes() {
     let port = free_port();
@@ -37,18 +39,31 @@ async fn c220_nats_comes_and_goes() {
     let mut reader = pair.reader(&log).await;
     append(&mut writer, 1, b"without").await.unwrap();
     follow(&mut reader, 1).await;
+    is(&pair.b, Readiness::HintsAway).await;
     for round in 0..2 {
         let nats = NatsServer::start(port, &[]);
+        is(&pair.b, Readiness::Ready).await;
         append(&mut writer, 1, b"with").await.unwrap();
         let mut late = pair.reader(&log).await;
         follow(&mut late, 2 + 2 * round).await;
         drop(nats);
+        is(&pair.b, Readiness::HintsAway).await;
         append(&mut writer, 1, b"killed").await.unwrap();
         let mut late = pair.reader(&log).await;
         follow(&mut late, 3 + 2 * round).await;
     }
     follow(&mut pair.reader(&log).await, 5).await;
     pair.stop().await;
+}
+
+/// Asks a server until it says that it is so; it never says that it takes no work.
+async fn is(node: &Node, wanted: Readiness) {
+    let asking = async {
+        let address = node.server.local_address();
+        while health::ask(node.folder.path(), address).await.unwrap() != wanted {}
+    };
+    let asked = tokio::time::timeout(PATIENCE, asking).await;
+    asked.expect("it notices");
 }
 
 async fn heard(hints: &mut tokio::sync::mpsc::Receiver<Heard>) -> Heard {
