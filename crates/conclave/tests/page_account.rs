@@ -6,7 +6,7 @@
 mod support;
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 
@@ -99,7 +99,14 @@ fn a_lock_shuts_everybody_out() {
     let (anna, page, session, call) = with_passphrase(folder.path(), &server);
     let (_, mut events) = page.ask("GET", "/events").of(&session).stream();
     let socket = anna.folder().join("daemon.sock");
-    let mut wire = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    let wire = std::os::unix::net::UnixStream::connect(socket).unwrap();
+    // answered, so it is of the open profile: who connects later is told that it is locked
+    let whoami = json!({"jsonrpc": "2.0", "id": 1, "method": "whoami"});
+    writeln!(&wire, "{whoami}").unwrap();
+    let mut wire = BufReader::new(wire);
+    let mut line = String::new();
+    wire.read_line(&mut line).unwrap();
+    assert!(line.contains(&anna.identifier), "{line}");
     assert!(!is_closed(&anna));
     assert_eq!(call.ok("account.lock", &json!({}))["done"], "locked");
 
