@@ -30,6 +30,7 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
         )
     })?;
     step("tests", || test_with(root, openssl))?;
+    step("tests over PostgreSQL", || over_postgres(root, openssl))?;
     step("vectors", || vectors::check(root))?;
     step("demo", || demo::run(root, demo::Plan::UNSEEN))?;
     step("classic", || classic::run(root))?;
@@ -79,6 +80,23 @@ fn test_with(root: &Path, openssl: OpenSsl) -> anyhow::Result<()> {
         succeed(cargo(root, openssl).args(words))?;
     }
     succeed(cargo(root, openssl).args(["test", "--workspace", "--doc", "--locked"]))
+}
+
+/// The server's own suite once more, each test with a database of its own. The whole workspace is named, so
+/// that nothing is built anew.
+fn over_postgres(root: &Path, openssl: OpenSsl) -> anyhow::Result<()> {
+    let mut command = cargo(root, openssl);
+    command.env("CONCLAVE_TEST_STORE", "postgres");
+    let runner: &[&str] = if answers("cargo", &["nextest", "--version"]) {
+        &["nextest", "run", "--profile", "ci"]
+    } else {
+        &["test", "--no-fail-fast"]
+    };
+    succeed(
+        command
+            .args(runner)
+            .args(["--workspace", "--locked", "--test", "api"]),
+    )
 }
 
 /// cargo-deny where it is installed; tidy makes the checks that matter in any case.
