@@ -20,7 +20,7 @@
 //! - `keys`: identity keys that change
 //! - `trust`: comparing safety numbers, and who may be written to
 //! - `token`: what programs show to use this profile
-//! - `invite`, `request`, `join`: first contact, from both ends, and joining
+//! - `invite`, `request`, `join`: first contact, from both ends, and joining; `answer`: an answer holds on all devices
 //! - `send`, `outbox`: a message's way out
 //! - `sync`, `receive`, `content`: a log's way in
 //! - `group`, `group_link`: groups, as front ends ask for them
@@ -58,6 +58,7 @@ pub mod transport;
 pub mod view;
 pub mod webhook;
 
+mod answer;
 mod archive;
 mod attachment;
 mod blob;

@@ -10,7 +10,7 @@ use crate::event::Event;
 use crate::journal;
 use crate::register::check_name;
 use crate::send::contact_of;
-use crate::store::{ChatRow, ChatStage, ContactRow, Thing, Tx};
+use crate::store::{ChatRow, ChatStage, ContactRow, Field, Thing, Tx};
 use crate::talk;
 use crate::trust::{accept_change, contact, noticed, safety_of, trust};
 use crate::view::{
@@ -154,6 +154,9 @@ impl Client {
             }
             row.stage = ChatStage::Open;
             step.tx.put_chat(&row)?;
+            if row.kind == ChatKind::Group {
+                step.tx.share(Thing::Chat(chat, Field::Answered))?;
+            }
             // What was told with the request is a message from now on, for programs that take one after the other.
             for first in step.tx.history(chat, usize::MAX)? {
                 if !first.own {
@@ -180,10 +183,10 @@ impl Client {
             // What was declined was seen: it counts as unread no more.
             step.tx.mark_read(chat)?;
             step.tx.put_chat(&row)?;
-            if let Some(peer) = row.peer {
-                step.tx.share(Thing::Contact(peer))?;
-            }
-            Ok(())
+            Ok(step.tx.share(match row.peer {
+                Some(peer) => Thing::Contact(peer),
+                None => Thing::Chat(chat, Field::Answered),
+            })?)
         })
     }
 

@@ -8,6 +8,7 @@ use conclave_core::content::{ChatName, ChatSetting, LogPlace, MessageRef, SyncCh
 use conclave_proto::id::{ChatId, MessageId};
 use conclave_proto::limits::TEXT_BYTES_MAX;
 
+use crate::answer;
 use crate::client::Client;
 use crate::engine::Step;
 use crate::error::ClientError;
@@ -196,6 +197,8 @@ pub(crate) fn tell_everything(step: &Step<'_>) -> Result<(), ClientError> {
                 Field::Draft => !row.draft.is_empty(),
                 Field::MarkedUnread => row.marked_unread,
                 Field::Cleared => row.cleared.is_some(),
+                // a device of this account lets it in without asking
+                Field::Answered => false,
             };
             if is_set {
                 step.tx.share(Thing::Chat(chat.chat_id, field))?;
@@ -217,6 +220,9 @@ pub(crate) fn item(
     let Some(chat) = step.tx.chat(chat_id)? else {
         return Ok(None);
     };
+    if field == Field::Answered {
+        return Ok(answer::item(step, &chat)?.map(SyncItem::Chat));
+    }
     let log_id = match chat.live_log {
         Some(log_id) => Some(log_id),
         None => step.tx.logs_of(chat_id)?.pop().map(|(log_id, _)| log_id),
@@ -249,6 +255,8 @@ pub(crate) fn item(
             Some(to) => ChatSetting::Cleared(to),
             None => return Ok(None),
         },
+        // taken above
+        Field::Answered => return Ok(None),
     };
     Ok(Some(SyncItem::Chat(SyncChat {
         chat: name,
@@ -259,6 +267,9 @@ pub(crate) fn item(
 /// Another own device set something.
 pub(crate) fn told(step: &Step<'_>, said: &SyncChat) -> Result<(), ClientError> {
     let field = Field::of(&said.setting);
+    if let ChatSetting::Answered { accepted, seq } = said.setting {
+        return answer::told(step, said, accepted, seq);
+    }
     let Some(chat_id) = known(step.tx, said)? else {
         let item = SyncItem::Chat(said.clone()).to_bytes();
         return Ok(step.tx.keep_setting(said.chat, field, &item)?);

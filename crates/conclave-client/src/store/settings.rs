@@ -21,17 +21,20 @@ pub(crate) enum Field {
     MarkedUnread,
     /// How far it was cleared.
     Cleared,
+    /// What was said to the newest invitation into it.
+    Answered,
 }
 
 impl Field {
     /// Every one.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Muted,
         Self::Archived,
         Self::Pinned,
         Self::Draft,
         Self::MarkedUnread,
         Self::Cleared,
+        Self::Answered,
     ];
 
     /// Which one a setting is.
@@ -43,6 +46,7 @@ impl Field {
             ChatSetting::Draft(_) => Self::Draft,
             ChatSetting::MarkedUnread(_) => Self::MarkedUnread,
             ChatSetting::Cleared(_) => Self::Cleared,
+            ChatSetting::Answered { .. } => Self::Answered,
         }
     }
 
@@ -55,6 +59,7 @@ impl Field {
             Self::Draft => 4,
             Self::MarkedUnread => 5,
             Self::Cleared => 6,
+            Self::Answered => 7,
         }
     }
 
@@ -145,6 +150,8 @@ impl Tx<'_> {
                     row.cleared = Some(*to);
                 }
             }
+            // the chat's stage says it
+            ChatSetting::Answered { .. } => return Ok(()),
         }
         let (archived, cleared) = (row.archived_from, row.cleared);
         self.0

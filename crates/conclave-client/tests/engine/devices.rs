@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use conclave_client::ClientError;
 use conclave_client::transport::Transport;
-use conclave_client::view::{MessageState, Whoami};
+use conclave_client::view::{ChatState, MessageState, Whoami};
 use conclave_proto::frame::{Done, reply, request};
 use conclave_proto::limits::{DEVICES_MAX, MAILBOX_VALID_MS};
 use conclave_proto::mailbox::{ANSWER, BUNDLE, OFFER, PROOF};
@@ -629,6 +629,54 @@ async fn requests_and_read_marks_reach_every_own_device() {
     anna.mark_read(anna.chat_with(&ben)).unwrap();
     rest(&world, &[&anna, &anna2]).await;
     assert_eq!(anna2.status().unwrap().unread, 0);
+}
+
+/// What is answered to a group's invitation on one device holds on the other, whether it goes in or not; who left is
+/// asked again, on both.
+#[tokio::test(flavor = "multi_thread")]
+async fn c233_an_invitation_is_answered_once_for_all_devices() {
+    let world = World::new().await;
+    let (anna, eve) = (world.person("anna").await, world.person("eve").await);
+    let anna2 = world.device_of(&anna, "second").await;
+    let all = [&eve, &anna, &anna2];
+    rest(&world, &all[1..]).await;
+    let with = [anna.address.clone()];
+    let state = |person: &Person, group: &str| person.group(group).unwrap().chat.state;
+    eve.create_group("hikers", &with).await.unwrap();
+    eve.create_group("dealers", &with).await.unwrap();
+    for round in ["once", "again"] {
+        rest(&world, &all).await;
+        for device in [&anna, &anna2] {
+            assert_eq!(state(device, "hikers"), ChatState::Request, "{round}");
+        }
+        anna.accept_request(anna.find_chat("hikers").unwrap())
+            .unwrap();
+        rest(&world, &all).await;
+        eve.send("hikers", round).await.unwrap();
+        rest(&world, &all).await;
+        for device in [&anna, &anna2] {
+            assert_eq!(state(device, "hikers"), ChatState::Open, "{round}");
+            assert_eq!(said(device, "hikers").last().unwrap(), round);
+        }
+        if round == "once" {
+            anna2.leave_group("hikers").unwrap();
+            rest(&world, &all).await;
+            eve.add_to_group("hikers", &with).await.unwrap();
+        }
+    }
+    let declined = anna2.find_chat("dealers").unwrap();
+    anna2.decline_request(declined).unwrap();
+    rest(&world, &all).await;
+    for device in [&anna, &anna2] {
+        assert!(device.requests().unwrap().is_empty());
+        assert_eq!(state(device, "dealers"), ChatState::Declined);
+    }
+    anna.accept_request(anna.find_chat("dealers").unwrap())
+        .unwrap();
+    rest(&world, &all).await;
+    for device in [&anna, &anna2] {
+        assert_eq!(state(device, "dealers"), ChatState::Open);
+    }
 }
 
 /// A certificate is made anew before it ends, and the other devices follow.

@@ -50,6 +50,13 @@ pub enum ChatSetting {
     MarkedUnread(bool),
     /// Everything up to the place was deleted for this person; never taken back (C-202).
     Cleared(LogPlace),
+    /// What the person said to an invitation into the group's log, which is named by its log (C-233).
+    Answered {
+        /// Whether they go in.
+        accepted: bool,
+        /// The last entry that the invitation knows of; the answer is to no later one.
+        seq: u64,
+    },
 }
 
 impl SyncChat {
@@ -79,6 +86,10 @@ impl SyncChat {
             ChatSetting::Draft(text) => WireSetting::Draft(text.clone()),
             ChatSetting::MarkedUnread(marked) => WireSetting::MarkedUnread(*marked),
             ChatSetting::Cleared(to) => WireSetting::Cleared(place(*to)),
+            ChatSetting::Answered { accepted, seq } => WireSetting::Answered(WireAnswered {
+                accepted: *accepted,
+                seq: *seq,
+            }),
         };
         WireChat {
             account_id,
@@ -106,6 +117,9 @@ impl SyncChat {
             WireSetting::Draft(text) => ChatSetting::Draft(text),
             WireSetting::MarkedUnread(marked) => ChatSetting::MarkedUnread(marked),
             WireSetting::Cleared(place) => ChatSetting::Cleared(place.parse()?),
+            WireSetting::Answered(WireAnswered { accepted, seq }) => {
+                ChatSetting::Answered { accepted, seq }
+            }
         };
         Some(Self { chat, setting })
     }
@@ -117,7 +131,7 @@ pub(super) struct WireChat {
     account_id: Vec<u8>,
     #[prost(bytes = "vec", tag = "2")]
     log_id: Vec<u8>,
-    #[prost(oneof = "WireSetting", tags = "3, 4, 5, 6, 7, 8")]
+    #[prost(oneof = "WireSetting", tags = "3, 4, 5, 6, 7, 8, 9")]
     setting: Option<WireSetting>,
 }
 
@@ -142,6 +156,8 @@ enum WireSetting {
     MarkedUnread(bool),
     #[prost(message, tag = "8")]
     Cleared(WirePlace),
+    #[prost(message, tag = "9")]
+    Answered(WireAnswered),
 }
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -150,6 +166,14 @@ struct WireArchived {
     archived: bool,
     #[prost(message, optional, tag = "2")]
     from: Option<WirePlace>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct WireAnswered {
+    #[prost(bool, tag = "1")]
+    accepted: bool,
+    #[prost(uint64, tag = "2")]
+    seq: u64,
 }
 
 #[derive(Clone, PartialEq, prost::Message)]

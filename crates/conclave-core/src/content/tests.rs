@@ -301,6 +301,10 @@ fn c200_settings_are_read_as_they_were_said() {
         set(ChatSetting::Draft("hm".into())),
         set(ChatSetting::MarkedUnread(false)),
         set(ChatSetting::Cleared(place)),
+        set(ChatSetting::Answered {
+            accepted: true,
+            seq: 300,
+        }),
     ];
     for item in &items {
         assert_eq!(SyncItem::parse(&item.to_bytes()).as_ref(), Some(item));
@@ -327,6 +331,7 @@ fn c200_settings_are_read_as_they_were_said() {
             format!("3226{of}3202686d"),
             format!("3224{of}3800"),
             format!("3249{of}4225{at}"),
+            format!("3229{of}4a05080110ac02"),
         ]
     );
 }

@@ -1,10 +1,11 @@
 //! Own devices and servers that break the rules about the own account: judged inside the engine.
 
-use conclave_core::content::SyncItem;
+use conclave_core::content::{ChatName, ChatSetting, SyncChat, SyncItem};
 use conclave_core::conversation::{ConversationKind, Member};
 use conclave_core::inbox_item::WelcomePointer;
 use conclave_core::sealed_blob;
 use conclave_proto::account::{AccountState, AccountStates, DeviceCert};
+use conclave_proto::codec;
 use conclave_proto::env::OsEnv;
 use conclave_proto::hello::Role;
 use conclave_proto::id::{AccountId, Day, DeviceId, Epoch, Hash32, LogId, Seq};
@@ -15,8 +16,10 @@ use crate::contact::{Judged, Source, accept_states};
 use crate::invite;
 use crate::own::{self, Followed};
 use crate::own_sync::{self, Pointed};
-use crate::store::{Stage, Thing};
+use crate::settings;
+use crate::store::{InvitationRow, Stage, Thing};
 use crate::transport::calls;
+use crate::view::ChatState;
 
 /// A device of `person`'s account as a member of the own conversation.
 fn member(person: &Person) -> Member {
@@ -364,4 +367,81 @@ async fn c163_a_rotated_key_told_by_an_own_device_moves_nobody() {
     });
     assert_eq!(wishes.unwrap(), 0);
     assert_ne!(anna2.safety(&ben.address).unwrap().number, old.number);
+}
+
+/// An answer to an earlier invitation, one about another conversation, and one by a device that is none of the
+/// account's let nobody in; what came before its invitation waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn c233_an_answer_counts_for_its_invitation_alone() {
+    let world = World::new().await;
+    let (anna, eve) = (world.person("anna").await, world.person("eve").await);
+    let anna2 = world.device_of(&anna, "second").await;
+    for _ in 0..2 {
+        world.settle(&[&anna, &anna2]).await;
+    }
+    let by = member(&anna);
+    let say = |by: &Member, log_id: LogId, seq: u64| {
+        let item = SyncItem::Chat(SyncChat {
+            chat: ChatName::Of(log_id),
+            setting: ChatSetting::Answered {
+                accepted: true,
+                seq,
+            },
+        });
+        anna2
+            .engine()
+            .step(|step| own_sync::apply(step, by, item))
+            .unwrap();
+    };
+    eve.create_group("hikers", std::slice::from_ref(&anna.address))
+        .await
+        .unwrap();
+    world.settle(&[&eve, &anna2]).await;
+    let chat = anna2.find_chat("hikers").unwrap();
+    let still_asks = |why: &str| {
+        let state = anna2.chat(chat).unwrap().state;
+        assert_eq!(state, ChatState::Request, "{why}");
+    };
+    still_asks("nobody answered");
+    let invitation = anna2
+        .engine()
+        .step(|step| {
+            let row = step.tx.invitations_of(chat)?.pop().expect("an invitation");
+            let mut pointer: WelcomePointer = codec::parse_exact(&row.pointer).unwrap();
+            // as if they had been in before
+            pointer.start_seq = Seq(7);
+            step.tx.delete_invitation(row.log_id)?;
+            Ok(InvitationRow {
+                pointer: codec::encode(&pointer),
+                ..row
+            })
+        })
+        .unwrap();
+    let log_id = invitation.log_id;
+    let arrive = || {
+        let arrived = anna2.engine().step(|step| {
+            step.tx.put_invitation(&invitation)?;
+            settings::tend(step)
+        });
+        arrived.unwrap();
+    };
+    say(&by, log_id, 6);
+    arrive();
+    still_asks("an earlier invitation");
+    say(&by, LogId::new([9; 32]), 8);
+    still_asks("another conversation");
+    let out = Member {
+        device_id: DeviceId::new([9; 16]),
+        ..by
+    };
+    say(&out, log_id, 8);
+    still_asks("a device of nobody");
+    let gone = anna2
+        .engine()
+        .step(|step| Ok(step.tx.delete_invitation(log_id)?));
+    gone.unwrap();
+    say(&by, log_id, 7);
+    still_asks("its invitation has not come");
+    arrive();
+    assert_eq!(anna2.chat(chat).unwrap().state, ChatState::Open);
 }
