@@ -69,7 +69,7 @@ impl IdentitySecret {
     pub fn public(&self) -> IdentityKey {
         IdentityKey {
             suite: SUITE_ED25519_MLDSA65,
-            ed25519: public_ed25519(&self.ed25519),
+            ed25519: public_ed25519(&ed25519_pair(&self.ed25519)),
             mldsa65: self.mldsa65_pair().public_key().as_ref().to_vec().into(),
         }
     }
@@ -90,7 +90,7 @@ impl IdentitySecret {
             .sign(input, &mut mldsa65)
             .expect("ML-DSA-65 signs");
         HybridSignature {
-            ed25519: sign_ed25519(&self.ed25519, input).into(),
+            ed25519: ed25519_pair(&self.ed25519).sign(input).as_ref().into(),
             mldsa65: mldsa65.into(),
         }
     }
@@ -281,6 +281,8 @@ pub struct StateFacts {
 /// Wiped on drop.
 pub struct DeviceSecret {
     leaf: Secret<32>,
+    /// `leaf` expanded, once: each message is signed with it. aws-lc wipes what it frees.
+    leaf_pair: Ed25519KeyPair,
     inbox: Secret<32>,
 }
 
@@ -292,7 +294,11 @@ impl DeviceSecret {
 
     /// The device with these seeds.
     pub fn from_seeds(leaf: Secret<32>, inbox: Secret<32>) -> Self {
-        Self { leaf, inbox }
+        Self {
+            leaf_pair: ed25519_pair(&leaf),
+            leaf,
+            inbox,
+        }
     }
 
     /// The device in 64 stored bytes, or `None` when they are not 64. The caller wipes its copy.
@@ -308,7 +314,7 @@ impl DeviceSecret {
 
     /// Public half of the MLS leaf signature key.
     pub fn leaf_key(&self) -> [u8; 32] {
-        public_ed25519(&self.leaf)
+        public_ed25519(&self.leaf_pair)
     }
 
     /// Public half of the inbox key, 1,216 bytes.
@@ -361,7 +367,7 @@ impl DeviceSecret {
 
     /// Ed25519 over exactly `input` (a connection proof, or what MLS hands over), 64 bytes.
     pub fn sign_input(&self, input: &[u8]) -> Vec<u8> {
-        sign_ed25519(&self.leaf, input)
+        self.leaf_pair.sign(input).as_ref().to_vec()
     }
 }
 
@@ -485,16 +491,8 @@ fn ed25519_pair(seed: &Secret<32>) -> Ed25519KeyPair {
 }
 
 #[expect(clippy::expect_used, reason = "an Ed25519 public key is 32 bytes")]
-fn public_ed25519(seed: &Secret<32>) -> [u8; 32] {
-    ed25519_pair(seed)
-        .public_key()
-        .as_ref()
-        .try_into()
-        .expect("32 bytes")
-}
-
-fn sign_ed25519(seed: &Secret<32>, input: &[u8]) -> Vec<u8> {
-    ed25519_pair(seed).sign(input).as_ref().to_vec()
+fn public_ed25519(pair: &Ed25519KeyPair) -> [u8; 32] {
+    pair.public_key().as_ref().try_into().expect("32 bytes")
 }
 
 fn parse_pair(bytes: &[u8]) -> Option<(Secret<32>, Secret<32>)> {
