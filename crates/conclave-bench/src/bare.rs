@@ -17,8 +17,8 @@ use conclave_server::store::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::PAYLOAD_BYTES;
-use crate::load::Shape;
 use crate::load::futures::Loop;
+use crate::load::{Shape, payload};
 
 /// The server's store in this process, with a log for each connection of `shape`.
 #[derive(Debug)]
@@ -120,12 +120,7 @@ async fn store_loop(
     const EPOCH: Epoch = Epoch(1);
     let mut answered = 0_u32;
     while Instant::now() < end {
-        // another one each time: a store may take the same for one message said again (C-212)
-        let mut payload = vec![7; PAYLOAD_BYTES];
-        for (byte, of_count) in payload.iter_mut().zip(answered.to_be_bytes()) {
-            *byte = of_count;
-        }
-        let outcome = store.append(log_id, EPOCH, payload, OsEnv.now_ms());
+        let outcome = store.append(log_id, EPOCH, payload(), OsEnv.now_ms());
         let seq = match outcome.await? {
             AppendOutcome::Appended { head } if head.seq > Seq(0) => head.seq,
             other => bail!("an append was answered with {other:?}"),

@@ -1,12 +1,14 @@
 //! Closed loops: so many messages in flight, the next one only when one is answered.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use conclave_proto::frame::{Reply, reply};
 use tokio::task::JoinSet;
 
+use crate::PAYLOAD_BYTES;
 use crate::wire::Connection;
 
 /// How messages are in flight.
@@ -53,6 +55,17 @@ pub(crate) mod futures {
 
     /// Gives how many messages were answered, and what it borrowed.
     pub(crate) type Loop<T> = Pin<Box<dyn Future<Output = anyhow::Result<(u32, T)>> + Send>>;
+}
+
+/// A message like no other of this process: a store may take the same bytes for the same message said again (C-212).
+pub(crate) fn payload() -> Vec<u8> {
+    static SAID: AtomicU64 = AtomicU64::new(0);
+    let mut payload = vec![7; PAYLOAD_BYTES];
+    let number = SAID.fetch_add(1, Ordering::Relaxed);
+    for (byte, of_number) in payload.iter_mut().zip(number.to_be_bytes()) {
+        *byte = of_number;
+    }
+    payload
 }
 
 /// What an answer must be.

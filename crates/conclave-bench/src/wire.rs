@@ -25,7 +25,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::PAYLOAD_BYTES;
+use crate::load::payload;
 
 /// A request for a WebSocket, with the key of RFC 6455 §1.3.
 const UPGRADE: &[u8] = b"GET /v1/ws HTTP/1.1\r\nHost: server.conclave.invalid\r\n\
@@ -129,13 +129,9 @@ impl Connection {
         self.output.extend_from_slice(body);
     }
 
-    /// Queues an append of one payload to the log behind handle 1; another one for each `id`, because a server may
-    /// take the same bytes for the same message said again (C-212).
+    /// Queues an append of one payload to the log behind handle 1.
     pub(crate) fn put_append(&mut self, id: u64) -> anyhow::Result<()> {
-        let mut payload = vec![7; PAYLOAD_BYTES];
-        for (byte, of_id) in payload.iter_mut().zip(id.to_be_bytes()) {
-            *byte = of_id;
-        }
+        let payload = payload();
         let entry = AppendEntry { handle: 1, payload };
         let body = Some(request::Body::AppendEntry(entry));
         self.put(&Request { id, body })
