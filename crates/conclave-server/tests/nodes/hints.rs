@@ -21,8 +21,9 @@ async fn reach_on(pair: Pair) {
     let pass = owner.status().await.pass;
     let (log, mut writer) = pair.log(&pass).await;
     let mut reader = pair.reader(&log).await;
-    for number in 1..=20 {
-        assert_eq!(append(&mut writer, 1, b"entry").await, Ok(number));
+    for number in 1..=20_u64 {
+        let words = number.to_be_bytes();
+        assert_eq!(append(&mut writer, 1, &words).await, Ok(number));
     }
     follow(&mut reader, 20).await;
     // the commit is the last that epoch 1 sees
