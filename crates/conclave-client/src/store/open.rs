@@ -19,6 +19,8 @@ const DATABASE: &str = "store.db";
 /// The database while it is made; renamed when it is whole.
 const DATABASE_NEW: &str = "store.db.new";
 const LOCK: &str = "lock";
+/// Statements kept ready: more than the store has.
+const STATEMENTS: usize = 256;
 const KEY_PLAIN: &str = "store.key";
 const KEY_WRAPPED: &str = "store.key.wrapped";
 
@@ -218,6 +220,8 @@ fn connect(path: &Path, key: &Secret<32>) -> Result<Connection, OpenError> {
              PRAGMA temp_store = MEMORY; PRAGMA secure_delete = ON; PRAGMA cache_size = -16384;",
         )
         .map_err(database)?;
+    // one message's way in or out runs dozens of statements: none is parsed twice
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     migrate(&mut connection)?;
     super::touched::watch(&connection).map_err(database)?;
     Ok(connection)
