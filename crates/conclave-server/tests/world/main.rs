@@ -16,6 +16,7 @@ mod kill;
 #[allow(dead_code, reason = "the router's own tests use the rest")]
 #[path = "../api/log_support.rs"]
 mod log_support;
+mod moving;
 #[path = "../postgres_support/mod.rs"]
 mod postgres_support;
 mod program;

@@ -13,7 +13,8 @@ use conclave_server::keys::{ServerKeys, server_id};
 
 use crate::support::{Client, Place, hello};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_conclave-server");
+/// The program that was built with the tests.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_conclave-server");
 
 /// System calls that show when something is written, synced and said.
 const WITNESSED: &str = "accept4,pwrite64,fdatasync,fsync,sendto,sendmsg,write,writev,ftruncate";
@@ -105,6 +106,11 @@ impl Program {
     /// The server's process.
     pub(crate) fn server_pid(&self) -> u32 {
         self.server_pid
+    }
+
+    /// The folder of its keys.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// How many files it has open.

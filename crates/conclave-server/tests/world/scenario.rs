@@ -118,7 +118,19 @@ impl Scenario {
     /// Starts a healthy server: it opens, its database is whole, what was acknowledged is there, and
     /// what was not is there wholly or not at all.
     pub(crate) async fn holds(&self, folder: &Path, context: &str) {
-        let program = Program::start(folder);
+        self.holds_in(Program::start(folder), &["check"], context)
+            .await;
+    }
+
+    /// The same of a server that keeps everything in a database that others may use, too.
+    pub(crate) async fn holds_shared(&self, folder: &Path, url: &str, context: &str) {
+        let program = Program::start_shared(folder, url);
+        self.holds_in(program, &["--database", url, "check"], context)
+            .await;
+    }
+
+    async fn holds_in(&self, program: Program, check: &[&str], context: &str) {
+        let folder = program.folder().to_path_buf();
         let is_registered = self.account_holds(&program, context).await;
         let (is_created, appended, is_bundled) = self.log_holds(&program, context).await;
         let blobs = [(is_created, 0), (is_bundled, 1)];
@@ -147,7 +159,7 @@ impl Scenario {
         }
         assert!(appended >= self.appended, "{context}: a message is lost");
         assert_eq!(program.stop("-TERM").code, Some(0), "{context}");
-        let check = run(folder, &["check"]);
+        let check = run(&folder, check);
         assert_eq!(check.code, Some(0), "{context}: {}", check.stdout);
     }
 
