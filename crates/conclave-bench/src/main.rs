@@ -16,6 +16,7 @@
 //! - `growth`: the store at size beside an empty one
 //! - `scale`: what one of each costs, and what 100 million people need; by its name only
 //! - `large`: pages and appends of a store with up to ten million entries: minutes, and 7 GB of disk
+//! - `move`: how long a community stands still while it moves into PostgreSQL
 //! - `peers`: the same two jobs through Mosquitto, Prosody and ejabberd, as installed and with synced writes; by its
 //!   name only
 //! - `daemon`: start, memory and processor time of a client's daemon
@@ -41,6 +42,7 @@ mod growth;
 mod idle;
 mod large;
 mod load;
+mod moving;
 mod peers;
 mod people;
 mod plot;
@@ -87,6 +89,8 @@ struct Size {
     peers: usize,
     /// Entries of a store and what a page of it may take, each as a measurement of its own.
     large: &'static [large::Large],
+    /// Entries of a store that moves, each as a measurement of its own.
+    moved: &'static [u64],
     /// How long a daemon is watched that does nothing.
     idle_span: Duration,
     /// Messages sealed and opened in one round.
@@ -109,6 +113,7 @@ const WHOLE: Size = Size {
     cut: 5_000,
     grown: &[(10_000, 1_000_000), (300_000, 5_000_000)],
     large: &[(1_000_000, 500.0), (10_000_000, 1_200.0)],
+    moved: &[100_000, 1_000_000],
     idle_span: Duration::from_mins(1),
     sealed: 2_000,
     recipients: &[2, 16, 128, 1_024],
@@ -127,13 +132,14 @@ const QUICK: Size = Size {
     cut: 50,
     grown: &[(500, 50_000)],
     large: &[(30_000, 500.0)],
+    moved: &[30_000],
     idle_span: Duration::from_secs(3),
     sealed: 100,
     recipients: &[2, 16],
     leaves: &[2, 16, 128],
 };
 
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 16] = [
     "crypto",
     "baseline",
     "group",
@@ -147,6 +153,7 @@ const NAMES: [&str; 15] = [
     SCALE,
     PEERS,
     "large",
+    "move",
     "daemon",
     "search",
 ];
@@ -218,6 +225,7 @@ fn run() -> anyhow::Result<()> {
             PEERS => lean.block_on(peers::measure(size, &mut table))?,
             SCALE => runtime.block_on(scale::measure(size, &mut table))?,
             "large" => runtime.block_on(large::measure(size, &mut table))?,
+            "move" => runtime.block_on(moving::measure(size, &mut table))?,
             "search" => runtime.block_on(search::measure(size, &mut table))?,
             _ => runtime.block_on(daemon::measure(size, &mut table))?,
         }
