@@ -302,7 +302,8 @@ fn named(tx: &Tx<'_>, name: &str) -> Result<Vec<String>, ClientError> {
     let wanted = name.to_lowercase();
     let is_called = |row: &ContactRow| {
         let names = [&row.given_name, &row.own_name];
-        row.accepted && names.into_iter().any(|name| name.to_lowercase() == wanted)
+        let is_name = |name: &String| !name.is_empty() && name.to_lowercase() == wanted;
+        row.accepted && names.into_iter().any(is_name)
     };
     let contacts = tx.contacts()?.into_iter().filter(is_called);
     Ok(contacts.map(|row| row.identifier).collect())

@@ -359,6 +359,19 @@ fn every_method_wants_its_token() {
     let chat = anna.ok(&["chats"])[0]["id"].clone();
     let (_, seen) = limited.call("messages.history", &json!({"chat": chat}));
     assert_eq!(seen["result"]["messages"][0]["text"], "hello");
+    // names and what is wrong with them tell it of nobody else
+    let eve = Person::registered(folder.path(), &server, "eve@example.org");
+    anna.ok(&["send", &eve.identifier, "hello"]);
+    anna.ok(&["contact", "rename", &eve.identifier, "Evelyn"]);
+    for words in ["Evelyn", "", "nobody", "@"] {
+        let (_, answer) = limited.call("messages.history", &json!({"chat": words}));
+        assert_eq!(code(&answer), "FORBIDDEN", "{words}: {answer}");
+        assert!(!answer.to_string().contains("eve@"), "{answer}");
+    }
+    let (_, answer) = whole.call("messages.history", &json!({"chat": "Evelyn"}));
+    assert!(answer.to_string().contains("eve@example.org"), "{answer}");
+    let (_, answer) = whole.call("messages.history", &json!({"chat": ""}));
+    assert!(!answer.to_string().contains("@example.org"), "{answer}");
     let to_carl = json!({"to": "carl@example.org", "text": "x"});
     assert_eq!(
         code(&limited.call("messages.send", &to_carl).1),

@@ -365,11 +365,12 @@ impl<'de> Deserialize<'de> for Limit {
     }
 }
 
-/// The chat that `words` mean; somebody without one lies outside a token for some chats.
+/// The chat that `words` mean. Whatever means none, or several, lies outside a token for some chats: the reason would
+/// tell of people and groups that it is not for. Whoever may see all hears the reason from the call.
 fn reach_chat(client: &Client, words: &Short) -> Result<Reach, RpcError> {
     match client.find_chat(&words.0) {
         Ok(chat) => Ok(Reach::Chat(chat)),
-        Err(ClientError::NotFound(_)) => Ok(Reach::Profile),
-        Err(error) => Err(error.into()),
+        Err(error @ (ClientError::Store(_) | ClientError::Broken(_))) => Err(error.into()),
+        Err(_) => Ok(Reach::Profile),
     }
 }
